@@ -1,0 +1,144 @@
+"""Runs the passes of a benchmark in one session: graph -> session -> Timing -> record."""
+import argparse
+import contextlib
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from common import device, memory, record, report, validity, workload
+from common.tf1 import tf
+from common.timing import Interrupted, time_tensorflow_run
+
+
+class Pass(NamedTuple):
+    """One thing to time: its name, the tensors it computes, and what is fed in every step."""
+    info_string: str
+    target: Any                          # a tensor or a list of tensors
+    feed_dict: Optional[Dict[Any, Any]] = None
+
+    @property
+    def tensors(self) -> List[Any]:
+        """The target as a list."""
+        return self.target if isinstance(self.target, list) else [self.target]
+
+
+def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pass],
+        parameters: List[Any]) -> int:
+    """Times the passes in turn, prints the chapter's lines and a summary for each, checks that the
+    figures are valid, and writes the record to args.json after each.
+
+    Args:
+        args: the parsed flags, with a device.Device as args.device (see cli.main).
+        benchmark: 'alexnet', 'vgg16', 'inception_v3' or 'resnet_v2'.
+        variant: of the network, such as 'lrn' or '152'.
+        passes: the forward pass first.
+        parameters: the trainable variables of the network.
+
+    Returns:
+        The exit code: 0, or 1 where a validity check failed.
+
+    Raises:
+        KeyboardInterrupt, memory.Exhausted, OSError, tf.errors.OpError, device.Unusable: see
+        cli.main. What was finished before is in the record.
+    """
+    network = workload.network(passes[0].target, parameters, args.batch_size)
+    if args.layers:
+        print('\n'.join(report.layers(network)), flush=True)
+    log = record.new(benchmark, variant, args.options, args.device, network)
+    faults = validity.sync_on_finish()
+    if faults:                                           # no figure at all: it would be wrong
+        log.update(status='refused', faults=faults)
+        record.keep(log, args.json)
+        print('INVALID: ' + faults[0], file=sys.stderr, flush=True)
+        return 1
+
+    with _kept(log, args.json), _session(args, log, passes) as session:
+        session.run(tf.global_variables_initializer())
+        for one in passes:
+            entry = measure(session, one, args, log)
+            print('\n'.join(report.result(entry)), flush=True)
+            record.keep(log, args.json)
+        log['status'] = 'finished'
+    return 1 if any(entry['faults'] for entry in log['results']) else 0
+
+
+def measure(session: tf.Session, one: Pass, args: argparse.Namespace, log: Dict[str, Any]
+            ) -> Dict[str, Any]:
+    """Times one pass, checks it in untimed steps, and adds its entry to the record `log`."""
+    target = fetches(one.target, args.fetch)
+    try:
+        timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
+                                     args.num_batches, args.num_steps_burn_in)
+    except Interrupted as interrupted:
+        log['results'].append(record.result(interrupted.timing, args.fetch, args.batch_size))
+        raise
+    entry = record.result(timing, args.fetch, args.batch_size)
+    log['results'].append(entry)
+
+    step_stats = validity.trace(session, target, one.feed_dict)
+    flops = sum(map(workload.flops, workload.needed_ops(one.tensors)))
+    entry.update({
+        'flops': flops,
+        'flops_per_s': flops / entry['mean_s'],
+        'fetched_bytes': sum(map(workload.size, one.tensors)) if args.fetch == 'tensors' else 0,
+        'layers_that_run': workload.layers_that_run(one.tensors),
+        'peak_bytes': memory.peak_bytes(step_stats, args.device, tf.global_variables()),
+        'convolutions': {'executed': validity.executed_convolutions(step_stats),
+                         'graph': validity.graph_convolutions(one.tensors)},
+        'faults': (validity.parameter_count(log['network']['parameters'], log['benchmark'],
+                                            log['variant'])
+                   + validity.executed(step_stats, one.tensors)
+                   + validity.placement(step_stats, one.tensors, args.device)
+                   + validity.finite(session, one.tensors, one.feed_dict)),
+    })
+    return entry
+
+
+def fetches(target: Any, fetch: str) -> Any:
+    """Returns what session.run is given: the tensors themselves ('tensors'), or the operations
+    that compute them ('ops'), which run without copying the results to the host.
+
+    Never tf.group: TensorFlow 1.15 turns it into nothing (Grappler's dependency optimizer).
+    """
+    if fetch == 'tensors':
+        return target
+    return [t.op for t in (target if isinstance(target, list) else [target])]
+
+
+@contextlib.contextmanager
+def _session(args, log, passes):
+    """Opens a session in which the end of memory is a memory.Exhausted, however it shows."""
+    tensors = [t for one in passes for t in one.tensors]
+    available = memory.available_bytes(args.device)
+
+    def exhausted(allocated):
+        log['status'] = 'out_of_memory'
+        return memory.Exhausted(memory.sentence(args.batch_size, allocated, memory.worth_trying(
+            tensors, tf.global_variables(), args.batch_size, available)))
+
+    def last_words():                                    # memory.limit ends the process after them
+        print(exhausted('A kernel was refused memory.'), file=sys.stderr, flush=True)
+        record.keep(log, args.json)
+
+    with tensors[0].graph.as_default(), memory.limit(args.device, last_words):
+        try:
+            with device.open_session(args.device) as session:
+                yield session
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            line = getattr(error, 'message', None) or str(error) or 'Python was refused memory.'
+            raise exhausted(line.strip().split('\n')[0]) from None
+
+
+@contextlib.contextmanager
+def _kept(log, path):
+    """Writes the record whatever ends the run, with how it ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        log['status'] = 'interrupted'
+        raise
+    except BaseException as error:
+        log.update(status='failed' if log['status'] == 'running' else log['status'],
+                   error=str(error))
+        raise
+    finally:
+        record.keep(log, path)

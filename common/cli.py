@@ -1,0 +1,106 @@
+"""The flags that all four scripts share, and what becomes of errors: the exit codes.
+
+    0    the figures are valid
+    1    the run finished, but a validity check failed
+    2    bad usage
+    3    the machine cannot run it as asked: no GPU, missing libraries, out of memory, disk full
+    130  interrupted (Ctrl-C)
+"""
+import argparse
+import os
+import sys
+from typing import Callable, Optional, Sequence
+
+from common import device, memory, record
+from common.tf1 import tf
+
+LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond
+
+
+def argument_parser(doc: str) -> argparse.ArgumentParser:
+    """Returns a parser with the shared flags; `doc` is the docstring of the script."""
+    parser = argparse.ArgumentParser(description=doc, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add('--batch_size', '--batch-size', type=integer(1), default=32, metavar='N',
+        help='images in a batch (default: 32)')
+    add('--num_batches', '--num-batches', type=integer(1), default=100, metavar='N',
+        help='timed steps of each pass (default: 100)')
+    add('--num_steps_burn_in', '--num-steps-burn-in', type=integer(0), default=10, metavar='N',
+        help='steps before the timed ones (default: 10)')
+    add('--forward_only', '--forward-only', action='store_true',
+        help='leave out the forward-backward pass')
+    add('--fetch', choices=['tensors', 'ops'], default='tensors',
+        help='tensors: the results are copied to the host in every step, as in the chapter; '
+             'ops: the same work without the copy (default: tensors)')
+    add('--device', choices=['auto', 'gpu', 'cpu'], default='auto',
+        help='auto: the GPU if there is one, else the CPU (default: auto)')
+    add('--layers', action='store_true',
+        help='print the parameters and multiply-adds of each layer')
+    add('--json', metavar='PATH', help='write the record of the run to this file')
+    return parser
+
+
+def add_switch(parser: argparse.ArgumentParser, name: str, default: bool, help: str) -> None:
+    """Adds --NAME and --no_NAME."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument('--' + name, dest=name, action='store_true', default=default,
+                       help=help + (' (default)' if default else ''))
+    group.add_argument('--no_' + name, '--no-' + name, dest=name, action='store_false',
+                       help='without it' + ('' if default else ' (default)'))
+
+
+def integer(at_least: int) -> Callable[[str], int]:
+    """Returns an argparse type: an integer from at_least to LARGEST."""
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not at_least <= value <= LARGEST:
+            raise argparse.ArgumentTypeError('%r is not an integer from %d to %d'
+                                             % (text, at_least, LARGEST))
+        return value
+    return parse
+
+
+def main(parser: argparse.ArgumentParser,
+         run_benchmark: Callable[[argparse.Namespace], int],
+         argv: Optional[Sequence[str]] = None) -> int:
+    """Parses `argv`, chooses the device (args.device becomes a device.Device), runs the benchmark.
+
+    Returns the exit code. Every foreseeable error ends in one plain sentence on stderr.
+    """
+    try:
+        args = parser.parse_args(argv)
+        if args.json:
+            problem = record.why_unwritable(args.json)
+            if problem:
+                parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
+    except SystemExit as stop:       # argparse's way out; 0 after --help
+        return stop.code
+
+    args.options = {name: value for name, value in vars(args).items() if name != 'json'}
+    try:
+        args.device = device.choose(args.device)
+        print('Device: %s' % args.device.sentence, flush=True)
+        if args.device.kind == 'cpu':
+            print('*** CPU figures: no GPU is used. ***', flush=True)
+        return run_benchmark(args)
+    except KeyboardInterrupt:
+        return _fail('Interrupted.', 130)
+    except (device.Unusable, memory.Exhausted) as error:
+        return _fail(str(error), 3)
+    except tf.errors.OpError as error:
+        return _fail('TensorFlow failed with %s at batch size %d: %s'
+                     % (type(error).__name__, args.batch_size, error.message), 3)
+    except BrokenPipeError:          # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3
+    except OSError as error:
+        return _fail('Cannot write the results: %s' % error, 3)
+
+
+def _fail(sentence, code):
+    print(sentence, file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,114 @@
+"""The JSON record of a run: what was run, on what, and every sample. Times are in seconds."""
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, Optional
+
+import numpy
+
+from common import tf1
+from common.device import Device, cpu_name
+from common.timing import Timing
+
+SCHEMA = 1
+VARIABLES = ('TF_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_')      # that change speed, by prefix
+
+
+def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
+        network: Dict[str, Any]) -> Dict[str, Any]:
+    """Returns a record without results. `options` are the flags as given; `network` is
+    workload.network's."""
+    return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
+            'environment': environment(device), 'network': network, 'status': 'running',
+            'results': []}
+
+
+def environment(device: Device) -> Dict[str, Any]:
+    """Describes the machine, the software and the device that is timed."""
+    return {
+        'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        'commit': _commit(),
+        'command': sys.argv,
+        'host': platform.node(),
+        'system': platform.platform(),
+        'python': platform.python_version(),
+        'numpy': numpy.__version__,
+        'runtime': tf1.RUNTIME,
+        'tensorflow': tf1.tf.__version__,
+        'cuda': tf1.CUDA_VERSION,
+        'cudnn': tf1.CUDNN_VERSION,
+        'device': dict(device._asdict(), gpu=device.gpu and device.gpu._asdict()),
+        'cpu': cpu_name(),
+        'cpu_threads': os.cpu_count(),
+        'variables': {name: value for name, value in sorted(os.environ.items())
+                      if name.startswith(VARIABLES)},
+    }
+
+
+def result(timing: Timing, fetch: str, batch_size: int) -> Dict[str, Any]:
+    """Returns the entry of one pass; the mean and sd of an interrupted one without samples are
+    None."""
+    return {'info_string': timing.info_string, 'fetch': fetch, 'batch_size': batch_size,
+            'precision': 'float32',
+            'mean_s': timing.mean if timing.seconds else None,
+            'sd_s': timing.sd if timing.seconds else None,
+            'samples_s': list(timing.seconds), 'burn_in_s': list(timing.burn_in_seconds)}
+
+
+def write(record: Dict[str, Any], path: str) -> None:
+    """Writes the record so that a reader finds the old file or the new one, never half of one.
+
+    Raises OSError: the folder is missing, not writable, or full.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    handle, temporary = tempfile.mkstemp(prefix='.' + name, suffix='.tmp', dir=folder)
+    try:
+        with os.fdopen(handle, 'w') as file:
+            json.dump(record, file, indent=1, allow_nan=False)
+            file.write('\n')
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())           # mkstemp's files are the owner's alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def keep(record: Dict[str, Any], path: Optional[str]) -> None:
+    """Writes the record where --json PATH was given."""
+    if path:
+        write(record, path)
+
+
+def why_unwritable(path: str) -> Optional[str]:
+    """Returns why `write` to this path would fail, or None. Leaves nothing behind."""
+    if os.path.isdir(path):
+        return 'it is a folder'
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return '%s: %s' % (folder, error.strerror)
+
+
+def _umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _commit():
+    """The commit of this checkout, with '+' if files differ from it; None outside a checkout."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    try:
+        return subprocess.run(['git', 'describe', '--always', '--abbrev=40', '--dirty=+'],
+                              cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

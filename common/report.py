@@ -1,0 +1,60 @@
+"""The lines that a run prints besides the chapter's: made from the record, so that both agree."""
+from typing import Any, Dict, List
+
+
+def result(entry: Dict[str, Any]) -> List[str]:
+    """Returns the lines for one entry of a record's results: the summary line, what the figure
+    stands on, and, where something is wrong, what."""
+    mean, batch_size = entry['mean_s'], entry['batch_size']
+    lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d, %s)'
+             % (entry['info_string'], 1e3 * mean, 1e3 * mean / batch_size, batch_size / mean,
+                batch_size, entry['precision'])]
+    lines.append('  %s GFLOP a step, %s; %s; peak memory %s'
+                 % (_figures(entry['flops'] / 1e9), _rate(entry), _fetched(entry),
+                    _megabytes(entry['peak_bytes'])))
+    lines.append('  ' + _layers(entry['layers_that_run']))
+    lines += ['  INVALID: ' + fault for fault in entry['faults']]
+    return lines
+
+
+def layers(network: Dict[str, Any]) -> List[str]:
+    """Returns the table of --layers: one line for each layer that has parameters, and the sum."""
+    rows = [('layer', 'output of one image', 'parameters', 'multiply-adds')]
+    for layer in network['layers']:
+        shape = layer['output_shape']
+        rows.append((layer['name'], ' x '.join(map(str, shape[1:])) if shape else '',
+                     format(layer['parameters'], ','), format(layer['flops'] // 2, ',')))
+    rows.append(('sum', '', format(network['parameters'], ','), format(network['flops'] // 2, ',')))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ['  '.join([name.ljust(widths[0]), shape.ljust(widths[1]), parameters.rjust(widths[2]),
+                       macs.rjust(widths[3])]) for name, shape, parameters, macs in rows]
+
+
+def _rate(entry):
+    return '%s TFLOP / s' % _figures(entry['flops_per_s'] / 1e12)
+
+
+def _fetched(entry):
+    if entry['fetch'] == 'ops':
+        return 'fetched as ops, nothing copied to the host'
+    return 'fetched as tensors, %s copied to the host a step' % _megabytes(entry['fetched_bytes'])
+
+
+def _layers(ran):
+    """'with LRN; without batch norm, FC layers, dropout': what published figures differ by."""
+    norm = {None: 'batch norm', 'batch': 'batch norm (statistics of the batch)',
+            'moving': 'batch norm (moving averages)'}[ran['batch_norm']]
+    names = {'batch_norm': norm, 'lrn': 'LRN', 'fully_connected': 'FC layers', 'dropout': 'dropout'}
+    parts = [(word, [name for key, name in names.items() if bool(ran[key]) == wanted])
+             for word, wanted in (('with', True), ('without', False))]
+    return '; '.join('%s %s' % (word, ', '.join(found)) for word, found in parts if found)
+
+
+def _megabytes(number):
+    return '%s MB' % _figures(number / 1e6)
+
+
+def _figures(number):
+    """Three significant figures, without an exponent: 0.00412, 41.2, 4120."""
+    exponent = int(('%.2e' % number).split('e')[1])
+    return '%.*f' % (max(0, 2 - exponent), number)

@@ -1,0 +1,91 @@
+"""The TensorFlow 1 API as two names, `tf` and `slim`; every other file takes them from here.
+
+Two runtimes are known, and no other file asks which of them runs:
+    classic  Python 3.7, TensorFlow 1.15: `tf` is tensorflow, `slim` is tf.contrib.slim
+    modern   Python 3.10 to 3.13, TensorFlow 2.21: `tf` is tensorflow.compat.v1, put back into
+             graph mode with TensorFlow 1's variables, and `slim` is tf_slim
+
+Importing this module imports TensorFlow and keeps its start-up noise off the screen: the
+FutureWarnings of numpy, the lines about libraries that could not be opened, the banner of
+tf.contrib, the deprecation warnings. Its errors stay. TF_CPP_MIN_LOG_LEVEL, where set, is kept.
+Where TensorFlow cannot be imported, or is of another version, the process ends with exit code 3
+and one line that says why.
+"""
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import warnings
+from typing import Iterator
+
+
+@contextlib.contextmanager
+def without_lines(*words: bytes) -> Iterator[None]:
+    """Drops the lines that hold one of `words` from stderr, C++'s among them; passes the others on
+    at the end."""
+    with tempfile.TemporaryFile() as log:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            log.seek(0)
+            for line in log:
+                if not any(word in line for word in words):
+                    os.write(stderr, line)
+            os.close(stderr)
+
+
+def _refuse(why):
+    print('TensorFlow cannot be used: %s. Install what requirements.txt lists (`make test` does so '
+          'in a virtual environment).' % why, file=sys.stderr)
+    raise SystemExit(3)
+
+
+def _modern(tensorflow):
+    """Returns tensorflow.compat.v1 and tf_slim 1.1.0, with the two repairs that the latter needs
+    on TensorFlow 2.14 and later: it was last released in 2020."""
+    tf = importlib.import_module('tensorflow.compat.v1')
+    tf.disable_v2_behavior()
+    from tensorflow.python.framework import ops
+    from tensorflow.python.layers import normalization
+    ops.Tensor = tf.Tensor                               # moved; tf_slim looks for it here
+    normalization.normalization = importlib.import_module(     # TensorFlow looks for it one
+        'tf_keras.src.legacy_tf_layers.normalization')         # package too high
+    tf.config.experimental.enable_tensor_float_32_execution(False)   # float32 means float32
+    return tf, importlib.import_module('tf_slim')
+
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')       # 2: errors alone
+os.environ['TF_USE_LEGACY_KERAS'] = '1'                  # modern: Keras 2, as tf_slim needs
+
+with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'oneDNN custom op'):
+    warnings.simplefilter('ignore', FutureWarning)       # numpy 1.17 and 1.18, from dtypes.py
+    try:
+        import tensorflow
+        tensorflow.get_logger().setLevel('ERROR')
+        VERSION = tensorflow.__version__
+        if VERSION.startswith('1.15.'):
+            RUNTIME = 'classic'
+            tf, slim = tensorflow, tensorflow.contrib.slim
+            CUDA_VERSION, CUDNN_VERSION = '10.0', '7'
+            GPU_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
+                             'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
+                             'libcudnn.so.7')
+        elif VERSION.startswith('2.21.'):
+            RUNTIME = 'modern'
+            tf, slim = _modern(tensorflow)
+            _build = tensorflow.sysconfig.get_build_info()
+            CUDA_VERSION, CUDNN_VERSION = _build.get('cuda_version'), _build.get('cudnn_version')
+            GPU_LIBRARIES = ()       # pip's own CUDA packages, which TensorFlow finds by itself
+        else:
+            _refuse('version %s is installed, and the graphs are tested on 1.15 and 2.21' % VERSION)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:       # protobuf 4 raises TypeError, a missing library ImportError
+        _refuse('importing it failed with %s: %s'
+                % (type(error).__name__, str(error).strip().split('\n')[0]))

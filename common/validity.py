@@ -1,0 +1,157 @@
+"""Checks that a figure can be valid: that what was timed ran, where it should, and made numbers.
+
+All of it happens outside the timed steps. Each check returns sentences, one for each fault; no
+sentence, no fault.
+"""
+import collections
+import os
+import re
+from typing import Any, Dict, Iterable, List, Optional
+
+import numpy
+
+from common import workload
+from common.device import Device
+from common.tf1 import tf
+
+# Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
+# needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015).
+WINOGRAD = 4.0
+
+# Trainable parameters by (benchmark, variant), with biases; batch norm's beta and gamma included.
+PARAMETERS = {
+    ('alexnet', 'lrn'): 2469696,             # section 6.1: 64, 192, 384, 256, 256 kernels
+    ('alexnet', 'no_lrn'): 2469696,
+    ('alexnet', 'lrn_fc'): 61100840,
+    ('alexnet', 'no_lrn_fc'): 61100840,
+    ('vgg16', 'A'): 132863336,               # figure 6-7: 133, 133, 134, 138, 144 million
+    ('vgg16', 'A-LRN'): 132863336,
+    ('vgg16', 'B'): 133047848,
+    ('vgg16', 'C'): 133638952,
+    ('vgg16', 'D'): 138357544,
+    ('vgg16', 'E'): 143667240,
+    ('inception_v3', 'aux'): 27143152,       # tf.contrib.slim.nets, with the auxiliary classifier
+    ('resnet_v2', '50'): 25568360,           # tf.contrib.slim.nets
+    ('resnet_v2', '101'): 44577896,
+    ('resnet_v2', '152'): 60236904,
+    ('resnet_v2', '200'): 64726120,
+}
+
+
+def sync_on_finish() -> List[str]:
+    """With TF_SYNC_ON_FINISH=0 session.run returns before the GPU is done."""
+    value = os.environ.get('TF_SYNC_ON_FINISH')
+    if value is None or value.strip().lower() not in ('0', 'false'):
+        return []
+    return ['TF_SYNC_ON_FINISH=%s: session.run would not wait for the GPU, and the time of a step '
+            'would be that of handing it over. Unset it.' % value]
+
+
+def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None) -> Any:
+    """Runs `target` once, untimed; returns TensorFlow's StepStats of what was executed where."""
+    metadata = tf.RunMetadata()
+    session.run(target, feed_dict=feed_dict, run_metadata=metadata,
+                options=tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE))
+    return metadata.step_stats
+
+
+def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
+    """Counts the convolutions, by type, that a run of `targets` needs by the graph."""
+    return dict(collections.Counter(op.type for op in workload.needed_ops(targets)
+                                    if op.type in workload.CONVOLUTIONS))
+
+
+def executed_convolutions(step_stats: Any) -> Dict[str, int]:
+    """Counts the convolutions, by type, that a traced step executed, the fused ones with them."""
+    types = (_op_type(node) for device in step_stats.dev_stats if _is_executor(device)
+             for node in device.node_stats)
+    return dict(collections.Counter(type_ for type_ in types if type_ in workload.CONVOLUTIONS))
+
+
+def executed(step_stats: Any, targets: Iterable[Any]) -> List[str]:
+    """The convolutions executed are those of the graph: none was pruned away, none ran twice."""
+    wanted, ran = graph_convolutions(targets), executed_convolutions(step_stats)
+    if wanted == ran:
+        return []
+    return ['the step executed %s, the graph has %s: what was timed is not the network'
+            % (_counts(ran), _counts(wanted))]
+
+
+def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[str]:
+    """On a GPU run every operation that makes float arrays runs on the GPU."""
+    if device.kind != 'gpu':
+        return []
+    arrays = {op.name for op in workload.needed_ops(targets) if any(map(_is_array, op.outputs))}
+    fallen = sorted({node.node_name.partition(':')[0] for stats in step_stats.dev_stats
+                     if _is_executor(stats) and 'CPU' in stats.device
+                     for node in stats.node_stats} & arrays)
+    if not fallen:
+        return []
+    shown = ', '.join(fallen[:5]) + (', ...' if len(fallen) > 5 else '')
+    return ['%d operations fell back to the CPU: %s' % (len(fallen), shown)]
+
+
+def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict] = None
+           ) -> List[str]:
+    """Outputs and gradients hold neither nan nor infinity. Runs them once, copied to the host."""
+    floats = [t for target in targets for t in _floats(target)]
+    faults = []
+    for tensor, value in zip(floats, session.run(floats, feed_dict=feed_dict)):
+        bad = value.size - numpy.count_nonzero(numpy.isfinite(value))
+        if bad:
+            faults.append('%s has %d of %d values that are nan or infinite'
+                          % (tensor.name, bad, value.size))
+    return faults
+
+
+def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
+    """The network has the number of parameters that it is known to have."""
+    expected = PARAMETERS[benchmark, variant]
+    if counted == expected:
+        return []
+    return ['the graph has %d parameters, the network has %d' % (counted, expected)]
+
+
+def rate(flops: int, seconds: float, peak_flops: Optional[float]) -> List[str]:
+    """The rate that the time implies is one that the hardware can reach, Winograd counted in.
+
+    Args:
+        flops: FLOP of the step, 2 for each multiply-add of direct convolution.
+        seconds: its duration.
+        peak_flops: FLOP / s of the device, or None where it is unknown: no check.
+    """
+    if peak_flops is None or flops <= WINOGRAD * peak_flops * seconds:
+        return []
+    return ['%.1f TFLOP / s is %.0f times the peak of the device, %.1f TFLOP / s; %.0f times is '
+            'the most that Winograd could explain' % (flops / seconds / 1e12,
+                                                      flops / seconds / peak_flops,
+                                                      peak_flops / 1e12, WINOGRAD)]
+
+
+def _op_type(node):
+    """'Conv2D' of the label `conv1 = _FusedConv2D(...)`; Grappler's fused forms by their plain
+    name."""
+    match = re.search(r' = (?:_MklNative|_Mkl)?_?(?:Fused)?(\w+)\(', node.timeline_label)
+    return match.group(1) if match else None
+
+
+def _is_executor(device):
+    """Whether a trace's device is one of the executor's; the GPU tracer adds streams and memcpy."""
+    return device.device.startswith('/job:') and '/stream:' not in device.device \
+        and 'memcpy' not in device.device
+
+
+def _is_array(tensor):
+    return tensor.dtype.base_dtype.is_floating and tensor.shape.ndims != 0
+
+
+def _floats(tensor):
+    """The tensor itself, or, for one of integers such as argmax, the floats it is made from."""
+    if tensor.dtype.base_dtype.is_floating:
+        return [tensor]
+    return [t for t in tensor.op.inputs if t.dtype.base_dtype.is_floating]
+
+
+def _counts(convolutions):
+    return ' + '.join('%d %s' % (number, type_) for type_, number in sorted(convolutions.items())
+                      ) or 'no convolution'

@@ -1,0 +1,176 @@
+"""main([...]) of every script and variant, at batch size 1, and what it writes and prints."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import alexnet_benchmark
+import inception_v3_benchmark
+import resnet_v2_benchmark
+import vgg16_benchmark
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1', '--device', 'cpu']
+SCRIPTS = [alexnet_benchmark, vgg16_benchmark, inception_v3_benchmark, resnet_v2_benchmark]
+
+# Convolutions of a forward step, and of a forward-backward step: each convolution runs once, its
+# filter's gradient once, its input's gradient once, but for the first layer. The layers are those
+# of figures 6-5 and 6-6, table 6-1 and figure 6-17; Inception's backward step has the auxiliary
+# classifier's three too; a ResNet has a shortcut convolution in the first unit of each block.
+RUNS = [
+    (alexnet_benchmark, [], 'lrn', 5, 5),
+    (alexnet_benchmark, ['--no_lrn', '--fetch', 'ops'], 'no_lrn', 5, 5),
+    (alexnet_benchmark, ['--fc'], 'lrn_fc', 5, 5),
+    (vgg16_benchmark, ['--configuration', 'A', '--fetch', 'ops'], 'A', 8, 8),
+    (vgg16_benchmark, ['--configuration', 'A-LRN'], 'A-LRN', 8, 8),
+    (vgg16_benchmark, ['--configuration', 'B'], 'B', 10, 10),
+    (vgg16_benchmark, ['--configuration', 'C'], 'C', 13, 13),
+    (vgg16_benchmark, [], 'D', 13, 13),
+    (vgg16_benchmark, ['--configuration', 'E'], 'E', 16, 16),
+    (inception_v3_benchmark, [], 'aux', 95, 98),
+    (inception_v3_benchmark, ['--fetch', 'ops'], 'aux', 95, 98),
+    (resnet_v2_benchmark, ['--depth', '50', '--fetch', 'ops'], '50', 54, 54),
+    (resnet_v2_benchmark, ['--depth', '101'], '101', 105, 105),
+    (resnet_v2_benchmark, [], '152', 156, 156),
+    (resnet_v2_benchmark, ['--depth', '200'], '200', 204, 204),
+]
+SUMMARY = re.compile(r'^(Forward|Forward-backward): ([\d.]+) ms / batch, ([\d.]+) ms / image, '
+                     r'([\d.]+) images / s')
+
+
+@pytest.mark.parametrize('script, flags, variant, forward, both', RUNS, ids=[
+    ' '.join([script.__name__[:-len('_benchmark')]] + flags) for script, flags, *_ in RUNS])
+def test_every_variant_runs_what_it_times(script, flags, variant, forward, both, tmp_path, capsys):
+    path = tmp_path / 'record.json'
+    assert script.main(SHORT + flags + ['--json', str(path)]) == 0
+
+    record = json.loads(path.read_text())
+    assert record['schema'] == 1
+    assert record['benchmark'] == script.__name__[:-len('_benchmark')]
+    assert record['variant'] == variant
+    assert record['status'] == 'finished'
+    assert record['options']['batch_size'] == 1
+    assert record['environment']['device']['kind'] == 'cpu'
+    assert record['environment']['runtime'] == 'classic'
+    assert set(record['network']) >= {'parameters', 'flops', 'layers'}
+    assert [result['info_string'] for result in record['results']] \
+        == ['Forward', 'Forward-backward']
+    for result in record['results']:
+        assert len(result['samples_s']) == 2
+        assert len(result['burn_in_s']) == 1
+        assert result['mean_s'] == pytest.approx(sum(result['samples_s']) / 2)
+        assert result['fetch'] == ('ops' if 'ops' in flags else 'tensors')
+        assert result['batch_size'] == 1
+        assert result['faults'] == []
+    assert [result['convolutions']['executed'] for result in record['results']] == [
+        {'Conv2D': forward},
+        {'Conv2D': both, 'Conv2DBackpropFilter': both, 'Conv2DBackpropInput': both - 1}]
+
+    lines = capsys.readouterr().out.splitlines()
+    assert 'CPU figures' in lines[1]
+    assert sum(' across 2 steps, ' in line for line in lines) == 2
+    for line, result in zip(filter(SUMMARY.match, lines), record['results']):
+        name, *numbers = SUMMARY.match(line).groups()
+        assert name == result['info_string']
+        assert [float(number) for number in numbers] == pytest.approx(
+            [1e3 * result['mean_s'], 1e3 * result['mean_s'], 1 / result['mean_s']], rel=0.01,
+            abs=0.05)
+
+
+def test_forward_only(tmp_path):
+    path = tmp_path / 'record.json'
+    assert alexnet_benchmark.main(SHORT + ['--forward_only', '--json', str(path)]) == 0
+    assert [result['info_string'] for result in json.loads(path.read_text())['results']] \
+        == ['Forward']
+
+
+def test_the_defaults_are_the_chapters():
+    from common import cli
+    args = cli.argument_parser('').parse_args([])
+    assert (args.batch_size, args.num_batches, args.num_steps_burn_in) == (32, 100, 10)
+    assert (args.fetch, args.device, args.forward_only, args.json) \
+        == ('tensors', 'auto', False, None)
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+@pytest.mark.parametrize('flags', [
+    ['--batch_size', '0'], ['--batch-size', 'many'], ['--num_batches', '0'],
+    ['--num_batches', '1.5'], ['--num_steps_burn_in', '-1'], ['--batch_size', str(2 ** 31)],
+    ['--fetch', 'nothing'], ['--device', 'tpu'], ['--depth', '34'], ['--configuration', 'F'],
+    ['--lrn=maybe'], ['--unknown'], ['--json', '/no/such/folder/record.json'], ['--json', '.']])
+def test_bad_flags_exit_with_2_and_are_named(script, flags, capsys):
+    assert script.main(flags) == 2
+    captured = capsys.readouterr()
+    assert flags[0].partition('=')[0] in captured.err
+    assert captured.out == ''                            # nothing was built, nothing timed
+
+
+def test_help_exits_with_0(capsys):
+    assert alexnet_benchmark.main(['--help']) == 0
+    assert '--no_lrn' in capsys.readouterr().out
+
+
+def test_batch_too_large_exits_with_3_and_names_it(capsys, tmp_path):
+    path = tmp_path / 'record.json'
+    assert alexnet_benchmark.main(['--batch_size', '1000000', '--device', 'cpu',
+                                   '--json', str(path)]) == 3
+    assert 'batch size 1000000' in capsys.readouterr().err
+    assert json.loads(path.read_text())['status'] == 'out_of_memory'
+
+
+def test_device_gpu_without_a_gpu_exits_with_3(capsys, monkeypatch):
+    from common import device
+    monkeypatch.setattr(device, 'driver_gpus', lambda: ([], 'no NVIDIA driver was found'))
+    assert alexnet_benchmark.main(['--device', 'gpu']) == 3
+    assert 'no NVIDIA driver was found' in capsys.readouterr().err
+
+
+def start(*arguments, **environment):
+    return subprocess.Popen([sys.executable] + list(arguments), cwd=ROOT,
+                            env=dict(os.environ, **environment), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(tmp_path):
+    path = tmp_path / 'record.json'
+    process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1000000',
+                    '--device', 'cpu', '--json', str(path))
+    for line in process.stdout:
+        if 'step 10,' in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert 'Traceback' not in err
+    record = json.loads(path.read_text())
+    assert record['status'] == 'interrupted'
+    assert record['results'][0]['info_string'] == 'Forward'
+    assert len(record['results'][0]['samples_s']) > 10
+
+
+def test_the_screen_shows_the_benchmark_and_no_noise():
+    process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1',
+                    '--num_steps_burn_in', '0', '--device', 'cpu')
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err == ''
+    assert 'WARNING' not in out
+    assert out.splitlines()[0].startswith('Device: ')
+
+
+def test_a_reader_that_leaves_is_no_traceback():
+    process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1000000',
+                    '--device', 'cpu')
+    process.stdout.readline()
+    process.stdout.close()
+    deadline = time.time() + 60
+    while process.poll() is None and time.time() < deadline:
+        time.sleep(0.1)
+    assert process.returncode not in (None, 0)
+    assert process.stderr.read() == ''
+    process.stderr.close()

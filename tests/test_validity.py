@@ -1,0 +1,148 @@
+"""Each check of common/validity.py finds a planted fault, and is quiet without one."""
+import json
+
+import pytest
+
+import alexnet_benchmark
+from common import benchmark, validity
+from common.device import Device
+from common.tf1 import tf
+
+SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
+GPU = Device('gpu', 'a GPU', '')
+CPU = Device('cpu', 'a CPU', '')
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Runs AlexNet and returns (exit code, faults of both passes, what was printed)."""
+    def run_alexnet(*flags):
+        path = tmp_path / 'record.json'
+        code = alexnet_benchmark.main(SHORT + list(flags) + ['--json', str(path)])
+        record = json.loads(path.read_text())
+        faults = [fault for result in record['results'] for fault in result['faults']]
+        return code, faults, capsys.readouterr().out
+    return run_alexnet
+
+
+def test_a_healthy_run_is_quiet(run):
+    code, faults, out = run()
+    assert (code, faults) == (0, [])
+    assert 'INVALID' not in out
+
+
+def test_a_grouped_target_runs_nothing(run, monkeypatch):
+    monkeypatch.setattr(benchmark, 'fetches', lambda target, fetch: tf.group(
+        *target if isinstance(target, list) else [target]))
+    code, faults, out = run()
+    assert code == 1
+    assert 'executed no convolution, the graph has 5 Conv2D + 5 Conv2DBackpropFilter' in faults[-1]
+    assert 'INVALID: ' + faults[-1] in out
+
+
+def test_a_pruned_gradient_is_noticed(run, monkeypatch):
+    whole = benchmark.fetches
+    monkeypatch.setattr(benchmark, 'fetches', lambda target, fetch: (
+        whole(target, fetch)[2:] if isinstance(target, list) else target))
+    code, faults, _ = run()
+    assert code == 1                                     # without conv1's filter gradient
+    assert ['4 Conv2DBackpropFilter' in fault for fault in faults] == [True]
+
+
+def test_a_nan_is_noticed(run, monkeypatch):
+    inference = alexnet_benchmark.inference
+
+    def with_a_nan(*args):
+        pool5, parameters = inference(*args)
+        return pool5 + tf.constant([float('nan')] + [0.0] * 255), parameters
+    monkeypatch.setattr(alexnet_benchmark, 'inference', with_a_nan)
+    code, faults, _ = run('--forward_only')
+    assert code == 1
+    assert len(faults) == 1 and '36 of 9216 values that are nan or infinite' in faults[0]
+
+
+def test_a_nan_behind_argmax_is_noticed():
+    with tf.Graph().as_default(), tf.Session() as session:
+        scores = tf.placeholder(tf.float32, [1, 3], name='scores')
+        best = tf.argmax(scores, 1)
+        assert validity.finite(session, [best], {scores: [[1, 2, 3]]}) == []
+        faults = validity.finite(session, [best], {scores: [[1, float('inf'), 3]]})
+    assert faults == ['scores:0 has 1 of 3 values that are nan or infinite']
+
+
+def test_a_missing_parameter_is_noticed(run, monkeypatch):
+    inference = alexnet_benchmark.inference
+
+    def without_the_last_biases(*args):
+        pool5, parameters = inference(*args)
+        return pool5, parameters[:-1]
+    monkeypatch.setattr(alexnet_benchmark, 'inference', without_the_last_biases)
+    code, faults, _ = run('--forward_only')
+    assert code == 1
+    assert faults == ['the graph has 2469440 parameters, the network has 2469696']
+
+
+@pytest.mark.parametrize('value', ['0', 'false'])
+def test_without_synchronisation_nothing_is_timed(value, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv('TF_SYNC_ON_FINISH', value)
+    path = tmp_path / 'record.json'
+    assert alexnet_benchmark.main(SHORT + ['--json', str(path)]) == 1
+    captured = capsys.readouterr()
+    assert 'TF_SYNC_ON_FINISH=' + value in captured.err
+    assert 'sec / batch' not in captured.out
+    record = json.loads(path.read_text())
+    assert (record['status'], record['results']) == ('refused', [])
+    assert 'TF_SYNC_ON_FINISH' in record['faults'][0]
+
+
+def test_synchronisation_is_on_by_default(monkeypatch):
+    monkeypatch.delenv('TF_SYNC_ON_FINISH', raising=False)
+    assert validity.sync_on_finish() == []
+    monkeypatch.setenv('TF_SYNC_ON_FINISH', '1')
+    assert validity.sync_on_finish() == []
+
+
+def traced(*nodes):
+    """StepStats as a GPU run gives them, from (device, node name, operation)."""
+    stats = tf.RunMetadata().step_stats
+    for device in ('CPU:0', 'GPU:0'):
+        one = stats.dev_stats.add(device='/job:localhost/replica:0/task:0/device:' + device)
+        for where, name, op in nodes:
+            if where == device:
+                one.node_stats.add(node_name=name, timeline_label='%s = %s(x, y)' % (name, op))
+    streams = stats.dev_stats.add(device='/device:GPU:0/stream:all')     # the tracer's copy
+    for _, name, op in nodes:
+        streams.node_stats.add(node_name=name, timeline_label='%s = %s(x, y)' % (name, op))
+    return stats
+
+
+@pytest.mark.parametrize('fallen', [[], ['conv']])
+def test_an_operation_on_the_cpu_is_named(fallen):
+    with tf.Graph().as_default():
+        images = tf.random_uniform([1, 8, 8, 3], name='images')          # its shape is an integer
+        kernel = tf.Variable(tf.zeros([3, 3, 3, 4]), name='kernel')
+        conv = tf.nn.conv2d(images, kernel, 1, 'SAME', name='conv')
+    stats = traced(('CPU:0', 'images/shape', 'Const'), ('GPU:0', 'kernel', 'VariableV2'),
+                   ('CPU:0' if fallen else 'GPU:0', 'conv', 'Conv2D'))
+    assert validity.executed_convolutions(stats) == {'Conv2D': 1}
+    faults = validity.placement(stats, [conv], GPU)
+    assert faults == ['1 operations fell back to the CPU: conv'] * len(fallen)
+    assert validity.placement(stats, [conv], CPU) == []
+
+
+@pytest.mark.parametrize('op, counted', [
+    ('Conv2D', 'Conv2D'), ('_FusedConv2D', 'Conv2D'), ('_MklNativeFusedConv2D', 'Conv2D'),
+    ('_MklConv2D', 'Conv2D'), ('Conv2DBackpropInput', 'Conv2DBackpropInput'),
+    ('_MklNativeConv2DBackpropFilter', 'Conv2DBackpropFilter')])
+def test_fused_convolutions_count(op, counted):
+    assert validity.executed_convolutions(traced(('GPU:0', 'conv', op))) == {counted: 1}
+
+
+def test_a_rate_beyond_the_hardware_is_refused():
+    """VGG-16 is known to reach 117 % of a Titan X by Winograd; a step that ran nothing, 1000 %."""
+    titan_x = 11.0e12
+    assert validity.rate(int(11.7e12), 1.0, titan_x * 1.0) == []
+    assert validity.rate(int(1.17 * titan_x), 1.0, titan_x) == []
+    faults = validity.rate(int(110e12), 1.0, titan_x)
+    assert len(faults) == 1 and '110.0 TFLOP / s is 10 times the peak' in faults[0]
+    assert validity.rate(int(110e12), 1.0, None) == []   # an unknown device is not judged
