@@ -61,7 +61,7 @@ clean:
 
 # The environment is good if its Python runs and it was made from the lock that is here now. The copy of the lock is
 # written last, so an environment whose making was cut short has none and is made again.
-ifneq ($(shell .venv/bin/python -c '' 2>&1 && cmp requirements.lock .venv/requirements.lock 2>&1 && echo good),good)
+ifneq ($(shell { .venv/bin/python -c '' && cmp -s requirements.lock .venv/requirements.lock && echo good; } 2>/dev/null),good)
 .PHONY: .venv/requirements.lock
 endif
 

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from common import device, memory, record, report, validity, workload
+from common import device, memory, record, report, telemetry, validity, workload
 from common.tf1 import tf
 from common.timing import Interrupted, time_tensorflow_run
 
@@ -43,42 +43,53 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
     network = workload.network(passes[0].target, parameters, args.batch_size)
     if args.layers:
         print('\n'.join(report.layers(network)), flush=True)
-    log = record.new(benchmark, variant, args.options, args.device, network)
-    faults = validity.sync_on_finish()
-    if faults:                                           # no figure at all: it would be wrong
-        log.update(status='refused', faults=faults)
-        record.keep(log, args.json)
-        print('INVALID: ' + faults[0], file=sys.stderr, flush=True)
-        return 1
-
-    with _kept(log, args.json), _session(args, log, passes) as session:
-        session.run(tf.global_variables_initializer())
-        for one in passes:
-            entry = measure(session, one, args, log)
-            print('\n'.join(report.result(entry)), flush=True)
+    with _monitor(args.device) as monitor:
+        log = record.new(benchmark, variant, args.options, args.device, monitor, network)
+        log['faults'] = validity.sync_on_finish()
+        if log['faults']:                                # no figure at all: it would be wrong
+            log['status'] = 'refused'
             record.keep(log, args.json)
-        log['status'] = 'finished'
+            print('INVALID: ' + log['faults'][0], file=sys.stderr, flush=True)
+            return 1
+        for line in report.before(log['environment']):
+            print(line, flush=True)
+
+        with _kept(log, args.json), _session(args, log, passes) as session:
+            session.run(tf.global_variables_initializer())
+            for one in passes:
+                entry = measure(session, monitor, one, args, log)
+                print('\n'.join(report.result(entry)), flush=True)
+                record.keep(log, args.json)
+            log['status'] = 'finished'
     return 1 if any(entry['faults'] for entry in log['results']) else 0
 
 
-def measure(session: tf.Session, one: Pass, args: argparse.Namespace, log: Dict[str, Any]
-            ) -> Dict[str, Any]:
+def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass,
+            args: argparse.Namespace, log: Dict[str, Any]) -> Dict[str, Any]:
     """Times one pass, checks it in untimed steps, and adds its entry to the record `log`."""
     target = fetches(one.target, args.fetch)
     try:
-        timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
-                                     args.num_batches, args.num_steps_burn_in)
+        with telemetry.Watch(monitor) as watch:
+            timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
+                                         args.num_batches, args.num_steps_burn_in)
     except Interrupted as interrupted:
         log['results'].append(record.result(interrupted.timing, args.fetch, args.batch_size))
         raise
     entry = record.result(timing, args.fetch, args.batch_size)
     log['results'].append(entry)
+    gpu = watch.summary(last_s=sum(timing.seconds))
+    entry['warnings'] += [warning._asdict() for warning in telemetry.warnings(gpu)]
 
     step_stats = validity.trace(session, target, one.feed_dict)
     flops = sum(map(workload.flops, workload.needed_ops(one.tensors)))
+    peak_flops = log['environment']['peak_flops']
+    energy_j = gpu and gpu['energy_j']
     entry.update({
+        'gpu': gpu,
+        'energy_per_image_j': energy_j and energy_j / args.batch_size / args.num_batches,
         'flops': flops,
         'flops_per_s': flops / entry['mean_s'],
+        'share_of_peak': flops / entry['mean_s'] / peak_flops if peak_flops else None,
         'fetched_bytes': sum(map(workload.size, one.tensors)) if args.fetch == 'tensors' else 0,
         'layers_that_run': workload.layers_that_run(one.tensors),
         'peak_bytes': memory.peak_bytes(step_stats, args.device, tf.global_variables()),
@@ -88,7 +99,8 @@ def measure(session: tf.Session, one: Pass, args: argparse.Namespace, log: Dict[
                                             log['variant'])
                    + validity.executed(step_stats, one.tensors)
                    + validity.placement(step_stats, one.tensors, args.device)
-                   + validity.finite(session, one.tensors, one.feed_dict)),
+                   + validity.finite(session, one.tensors, one.feed_dict)
+                   + validity.rate(flops, entry['mean_s'], peak_flops)),
     })
     return entry
 
@@ -102,6 +114,17 @@ def fetches(target: Any, fetch: str) -> Any:
     if fetch == 'tensors':
         return target
     return [t.op for t in (target if isinstance(target, list) else [target])]
+
+
+@contextlib.contextmanager
+def _monitor(on):
+    """NVML's view of the GPU, closed at the end; None for a CPU or where NVML is not to be had."""
+    monitor = telemetry.open_gpu(on.gpu.pci_bus_id)[0] if on.gpu else None
+    try:
+        yield monitor
+    finally:
+        if monitor:
+            monitor.close()
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from typing import Any, Dict, Optional
 
 import numpy
 
-from common import tf1
-from common.device import Device, cpu_name
+from common import peak, stats, telemetry, tf1
+from common.device import Device
 from common.timing import Timing
 
 SCHEMA = 1
@@ -19,16 +19,19 @@ VARIABLES = ('TF_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_')      # that change speed
 
 
 def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
-        network: Dict[str, Any]) -> Dict[str, Any]:
-    """Returns a record without results. `options` are the flags as given; `network` is
-    workload.network's."""
+        monitor: Optional[telemetry.Monitor], network: Dict[str, Any]) -> Dict[str, Any]:
+    """Returns a record without results. `options` are the flags as given; `monitor` watches the
+    GPU, None where there is none; `network` is workload.network's."""
     return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
-            'environment': environment(device), 'network': network, 'status': 'running',
-            'results': []}
+            'environment': environment(device, monitor), 'network': network, 'status': 'running',
+            'faults': [], 'error': None, 'results': []}
 
 
-def environment(device: Device) -> Dict[str, Any]:
-    """Describes the machine, the software and the device that is timed."""
+def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[str, Any]:
+    """Describes the machine, the software and the device that is timed, and whether it was idle
+    before the start (the second takes telemetry.CPU_BUSY_S for a CPU)."""
+    gpu = monitor.facts() if monitor else None
+    clock_mhz = gpu and gpu['max_sm_clock_mhz']
     return {
         'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         'commit': _commit(),
@@ -38,24 +41,32 @@ def environment(device: Device) -> Dict[str, Any]:
         'python': platform.python_version(),
         'numpy': numpy.__version__,
         'runtime': tf1.RUNTIME,
-        'tensorflow': tf1.tf.__version__,
+        'tensorflow': tf1.VERSION,
         'cuda': tf1.CUDA_VERSION,
         'cudnn': tf1.CUDNN_VERSION,
         'device': dict(device._asdict(), gpu=device.gpu and device.gpu._asdict()),
-        'cpu': cpu_name(),
-        'cpu_threads': os.cpu_count(),
+        'gpu': gpu,
+        'gpu_before': monitor.before() if monitor else None,
+        'cpu': telemetry.cpu_facts(),
+        'cpu_before': telemetry.cpu_before() if device.kind == 'cpu' else None,
+        'peak_flops': peak.peak_flops(device.gpu.compute_capability, device.gpu.multiprocessors,
+                                      1e6 * clock_mhz) if device.gpu and clock_mhz else None,
         'variables': {name: value for name, value in sorted(os.environ.items())
                       if name.startswith(VARIABLES)},
     }
 
 
 def result(timing: Timing, fetch: str, batch_size: int) -> Dict[str, Any]:
-    """Returns the entry of one pass; the mean and sd of an interrupted one without samples are
-    None."""
+    """Returns the entry of one pass: the samples, and what common.stats makes of them. An
+    interrupted pass without samples has None for the latter."""
+    summary = stats.summarise(timing.seconds)._asdict() if timing.seconds else None
     return {'info_string': timing.info_string, 'fetch': fetch, 'batch_size': batch_size,
             'precision': 'float32',
             'mean_s': timing.mean if timing.seconds else None,
             'sd_s': timing.sd if timing.seconds else None,
+            'statistics': summary,
+            'warnings': [warning._asdict() for warning in
+                         stats.warn(timing.seconds, timing.burn_in_seconds)] if summary else [],
             'samples_s': list(timing.seconds), 'burn_in_s': list(timing.burn_in_seconds)}
 
 
@@ -104,11 +115,12 @@ def _umask():
 
 
 def _commit():
-    """The commit of this checkout, with '+' if files differ from it; None outside a checkout."""
-    folder = os.path.dirname(os.path.abspath(__file__))
+    """The commit of this checkout, with '+' if files differ from it; an image, which has no
+    checkout, says it in BENCHMARK_COMMIT; None where neither is known."""
     try:
         return subprocess.run(['git', 'describe', '--always', '--abbrev=40', '--dirty=+'],
-                              cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True, check=True).stdout.strip()
+                              cwd=os.path.dirname(os.path.abspath(__file__)), check=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get('BENCHMARK_COMMIT')

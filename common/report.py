@@ -1,20 +1,39 @@
 """The lines that a run prints besides the chapter's: made from the record, so that both agree."""
 from typing import Any, Dict, List
 
+from common import telemetry
+
 
 def result(entry: Dict[str, Any]) -> List[str]:
     """Returns the lines for one entry of a record's results: the summary line, what the figure
     stands on, and, where something is wrong, what."""
     mean, batch_size = entry['mean_s'], entry['batch_size']
+    statistics = entry['statistics']
     lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d, %s)'
              % (entry['info_string'], 1e3 * mean, 1e3 * mean / batch_size, batch_size / mean,
                 batch_size, entry['precision'])]
+    interval = statistics['ci95_s']
+    lines.append('  median %.3f ms, min %.3f, p95 %.3f, p99 %.3f; mean %.3f ms, 95 %% interval %s'
+                 % (1e3 * statistics['median_s'], 1e3 * statistics['min_s'],
+                    1e3 * statistics['p95_s'], 1e3 * statistics['p99_s'], 1e3 * mean,
+                    '%.3f to %.3f' % tuple(1e3 * bound for bound in interval) if interval
+                    else 'unknown'))
     lines.append('  %s GFLOP a step, %s; %s; peak memory %s'
                  % (_figures(entry['flops'] / 1e9), _rate(entry), _fetched(entry),
                     _megabytes(entry['peak_bytes'])))
+    if entry['gpu']:
+        lines.append('  GPU: ' + _gpu(entry))
     lines.append('  ' + _layers(entry['layers_that_run']))
+    lines += ['  warning: ' + warning['text'] for warning in entry['warnings']]
     lines += ['  INVALID: ' + fault for fault in entry['faults']]
     return lines
+
+
+def before(environment: Dict[str, Any]) -> List[str]:
+    """Returns the warnings about what else ran on the device before the start."""
+    found = telemetry.gpu_busy(environment['gpu_before']) if environment['gpu_before'] else []
+    found += telemetry.cpu_busy(environment['cpu_before']) if environment['cpu_before'] else []
+    return ['warning: ' + warning.text for warning in found]
 
 
 def layers(network: Dict[str, Any]) -> List[str]:
@@ -31,13 +50,29 @@ def layers(network: Dict[str, Any]) -> List[str]:
 
 
 def _rate(entry):
-    return '%s TFLOP / s' % _figures(entry['flops_per_s'] / 1e12)
+    text = '%s TFLOP / s' % _figures(entry['flops_per_s'] / 1e12)
+    if entry['share_of_peak'] is None:
+        return text + " (the device's peak is unknown)"
+    return text + ", %.0f %% of the device's peak%s" % (
+        100 * entry['share_of_peak'],
+        ': cuDNN may use Winograd, which multiplies less than is counted'
+        if entry['share_of_peak'] > 1 else '')
 
 
 def _fetched(entry):
     if entry['fetch'] == 'ops':
         return 'fetched as ops, nothing copied to the host'
     return 'fetched as tensors, %s copied to the host a step' % _megabytes(entry['fetched_bytes'])
+
+
+def _gpu(entry):
+    gpu, parts = entry['gpu'], []
+    for key, unit in (('sm_clock_mhz', 'MHz'), ('temperature_c', 'C'), ('power_w', 'W')):
+        if gpu[key]:
+            parts.append('%.0f %s' % (gpu[key]['median'], unit))
+    if entry['energy_per_image_j'] is not None:
+        parts.append('%s J / image' % _figures(entry['energy_per_image_j']))
+    return ', '.join(parts) or 'NVML says nothing of its clock, temperature and power'
 
 
 def _layers(ran):

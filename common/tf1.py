@@ -72,16 +72,19 @@ with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'o
         if VERSION.startswith('1.15.'):
             RUNTIME = 'classic'
             tf, slim = tensorflow, tensorflow.contrib.slim
-            CUDA_VERSION, CUDNN_VERSION = '10.0', '7'
+            CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER = '10.0', '7', '410.48'
+            CAPABILITIES = (3, 5), (7, 5)                # Kepler to Turing
             GPU_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
                              'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
                              'libcudnn.so.7')
         elif VERSION.startswith('2.21.'):
             RUNTIME = 'modern'
             tf, slim = _modern(tensorflow)
-            _build = tensorflow.sysconfig.get_build_info()
-            CUDA_VERSION, CUDNN_VERSION = _build.get('cuda_version'), _build.get('cudnn_version')
-            GPU_LIBRARIES = ()       # pip's own CUDA packages, which TensorFlow finds by itself
+            CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER = '12', '9', '525.60.13'
+            CAPABILITIES = (6, 0), None                  # Pascal and on
+            GPU_LIBRARIES = ('libcudart.so.12', 'libcublas.so.12', 'libcublasLt.so.12',
+                             'libcufft.so.11', 'libcusolver.so.11', 'libcusparse.so.12',
+                             'libcudnn.so.9')
         else:
             _refuse('version %s is installed, and the graphs are tested on 1.15 and 2.21' % VERSION)
     except KeyboardInterrupt:
@@ -89,3 +92,5 @@ with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'o
     except Exception as error:       # protobuf 4 raises TypeError, a missing library ImportError
         _refuse('importing it failed with %s: %s'
                 % (type(error).__name__, str(error).strip().split('\n')[0]))
+
+warnings.filterwarnings('ignore', '`layer.apply` is deprecated')         # modern: tf_slim calls it

@@ -65,7 +65,7 @@ def executed_convolutions(step_stats: Any) -> Dict[str, int]:
     """Counts the convolutions, by type, that a traced step executed, the fused ones with them."""
     types = (_op_type(node) for device in step_stats.dev_stats if _is_executor(device)
              for node in device.node_stats)
-    return dict(collections.Counter(type_ for type_ in types if type_ in workload.CONVOLUTIONS))
+    return dict(collections.Counter(filter(None, types)))
 
 
 def executed(step_stats: Any, targets: Iterable[Any]) -> List[str]:
@@ -129,9 +129,10 @@ def rate(flops: int, seconds: float, peak_flops: Optional[float]) -> List[str]:
 
 
 def _op_type(node):
-    """'Conv2D' of the label `conv1 = _FusedConv2D(...)`; Grappler's fused forms by their plain
-    name."""
-    match = re.search(r' = (?:_MklNative|_Mkl)?_?(?:Fused)?(\w+)\(', node.timeline_label)
+    """'Conv2D' of the label `conv1 = _FusedConv2D(...)`: a convolution by its plain name, also
+    where Grappler or oneDNN has fused it (_MklNativeConv2DBackpropFilterWithBias); else None."""
+    match = re.search(r' = \w*?(Conv2D(?:Backprop(?:Filter|Input))?)(?:WithBias)?\(',
+                      node.timeline_label)
     return match.group(1) if match else None
 
 

@@ -2,12 +2,13 @@
 
 The multiply-adds are those of TensorFlow's own profiler: its registry of floating point operations
 is asked for each convolution and matrix product that a target needs. One multiply-add is 2 FLOP.
-Biases, ReLU, pooling, LRN and batch norm are not counted, as in the papers' tables.
+Biases, ReLU, pooling, LRN and batch norm are not counted, as in the papers' tables. The gradients
+of a convolution cost what it costs itself; the registry, which divides the size of the input by
+the stride, is off there where padding is VALID.
 """
 from typing import Any, Dict, Iterable, List
 
 from tensorflow.python.framework.ops import get_stats_for_node_def
-from tensorflow.python.profiler.internal import flops_registry  # noqa: F401  adds the backprops
 
 CONVOLUTIONS = ('Conv2D', 'Conv2DBackpropFilter', 'Conv2DBackpropInput')
 COUNTED = CONVOLUTIONS + ('MatMul',)
@@ -32,6 +33,10 @@ def flops(op: Any) -> int:
     """Returns the floating point operations of a convolution or matrix product, 0 for others."""
     if op.type not in COUNTED:
         return 0
+    if op.type != 'Conv2D' and op.type in CONVOLUTIONS:
+        kernel = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
+        per_output = kernel.shape[:3].num_elements()     # height x width x input channels
+        return 2 * per_output * op.inputs[2].shape.num_elements()
     return int(get_stats_for_node_def(op.graph, op.node_def, 'flops').value)
 
 

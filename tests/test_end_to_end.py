@@ -13,6 +13,7 @@ import alexnet_benchmark
 import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
+from common import cli, tf1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1', '--device', 'cpu']
@@ -56,7 +57,7 @@ def test_every_variant_runs_what_it_times(script, flags, variant, forward, both,
     assert record['status'] == 'finished'
     assert record['options']['batch_size'] == 1
     assert record['environment']['device']['kind'] == 'cpu'
-    assert record['environment']['runtime'] == 'classic'
+    assert record['environment']['runtime'] == tf1.RUNTIME
     assert set(record['network']) >= {'parameters', 'flops', 'layers'}
     assert [result['info_string'] for result in record['results']] \
         == ['Forward', 'Forward-backward']
@@ -90,7 +91,6 @@ def test_forward_only(tmp_path):
 
 
 def test_the_defaults_are_the_chapters():
-    from common import cli
     args = cli.argument_parser('').parse_args([])
     assert (args.batch_size, args.num_batches, args.num_steps_burn_in) == (32, 100, 10)
     assert (args.fetch, args.device, args.forward_only, args.json) \
@@ -123,13 +123,6 @@ def test_batch_too_large_exits_with_3_and_names_it(capsys, tmp_path):
     assert json.loads(path.read_text())['status'] == 'out_of_memory'
 
 
-def test_device_gpu_without_a_gpu_exits_with_3(capsys, monkeypatch):
-    from common import device
-    monkeypatch.setattr(device, 'driver_gpus', lambda: ([], 'no NVIDIA driver was found'))
-    assert alexnet_benchmark.main(['--device', 'gpu']) == 3
-    assert 'no NVIDIA driver was found' in capsys.readouterr().err
-
-
 def start(*arguments, **environment):
     return subprocess.Popen([sys.executable] + list(arguments), cwd=ROOT,
                             env=dict(os.environ, **environment), text=True,
@@ -153,9 +146,10 @@ def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(tmp_path):
     assert len(record['results'][0]['samples_s']) > 10
 
 
-def test_the_screen_shows_the_benchmark_and_no_noise():
-    process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1',
-                    '--num_steps_burn_in', '0', '--device', 'cpu')
+@pytest.mark.parametrize('script', ['alexnet_benchmark.py', 'inception_v3_benchmark.py'])
+def test_the_screen_shows_the_benchmark_and_no_noise(script):
+    process = start(script, '--batch_size', '1', '--num_batches', '1', '--num_steps_burn_in', '0',
+                    '--device', 'cpu', '--forward_only')
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err == ''

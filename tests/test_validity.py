@@ -133,7 +133,7 @@ def test_an_operation_on_the_cpu_is_named(fallen):
 @pytest.mark.parametrize('op, counted', [
     ('Conv2D', 'Conv2D'), ('_FusedConv2D', 'Conv2D'), ('_MklNativeFusedConv2D', 'Conv2D'),
     ('_MklConv2D', 'Conv2D'), ('Conv2DBackpropInput', 'Conv2DBackpropInput'),
-    ('_MklNativeConv2DBackpropFilter', 'Conv2DBackpropFilter')])
+    ('_MklNativeConv2DBackpropFilterWithBias', 'Conv2DBackpropFilter')])
 def test_fused_convolutions_count(op, counted):
     assert validity.executed_convolutions(traced(('GPU:0', 'conv', op))) == {counted: 1}
 

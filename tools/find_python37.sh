@@ -7,6 +7,7 @@ set -eu
 
 cd "$(dirname "$0")/.."
 fetched=$PWD/.python37
+HOME=${HOME:-/}     # a container may have none
 uv='uv==0.6.17'     # of the last series that can install CPython 3.7
 tried=
 
@@ -72,8 +73,11 @@ look_around() {
     for python in "$HOME"/.local/share/uv/python/cpython-3.7*/bin/python3.7; do try "$python" uv; done
 }
 
-# last_words FILE: the end of a log on one line, for the list of what was tried.
-last_words() { grep -v '^ *$' "$1" | tail -n 3 | tr -s '\n ' ' '; }
+# end_of LOG: its last lines, each on a line of its own, for the list of what was tried.
+end_of() {
+    echo
+    tail -n 6 "$1" | sed 's/^/      /'
+}
 
 fetch_with_uv() {
     python=$(command -v python3 || command -v python) || { note 'fetching with uv: no python3 on PATH'; return 0; }
@@ -91,10 +95,10 @@ fetch_with_uv() {
             for python in "$fetched"/cpython-3.7*/bin/python3.7; do try "$python" 'fetched now'; done
             note "fetching with uv: it installed no Python 3.7 that runs"
         else
-            note "fetching with uv: $(last_words "$log")"
+            note "fetching with uv: $(end_of "$log")"
         fi
     else
-        note "fetching with uv: $python could not install uv: $(last_words "$log")"
+        note "fetching with uv: $python could not install uv: $(end_of "$log")"
     fi
     rm -rf "$fetched"
 }
@@ -111,7 +115,7 @@ fetch_with_conda() {
         try "$fetched/conda/bin/python3.7" 'fetched now'
         note "fetching with conda: it installed no Python 3.7 that runs"
     else
-        note "fetching with conda: $(last_words "$fetched/conda.log")"
+        note "fetching with conda: $(end_of "$fetched/conda.log")"
     fi
     rm -rf "$fetched"
 }

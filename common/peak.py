@@ -1,0 +1,45 @@
+"""The peak float32 rate of a GPU. A GPU that is not in the table has none: never a guess."""
+from typing import Optional, Tuple
+
+# float32 multiply-adds per clock and SM, by compute capability. CUDA C++ Programming Guide: to 7.x
+# the table 'Throughput of Native Arithmetic Instructions' (release 10), from 8.0 on the number of
+# FP32 cores in the section of each capability (release 12.9). A new capability is a line to add.
+FP32_PER_SM = {
+    (3, 0): 192, (3, 2): 192, (3, 5): 192, (3, 7): 192,  # Kepler
+    (5, 0): 128, (5, 2): 128, (5, 3): 128,               # Maxwell
+    (6, 0): 64,                                          # Pascal: Tesla P100
+    (6, 1): 128, (6, 2): 128,                            # Pascal: GeForce 10, Tesla P4 and P40
+    (7, 0): 64, (7, 2): 64,                              # Volta
+    (7, 5): 64,                                          # Turing
+    (8, 0): 64,                                          # Ampere: A100
+    (8, 6): 128, (8, 7): 128,                            # Ampere: GeForce 30, A10, A40, Orin
+    (8, 9): 128,                                         # Ada
+    (9, 0): 128,                                         # Hopper
+    (10, 0): 128, (10, 3): 128,                          # Blackwell: B200, B300
+    (12, 0): 128, (12, 1): 128,                          # Blackwell: GeForce 50, GB10
+}
+
+
+def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int],
+               max_sm_clock_hz: Optional[float], precision: str = 'float32') -> Optional[float]:
+    """Returns the FLOP/s of all FP32 cores at the highest clock, one multiply-add being 2 FLOP.
+
+    NVML's maximum SM clock is the highest that the GPU can be set to, which on GeForce cards is
+    above the boost clock of the data sheet (GTX 1080: about 1.9 against 1.733 GHz): the peak is an
+    upper bound that a warm GPU does not hold, and a share of it errs to the low side.
+
+    Args:
+        compute_capability: such as (6, 1).
+        sms: number of multiprocessors: CUDA's attribute MULTIPROCESSOR_COUNT (device.Gpu's
+            multiprocessors), or telemetry's cores divided by FP32_PER_SM.
+        max_sm_clock_hz: the highest SM clock in Hz.
+        precision: 'float32'; the tensor cores' rates for others are not known here.
+
+    Returns:
+        FLOP/s, or None where the capability is not in the table, a number is missing or the
+        precision is not float32.
+    """
+    cores = FP32_PER_SM.get(tuple(compute_capability or ()))
+    if precision != 'float32' or not (cores and sms and max_sm_clock_hz):
+        return None
+    return 2.0 * cores * sms * max_sm_clock_hz

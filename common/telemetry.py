@@ -1,0 +1,396 @@
+"""The GPU while it ran, through NVML; for a run on the CPU, what else the machine was doing.
+
+NVML comes with the driver; its Python module is nvidia-ml-py (`import pynvml`). Both are optional:
+without them a run is the same, only nothing is known of clocks, power and neighbours. What a GPU
+does not support is None, and `unavailable` says why. Nothing here raises into a run.
+
+Constants and their meaning: NVML API Reference Guide, docs.nvidia.com/deploy/nvml-api.
+"""
+import os
+import statistics
+import threading
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy
+
+from common.stats import Warning
+
+# Between two samples: NVML renews utilisation every 1/6 to 1 s, so that more would show little that
+# is new. Where queries are slow the pause grows: they never take more than MAX_DUTY of the time.
+INTERVAL_S, MAX_DUTY = 0.2, 0.01
+JOIN_S = 1.0                        # a thread that hangs in the driver dies with the process
+SETTLE_S = 2.0                      # a driver just loaded scrubs ECC memory: also utilisation
+
+SM, MEMORY = 1, 2                   # nvml.h: nvmlClockType_t
+GPU_DIE = 0                         # nvml.h: nvmlTemperatureSensors_t
+
+# nvml.h: nvmlClocksEventReasons, ThrottleReasons in older drivers. Names as in nvidia-smi.
+REASONS = {
+    0x001: 'gpu_idle',
+    0x002: 'applications_clocks_setting',
+    0x004: 'sw_power_cap',
+    0x008: 'hw_slowdown',
+    0x010: 'sync_boost',
+    0x020: 'sw_thermal_slowdown',
+    0x040: 'hw_thermal_slowdown',
+    0x080: 'hw_power_brake_slowdown',
+    0x100: 'display_clock_setting',
+    0x200: 'board_limit',
+    0x400: 'reliability',           # the voltage: where every GPU's fastest clock ends
+}
+# Those that slow a GPU below the clocks it was set to, with what to do about them.
+THROTTLING = {
+    'sw_power_cap': 'normal under load on many GPUs: publish the power limit with the figure, or '
+                    'raise it (nvidia-smi -pl) and run again',
+    'board_limit': "the board's power or current limit: publish it with the figure",
+    'hw_slowdown': 'heat or power supply: check both (nvidia-smi -q -d PERFORMANCE) and run again',
+    'sync_boost': 'it runs no faster than the GPUs in its sync boost group: take it out of the '
+                  'group and run again',
+    'sw_thermal_slowdown': 'it is too hot: improve the cooling and run again',
+    'hw_thermal_slowdown': 'it is too hot: improve the cooling and run again',
+    'hw_power_brake_slowdown': 'the power supply asks for less: check it and run again',
+}
+# Of the samples: a hardware slowdown at least halves the clock, so 5 % of a run cost 5 %; it may be
+# reported for a moment when the clock changes, too.
+MAX_THROTTLED = 0.05
+# Before the start: a neighbour busy for 5 % of the time may cost as much; a desktop takes less.
+MAX_GPU_BUSY_PERCENT = 5
+# Of the CPUs we may use: an idle machine's services take 1 or 2 %, one busy program on 8 CPUs 12 %.
+MAX_CPU_BUSY = 0.10
+CPU_BUSY_S = 1.0                    # 100 ticks of /proc/stat for each CPU
+
+
+class Monitor:
+    """A GPU as NVML sees it. `unavailable` says why a value could not be read, by its name."""
+
+    def __init__(self, nvml: Any, handle: Any):
+        self._nvml, self._handle = nvml, handle
+        self.unavailable: Dict[str, str] = {}
+
+    def facts(self) -> Dict[str, Any]:
+        """What does not change in a run: name, driver_version, cores (FP32, all SMs),
+        compute_capability, max_sm_clock_mhz, memory_bytes, power_limit_w."""
+        nvml, handle, ask = self._nvml, self._handle, self._ask
+        milliwatts = ask('power_limit_w', lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
+        return {
+            'name': ask('name', lambda: _text(nvml.nvmlDeviceGetName(handle))),
+            'driver_version': ask('driver_version',
+                                  lambda: _text(nvml.nvmlSystemGetDriverVersion())),
+            'cores': ask('cores', lambda: nvml.nvmlDeviceGetNumGpuCores(handle)),
+            'compute_capability': ask('compute_capability', lambda: list(
+                nvml.nvmlDeviceGetCudaComputeCapability(handle))),
+            'max_sm_clock_mhz': ask('max_sm_clock_mhz',
+                                    lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, SM)),
+            'memory_bytes': ask('memory_bytes', lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
+            'power_limit_w': None if milliwatts is None else milliwatts / 1e3,
+        }
+
+    def before(self) -> Dict[str, Any]:
+        """The GPU before the start: utilisation_percent and other_processes (their number).
+
+        To be called before TensorFlow opens the GPU: inside a container our own process cannot be
+        told from others by its number. Takes up to SETTLE_S where the GPU looks busy, else no time.
+        """
+        end = time.monotonic() + SETTLE_S
+        while True:
+            utilisation = self._utilisation()
+            if (utilisation is None or utilisation <= MAX_GPU_BUSY_PERCENT
+                    or time.monotonic() >= end):
+                break
+            time.sleep(INTERVAL_S)
+        pids = self._pids()
+        return {'utilisation_percent': utilisation,
+                'other_processes': None if pids is None else len(pids - {os.getpid()})}
+
+    def sample(self) -> Dict[str, Any]:
+        """The GPU now, while we run on it: the keys of Watch.summary, and time_s on the monotonic
+        clock, reasons (bits), energy_j since the driver was loaded."""
+        nvml, handle, ask = self._nvml, self._handle, self._ask
+        milliwatts = ask('power_w', lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        pids = self._pids()
+        if pids:
+            # NVML knows the host's process numbers, in a container not ours: then one is us.
+            pids = pids - {os.getpid()} if os.getpid() in pids else sorted(pids)[1:]
+        return {
+            'time_s': time.monotonic(),
+            'energy_j': self.energy_j(),
+            'sm_clock_mhz': ask('sm_clock_mhz', lambda: nvml.nvmlDeviceGetClockInfo(handle, SM)),
+            'memory_clock_mhz': ask('memory_clock_mhz',
+                                    lambda: nvml.nvmlDeviceGetClockInfo(handle, MEMORY)),
+            'temperature_c': ask('temperature_c',
+                                 lambda: nvml.nvmlDeviceGetTemperature(handle, GPU_DIE),
+                                 lambda: nvml.nvmlDeviceGetTemperatureV(handle, GPU_DIE)),
+            'power_w': None if milliwatts is None else milliwatts / 1e3,
+            'utilisation_percent': self._utilisation(),
+            'reasons': ask('throttle_reasons',
+                           lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
+                           lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
+            'other_processes': None if pids is None else len(pids),
+        }
+
+    def energy_j(self) -> Optional[float]:
+        """Joules since the driver was loaded, of the whole board; None on GPUs before Volta."""
+        millijoules = self._ask('energy_j', lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(
+            self._handle))
+        return None if millijoules is None else millijoules / 1e3
+
+    def close(self) -> None:
+        """Shuts NVML down. The monitor is of no use afterwards."""
+        self._ask('shutdown', self._nvml.nvmlShutdown)
+
+    def _utilisation(self):
+        return self._ask('utilisation_percent',
+                         lambda: self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
+
+    def _pids(self):
+        running = self._ask(        # pynvml takes _v3, which older drivers do not have
+            'other_processes',
+            lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle),
+            lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses_v2(self._handle))
+        return None if running is None else {process.pid for process in running}
+
+    def _ask(self, key, *calls):
+        """What the first call that succeeds returns; None, with the last error, if none does."""
+        for call in calls:
+            try:
+                value = call()
+            except Exception as error:   # not NVMLError alone: a run must not end because of this
+                self.unavailable[key] = str(error) or type(error).__name__
+            else:
+                self.unavailable.pop(key, None)
+                return value
+        return None
+
+
+def open_gpu(pci_bus_id: str) -> Tuple[Optional[Monitor], str]:
+    """Finds a GPU by PCI bus id, because NVML and CUDA may number the same GPUs differently.
+
+    Args:
+        pci_bus_id: '0000:3B:00.0', as CUDA gives it; NVML takes it with a domain of any length.
+
+    Returns:
+        A Monitor to be closed, and ''; or None, and why there is none.
+    """
+    try:
+        import pynvml  # here, because it is optional
+    except ImportError:
+        return None, 'pynvml is not installed (pip install nvidia-ml-py)'
+    try:
+        pynvml.nvmlInit()
+    except Exception as error:      # whatever is wrong with a driver, the benchmark can do without
+        return None, 'NVML did not start: %s' % error
+    try:
+        return Monitor(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id)), ''
+    except Exception as error:
+        Monitor(pynvml, None).close()
+        return None, 'NVML does not show the GPU %s: %s' % (pci_bus_id, error)
+
+
+class Watch:
+    """Samples the GPU in a thread while a `with` block runs, however the block ends.
+
+    Without a monitor it does nothing: `with Watch(None) as watched`.
+    """
+
+    def __init__(self, monitor: Optional[Monitor]):
+        self._monitor = monitor
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name='telemetry', daemon=True)
+        self._samples: List[Dict[str, Any]] = []
+        self._energy: List[Tuple[float, Optional[float]]] = []   # s, J: also at both ends
+        self._start_s = self._end_s = 0.0
+
+    def __enter__(self) -> 'Watch':
+        if self._monitor:
+            self._start_s = time.monotonic()
+            self._energy.append((self._start_s, self._monitor.energy_j()))
+            self._thread.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._monitor:
+            self._stop.set()
+            self._end_s = time.monotonic()
+            self._energy.append((self._end_s, self._monitor.energy_j()))
+            self._thread.join(JOIN_S)
+            if not self._thread.is_alive():
+                self._keep(self._monitor.sample())
+
+    def _sample(self):
+        pause_s = INTERVAL_S
+        while not self._stop.wait(pause_s):
+            start_s = time.monotonic()
+            self._keep(self._monitor.sample())
+            pause_s = max(INTERVAL_S, (time.monotonic() - start_s) / MAX_DUTY)
+
+    def _keep(self, sample):
+        self._samples.append(sample)
+        self._energy.append((sample['time_s'], sample['energy_j']))
+
+    def summary(self, last_s: Optional[float] = None) -> Optional[Dict[str, Any]]:
+        """The GPU in the watched time, to be called after the block; None without a monitor.
+
+        Args:
+            last_s: only this many seconds before the end count: sum(timing.seconds) leaves the
+                burn-in out. Energy is then interpolated between two samples; the counter moves
+                every 20 to 100 ms, so that of less than a second is rough.
+
+        Returns:
+            A dict that JSON can hold: sm_clock_mhz, memory_clock_mhz, temperature_c, power_w and
+            utilisation_percent are {min, median, max}; throttle_reasons {name: share of samples};
+            other_processes the largest number of compute processes other than ours; energy_j;
+            watched_s; samples; interval_s; unavailable {key: reason}. What was never read is None.
+            power_w is an average over 1 s on GPUs after the A100, else the moment's value.
+        """
+        if not self._monitor:
+            return None
+        start_s = self._start_s if last_s is None else max(self._start_s, self._end_s - last_s)
+        # The sample at the end is for a run that is shorter than the interval.
+        samples = ([s for s in self._samples[:-1] if start_s <= s['time_s'] <= self._end_s]
+                   or self._samples[-1:])
+        found = {key: [s[key] for s in samples if s[key] is not None]
+                 for key in ('sm_clock_mhz', 'memory_clock_mhz', 'temperature_c', 'power_w',
+                             'utilisation_percent', 'reasons', 'other_processes')}
+        result = {key: {'min': min(values), 'median': statistics.median(values),
+                        'max': max(values)} if values else None
+                  for key, values in found.items()}
+        reasons = result.pop('reasons') and [_names(bits) for bits in found['reasons']]
+        result.update({
+            'throttle_reasons': reasons and {name: sum(name in names for names in reasons)
+                                             / len(reasons)
+                                             for name in sorted(set().union(*reasons))},
+            'other_processes': max(found['other_processes'], default=None),
+            'energy_j': self._joules(start_s), 'watched_s': self._end_s - start_s,
+            'samples': len(samples), 'interval_s': INTERVAL_S,
+            'unavailable': dict(self._monitor.unavailable)})
+        return result
+
+    def _joules(self, start_s):
+        read = sorted(reading for reading in self._energy if reading[1] is not None)
+        if len(read) < 2 or read[0][0] > start_s or read[-1][0] < self._end_s:
+            return None                                          # not read at both ends
+        first, last = numpy.interp([start_s, self._end_s], *zip(*read))
+        return float(last - first)
+
+
+def warnings(summary: Optional[Dict[str, Any]]) -> List[Warning]:
+    """Returns what slowed the GPU in the watched time: kind 'throttled' or 'busy'."""
+    found = []
+    for reason, share in ((summary or {}).get('throttle_reasons') or {}).items():
+        if reason in THROTTLING and share > MAX_THROTTLED:
+            found.append(Warning('throttled', '%s held the clock of the GPU down in %.0f %% of the '
+                                 'samples (more than %.0f %%)%s: %s'
+                                 % (reason, 100 * share, 100 * MAX_THROTTLED, _medians(summary),
+                                    THROTTLING[reason])))
+    return found + _neighbours((summary or {}).get('other_processes'), 'during the run')
+
+
+def gpu_busy(before: Dict[str, Any]) -> List[Warning]:
+    """Returns a 'busy' warning for each sign in Monitor.before's dict that the GPU was not idle."""
+    percent, found = before['utilisation_percent'], []
+    if percent is not None and percent > MAX_GPU_BUSY_PERCENT:
+        found.append(Warning('busy', 'the GPU was busy for %d %% of the time before the start (an '
+                             'idle one: at most %d %%): stop what else runs on it (nvidia-smi '
+                             'lists it) and run again' % (percent, MAX_GPU_BUSY_PERCENT)))
+    return found + _neighbours(before['other_processes'], 'before the start')
+
+
+def cpu_facts(root: str = '/') -> Dict[str, Any]:
+    """The CPU: model, physical_cores, logical_cores, usable_threads (that we may be scheduled on)
+    and quota_cpus (of the container's cgroup; None: no limit). What is not known is None."""
+    info = [line.partition(':')[::2] for line in _read(root, 'proc/cpuinfo').splitlines()]
+    values = {name: [value.strip() for key, value in info if key.strip() == name]
+              for name in ('model name', 'physical id', 'core id')}
+    cores = set(zip(values['physical id'], values['core id']))
+    return {'model': values['model name'][0] if values['model name'] else None,
+            'physical_cores': len(cores) or None, 'logical_cores': os.cpu_count(),
+            'usable_threads': len(_usable()) or None, 'quota_cpus': _quota(root)}
+
+
+def cpu_before(seconds: float = CPU_BUSY_S, root: str = '/') -> Dict[str, Any]:
+    """The CPU before the start: busy_cpus, how many of the usable_cpus other programs kept busy.
+
+    Measured over `seconds` from now with /proc/stat, our own time taken off. The load average would
+    not do: it is over a minute, so that it still holds our own start-up and what ended before it.
+    Also load_average_1min, for the record. What is not known is None.
+    """
+    first, ours = _ticks(root), time.process_time()
+    start_s = time.monotonic()
+    time.sleep(seconds)
+    ours = (time.process_time() - ours) / (time.monotonic() - start_s)
+    pairs = [(first[cpu], ticks) for cpu, ticks in _ticks(root).items() if cpu in first]
+    total = sum(after[0] - before[0] for before, after in pairs)
+    idle = sum(after[1] - before[1] for before, after in pairs)
+    load = _read(root, 'proc/loadavg').split()
+    return {'busy_cpus': max(0.0, len(pairs) * (1 - idle / total) - ours) if total > 0 else None,
+            'usable_cpus': len(pairs) or None,
+            'load_average_1min': float(load[0]) if load else None}
+
+
+def cpu_busy(before: Dict[str, Any]) -> List[Warning]:
+    """Returns a 'busy' warning where cpu_before's dict says that other programs were running."""
+    busy, usable = before['busy_cpus'], before['usable_cpus']
+    if busy is None or busy <= MAX_CPU_BUSY * usable:
+        return []
+    return [Warning('busy', 'other programs kept %.1f of the %d CPUs busy before the start (an '
+                    'idle machine: at most %.1f): stop them (top lists them) and run again'
+                    % (busy, usable, MAX_CPU_BUSY * usable))]
+
+
+def _neighbours(count, when):
+    if not count:
+        return []
+    return [Warning('busy', '%d other compute process%s the GPU open %s (0 on a GPU of your own): '
+                    'stop what runs there (nvidia-smi lists it) and run again'
+                    % (count, ' had' if count == 1 else 'es had', when))]
+
+
+def _medians(summary):
+    known = ['%.0f %s' % (summary[key]['median'], unit) for key, unit in
+             (('sm_clock_mhz', 'MHz'), ('power_w', 'W'), ('temperature_c', 'C')) if summary[key]]
+    return known and ', medians ' + ', '.join(known) or ''
+
+
+def _names(bits):
+    known = {name for bit, name in REASONS.items() if bits & bit}
+    return known | ({'unknown'} if bits & ~sum(REASONS) else set())
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else value     # bytes: pynvml before 11.5
+
+
+def _usable():
+    if hasattr(os, 'sched_getaffinity'):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 0))                           # macOS
+
+
+def _ticks(root):
+    """(total, idle) ticks of each CPU that we may use, from /proc/stat (man 5 proc)."""
+    ticks = {}
+    for line in _read(root, 'proc/stat').splitlines():
+        name, _, columns = line.partition(' ')
+        if name[3:].isdigit() and name.startswith('cpu') and int(name[3:]) in _usable():
+            values = [int(value) for value in columns.split()[:8]]   # guests are in user already
+            ticks[name] = sum(values), values[3] + values[4]         # idle, iowait
+    return ticks
+
+
+def _quota(root):
+    """The CPUs that the container's cgroup allows (v2, else v1), such as 2.5; None: no limit."""
+    quota = (_read(root, 'sys/fs/cgroup/cpu.max')
+             or _read(root, 'sys/fs/cgroup/cpu/cpu.cfs_quota_us')
+             + _read(root, 'sys/fs/cgroup/cpu/cpu.cfs_period_us')).split()
+    if len(quota) < 2 or quota[0] in ('max', '-1'):
+        return None
+    return int(quota[0]) / int(quota[1])
+
+
+def _read(root, path):
+    try:
+        with open(os.path.join(root, path)) as file:
+            return file.read()
+    except OSError:
+        return ''

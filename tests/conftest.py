@@ -1,0 +1,81 @@
+"""What the tests of the four networks share: the graph that a script times, weights, comparison."""
+import types
+
+import numpy
+import pytest
+
+from common import benchmark
+from common.tf1 import tf
+
+
+@pytest.fixture(scope='session')
+def timed():
+    """A function that runs `main` of a script up to the timing and returns what would be timed:
+    graph, name, variant, passes (a dict by info_string), parameters. `replaced` are names of the
+    script's module that have another value meanwhile."""
+    def run_main(script, flags=(), **replaced):
+        found = []
+
+        def keep(args, name, variant, passes, parameters):
+            by_name = {one.info_string: one for one in passes}
+            found.append(types.SimpleNamespace(graph=tf.get_default_graph(), name=name,
+                                               variant=variant, passes=by_name,
+                                               parameters=parameters))
+            return 0
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(benchmark, 'run', keep)
+            for name, value in replaced.items():
+                patch.setattr(script, name, value)
+            assert script.main(['--device', 'cpu', *flags]) == 0
+        return found[0]
+    return run_main
+
+
+@pytest.fixture(scope='session')
+def cpu_session():
+    """A function that opens a session of a graph on the CPU."""
+    def open_session(graph):
+        return tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0}))
+    return open_session
+
+
+@pytest.fixture(scope='session')
+def randomise():
+    """A function that gives every variable of a session's graph values, the same for the same
+    seed, for which nothing is neutral: no bias is 0, no variance 1. `scales` has factors by the
+    last part of the name."""
+    def give_values(session, seed, **scales):
+        random = numpy.random.default_rng(seed)
+        with session.graph.as_default():
+            variables = tf.global_variables()
+        values = {}
+        for variable in variables:
+            shape, kind = variable.shape.as_list(), variable.op.name.rpartition('/')[2]
+            if kind in ('gamma', 'moving_variance'):
+                value = random.uniform(0.5, 1.5, shape).astype(numpy.float32)
+            else:
+                value = random.standard_normal(shape, dtype=numpy.float32)
+                if kind in ('weights', 'w'):             # as wide as keeps activations in range
+                    value *= numpy.float32(numpy.sqrt(2 / numpy.prod(shape[:-1])))
+                else:
+                    value *= numpy.float32(0.2)
+            values[variable] = value * numpy.float32(scales.get(kind, 1))
+        session.run([variable.initializer for variable in variables],
+                    {variable.initializer.inputs[1]: value for variable, value in values.items()})
+    return give_values
+
+
+@pytest.fixture(scope='session')
+def assert_same():
+    """A function that compares lists of arrays: each pair may differ by `rtol` of the largest value
+    of the pair, or by 1e-6 of the largest of all (a gradient that is zero but for rounding)."""
+    def compare(names, ours, theirs, rtol=1e-4):
+        assert len(names) == len(ours) == len(theirs) > 0
+        largest = max(numpy.abs(their).max() for their in theirs)
+        assert 0 < largest < numpy.inf
+        for name, our, their in zip(names, ours, theirs):
+            assert our.shape == their.shape, name
+            worst = numpy.abs(our - their).max()
+            assert worst <= rtol * numpy.abs(their).max() + 1e-6 * largest, name
+    return compare

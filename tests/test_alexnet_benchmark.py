@@ -1,0 +1,248 @@
+"""AlexNet against the chapter's output in section 6.1 and against NumPy, in float64."""
+import numpy
+import pytest
+
+import alexnet_benchmark as alexnet
+from common import workload
+from common.tf1 import tf
+
+# Section 6.1: what the chapter's program prints first, for a batch of 32.
+LINES = [
+    ' conv1   [32, 56, 56, 64]',
+    ' pool1   [32, 27, 27, 64]',
+    ' conv2   [32, 27, 27, 192]',
+    ' pool2   [32, 13, 13, 192]',
+    ' conv3   [32, 13, 13, 384]',
+    ' conv4   [32, 13, 13, 256]',
+    ' conv5   [32, 13, 13, 256]',
+    ' pool5   [32, 6, 6, 256]',
+]
+CONVOLUTIONS = [
+    ('conv1/weights', [11, 11, 3, 64]), ('conv1/biases', [64]),
+    ('conv2/weights', [5, 5, 64, 192]), ('conv2/biases', [192]),
+    ('conv3/weights', [3, 3, 192, 384]), ('conv3/biases', [384]),
+    ('conv4/weights', [3, 3, 384, 256]), ('conv4/biases', [256]),
+    ('conv5/weights', [3, 3, 256, 256]), ('conv5/biases', [256]),
+]
+FULLY_CONNECTED = [                                      # section 6.1: 4096, 4096 and 1000 units
+    ('fc6/weights', [9216, 4096]), ('fc6/biases', [4096]),
+    ('fc7/weights', [4096, 4096]), ('fc7/biases', [4096]),
+    ('fc8/weights', [4096, 1000]), ('fc8/biases', [1000]),
+]
+
+
+@pytest.mark.parametrize('lrn', [True, False])
+def test_the_eight_lines_of_the_chapter(lrn, capsys):
+    with tf.Graph().as_default():
+        pool5, parameters = alexnet.inference(tf.zeros([32, 224, 224, 3]), lrn)
+        assert capsys.readouterr().out.splitlines() == LINES
+        assert (pool5.op.name, pool5.shape.as_list()) == ('pool5', [32, 6, 6, 256])
+        assert parameters == tf.trainable_variables()
+    assert [(v.op.name, v.shape.as_list()) for v in parameters] == CONVOLUTIONS
+
+
+def test_the_fully_connected_layers(capsys):
+    with tf.Graph().as_default():
+        fc8, parameters = alexnet.inference(tf.zeros([32, 224, 224, 3]), fc=True)
+        assert capsys.readouterr().out.splitlines() == LINES + [
+            ' fc6   [32, 4096]',
+            ' fc7   [32, 4096]',
+            ' fc8   [32, 1000]',
+        ]
+        assert parameters == tf.trainable_variables()
+    assert [(v.op.name, v.shape.as_list()) for v in parameters] == CONVOLUTIONS + FULLY_CONNECTED
+
+
+@pytest.mark.parametrize('lrn, expected', [
+    (True, ['conv 11x11/4', 'LRN', 'maxpool 3x3/2', 'conv 5x5/1', 'LRN', 'maxpool 3x3/2',
+            'conv 3x3/1', 'conv 3x3/1', 'conv 3x3/1', 'maxpool 3x3/2']),
+    (False, ['conv 11x11/4', 'maxpool 3x3/2', 'conv 5x5/1', 'maxpool 3x3/2',
+             'conv 3x3/1', 'conv 3x3/1', 'conv 3x3/1', 'maxpool 3x3/2']),
+])
+def test_order_of_the_layers(lrn, expected):             # the text of section 6.1
+    with tf.Graph().as_default():
+        pool5, _ = alexnet.inference(tf.zeros([1, 224, 224, 3]), lrn)
+    found = []
+    for op in workload.needed_ops([pool5]):
+        if op.type == 'Conv2D':
+            found.append('conv %dx%d/%d' % (*op.inputs[1].shape.as_list()[:2],
+                                            op.get_attr('strides')[1]))
+        elif op.type == 'MaxPool':
+            found.append('maxpool %dx%d/%d' % (*op.get_attr('ksize')[1:3],
+                                               op.get_attr('strides')[1]))
+        elif op.type == 'LRN':
+            found.append('LRN')
+            assert [op.get_attr(name) for name in ('depth_radius', 'bias', 'alpha', 'beta')] \
+                == [4, 1.0, pytest.approx(0.001 / 9), 0.75]
+    assert found == expected
+
+
+@pytest.mark.parametrize('fc, parameters, gmac', [(False, 2469696, 0.658), (True, 61100840, 0.717)])
+def test_parameters_and_multiply_adds(fc, parameters, gmac):
+    with tf.Graph().as_default():
+        output, variables = alexnet.inference(tf.zeros([2, 224, 224, 3]), fc=fc)
+    network = workload.network(output, variables, batch_size=2)
+    assert network['parameters'] == parameters
+    assert sum(v.shape.num_elements() for v in variables) == parameters
+    assert round(network['flops'] / 2e9, 3) == gmac
+
+
+def test_initial_values(cpu_session):
+    with tf.Graph().as_default() as graph:
+        _, parameters = alexnet.inference(tf.zeros([1, 224, 224, 3]), fc=True)
+        with cpu_session(graph) as session:
+            session.run(tf.global_variables_initializer())
+            values = session.run(parameters)
+    for variable, value in zip(parameters, values):
+        layer, kind = variable.op.name.split('/')
+        if kind == 'biases':
+            assert (value == numpy.float32(0.1 if layer.startswith('fc') else 0)).all(), layer
+            continue
+        stddev = 0.01 if layer.startswith('fc') else 0.1
+        assert value.std() == pytest.approx(0.8796 * stddev, rel=0.02), layer   # cut at 2 stddev
+        assert 1.99 * stddev < numpy.abs(value).max() <= 2 * stddev, layer
+
+
+def test_dropout(cpu_session):
+    with tf.Graph().as_default() as graph:
+        keep_prob = tf.placeholder(tf.float32, [])
+        alexnet.inference(tf.zeros([1, 224, 224, 3]), fc=True, keep_prob=keep_prob)
+        with cpu_session(graph) as session:
+            for layer in ('fc6', 'fc7'):
+                before = graph.get_tensor_by_name(layer + ':0')
+                after = graph.get_tensor_by_name(layer + '_drop/mul_1:0')
+                assert 'MatMul' not in [op.type for op in before.consumers()]
+                assert [op.type for op in after.consumers()] == ['MatMul']
+                ones = {before: numpy.ones([1, 4096])}
+                assert (session.run(after, {keep_prob: 1.0, **ones}) == 1).all()
+                first, second = [session.run(after, {keep_prob: 0.5, **ones}) for _ in range(2)]
+                assert (first != second).any()
+                assert set(first.ravel().tolist()) == {0, 2}
+                assert 0.4 < (first == 0).mean() < 0.6
+
+
+# AlexNet in NumPy. All arrays are float64 and of one image: [height, width, channels].
+
+def convolution(x, kernel, stride):
+    """SAME, as TensorFlow defines it: of an odd number of rows of zeros the end gets one more."""
+    height, width, n_in, n_out = kernel.shape
+    out = -(-x.shape[0] // stride)
+    padding = max((out - 1) * stride + height - x.shape[0], 0)
+    before = padding // 2
+    x = numpy.pad(x, [(before, padding - before)] * 2 + [(0, 0)], 'constant')
+    span = (out - 1) * stride + 1
+    windows = numpy.stack([x[i:i + span:stride, j:j + span:stride]
+                           for i in range(height) for j in range(width)], axis=2)
+    return windows.reshape(out * out, -1).dot(kernel.reshape(-1, n_out)).reshape(out, out, n_out)
+
+
+def relu(x):
+    return numpy.maximum(x, 0)
+
+
+def normalisation(x, radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75):
+    """Each channel by the squares of itself and of `radius` channels on either side."""
+    squares = numpy.pad(x ** 2, [(0, 0), (0, 0), (radius, radius)], 'constant')
+    sums = sum(squares[:, :, i:i + x.shape[2]] for i in range(2 * radius + 1))
+    return x / (bias + alpha * sums) ** beta
+
+
+def pool(x):
+    """The largest of 3x3 with stride 2, VALID."""
+    out = (x.shape[0] - 3) // 2 + 1
+    return numpy.max([x[i:i + 2 * out - 1:2, j:j + 2 * out - 1:2]
+                      for i in range(3) for j in range(3)], axis=0)
+
+
+def numpy_alexnet(image, parameters, lrn):
+    """pool5, or fc8 where there are parameters for it."""
+    weights, biases = parameters[0::2], parameters[1::2]
+    net = image
+    for i in range(5):
+        net = relu(convolution(net, weights[i], stride=4 if i == 0 else 1) + biases[i])
+        if i in (0, 1):
+            net = pool(normalisation(net) if lrn else net)
+    net = pool(net)
+    if len(parameters) == 10:
+        return net
+    net = net.ravel()
+    net = relu(net.dot(weights[5]) + biases[5])
+    net = relu(net.dot(weights[6]) + biases[6])
+    return net.dot(weights[7]) + biases[7]
+
+
+@pytest.fixture(scope='module', params=['lrn', 'no_lrn', 'lrn_fc'])
+def both(request, timed, cpu_session, randomise):
+    """The network as main() times it, at batch size 1 and without dropout: (lrn, image, parameters,
+    output, gradients) as float64."""
+    flags = {'lrn': [], 'no_lrn': ['--no_lrn'], 'lrn_fc': ['--fc']}[request.param]
+    run = timed(alexnet, ['--batch_size', '1'] + flags)
+    assert (run.name, run.variant) == ('alexnet', request.param)
+    feed = {'keep_prob:0': 1.0}
+    with cpu_session(run.graph) as session:
+        randomise(session, seed=1, images=200)           # large enough for LRN to matter
+        values = session.run(['images:0', run.parameters, run.passes['Forward'].target,
+                              run.passes['Forward-backward'].target], feed)
+    image, parameters, output, gradients = [
+        [array.astype(numpy.float64) for array in value] for value in values]
+    return '--no_lrn' not in flags, image[0], parameters, output[0], gradients
+
+
+def test_the_same_weights_give_what_numpy_gives(both):
+    lrn, image, parameters, output, _ = both
+    expected = numpy_alexnet(image, parameters, lrn)
+    assert output.shape == expected.shape
+    assert (expected != 0).mean() > 0.2
+    numpy.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * numpy.abs(expected).max())
+
+
+def test_lrn_matters_to_the_comparison(both):
+    lrn, image, parameters, output, _ = both
+    other = numpy_alexnet(image, parameters, not lrn)
+    assert numpy.abs(output - other).max() > 0.1 * numpy.abs(other).max()
+
+
+def test_gradients(both):
+    """The gradient of l2_loss, sum(output ** 2) / 2, along a random direction of each parameter
+    against the difference quotient of the NumPy network."""
+    lrn, image, parameters, _, gradients = both
+    random = numpy.random.RandomState(3)
+
+    def loss(i, step, direction):
+        moved = list(parameters)
+        moved[i] = moved[i] + step * direction
+        return (numpy_alexnet(image, moved, lrn) ** 2).sum() / 2
+
+    assert len(gradients) == len(parameters)
+    for i, gradient in enumerate(gradients):
+        direction = random.standard_normal(gradient.shape)
+        step = 1e-7
+        quotient = (loss(i, step, direction) - loss(i, -step, direction)) / (2 * step)
+        size = numpy.sqrt((gradient ** 2).sum())         # the standard deviation of the product
+        assert size > 0
+        assert abs(quotient - (gradient * direction).sum()) < 1e-3 * size, i
+
+
+def test_the_gradient_of_the_last_bias(both):
+    """The l2_loss of fc8 has fc8 as its gradient; that of pool5 has, at the largest of each window
+    of conv5, pool5."""
+    _, _, parameters, output, gradients = both
+    if len(parameters) == 16:
+        numpy.testing.assert_allclose(gradients[15], output, rtol=1e-6)
+    else:
+        numpy.testing.assert_allclose(gradients[9], output.sum(axis=(0, 1)), rtol=1e-4)
+
+
+def test_main(timed):
+    run = timed(alexnet)
+    assert (run.name, run.variant, list(run.passes)) \
+        == ('alexnet', 'lrn', ['Forward', 'Forward-backward'])
+    assert run.passes['Forward'].target.shape.as_list() == [32, 6, 6, 256]
+    assert [g.shape.as_list() for g in run.passes['Forward-backward'].target] \
+        == [shape for _, shape in CONVOLUTIONS]
+    run = timed(alexnet, ['--fc', '--no_lrn'])
+    assert run.variant == 'no_lrn_fc'
+    keep_prob = run.graph.get_tensor_by_name('keep_prob:0')
+    assert run.passes['Forward'].feed_dict == {keep_prob: 1.0}
+    assert run.passes['Forward-backward'].feed_dict == {keep_prob: 0.5}
+    assert not [op for op in run.graph.get_operations() if op.type == 'LRN']

@@ -1,0 +1,263 @@
+"""VGGNet against the chapter's figures 6-6 and 6-7 and against tf.keras.applications."""
+import numpy
+import pytest
+
+import vgg16_benchmark as vgg
+from common import workload
+from common.tf1 import tf
+
+# Figure 6-6, column by column.
+HEAD = ['FC-4096', 'FC-4096', 'FC-1000', 'soft-max']
+FIGURE_6_6 = {
+    'A': (11, [
+        'conv3-64', 'maxpool',
+        'conv3-128', 'maxpool',
+        'conv3-256', 'conv3-256', 'maxpool',
+        'conv3-512', 'conv3-512', 'maxpool',
+        'conv3-512', 'conv3-512', 'maxpool'] + HEAD),
+    'A-LRN': (11, [
+        'conv3-64', 'LRN', 'maxpool',
+        'conv3-128', 'maxpool',
+        'conv3-256', 'conv3-256', 'maxpool',
+        'conv3-512', 'conv3-512', 'maxpool',
+        'conv3-512', 'conv3-512', 'maxpool'] + HEAD),
+    'B': (13, [
+        'conv3-64', 'conv3-64', 'maxpool',
+        'conv3-128', 'conv3-128', 'maxpool',
+        'conv3-256', 'conv3-256', 'maxpool',
+        'conv3-512', 'conv3-512', 'maxpool',
+        'conv3-512', 'conv3-512', 'maxpool'] + HEAD),
+    'C': (16, [
+        'conv3-64', 'conv3-64', 'maxpool',
+        'conv3-128', 'conv3-128', 'maxpool',
+        'conv3-256', 'conv3-256', 'conv1-256', 'maxpool',
+        'conv3-512', 'conv3-512', 'conv1-512', 'maxpool',
+        'conv3-512', 'conv3-512', 'conv1-512', 'maxpool'] + HEAD),
+    'D': (16, [
+        'conv3-64', 'conv3-64', 'maxpool',
+        'conv3-128', 'conv3-128', 'maxpool',
+        'conv3-256', 'conv3-256', 'conv3-256', 'maxpool',
+        'conv3-512', 'conv3-512', 'conv3-512', 'maxpool',
+        'conv3-512', 'conv3-512', 'conv3-512', 'maxpool'] + HEAD),
+    'E': (19, [
+        'conv3-64', 'conv3-64', 'maxpool',
+        'conv3-128', 'conv3-128', 'maxpool',
+        'conv3-256', 'conv3-256', 'conv3-256', 'conv3-256', 'maxpool',
+        'conv3-512', 'conv3-512', 'conv3-512', 'conv3-512', 'maxpool',
+        'conv3-512', 'conv3-512', 'conv3-512', 'conv3-512', 'maxpool'] + HEAD),
+}
+
+# Parameters counted on the graphs; in millions they are those of figure 6-7. GMAC: 10^9
+# multiply-adds of a forward pass.
+SIZES = [
+    ('A', 132863336, 133, 7.61),
+    ('A-LRN', 132863336, 133, 7.61),
+    ('B', 133047848, 133, 11.31),
+    ('C', 133638952, 134, 11.77),
+    ('D', 138357544, 138, 15.47),
+    ('E', 143667240, 144, 19.63),
+]
+
+
+@pytest.fixture(scope='module')
+def nets():
+    """Configuration -> what inference_op returns for batches of 2 images of 224 pixels."""
+    built = {}
+    for configuration in FIGURE_6_6:
+        with tf.Graph().as_default():
+            built[configuration] = vgg.inference_op(tf.zeros([2, 224, 224, 3]), tf.constant(1.0),
+                                                    configuration)
+    return built
+
+
+def next_types(op, number):
+    """The types of the operation that uses op's output and of those that follow it."""
+    types = []
+    while len(types) < number:
+        op, = op.outputs[0].consumers()
+        types.append(op.type)
+    return types
+
+
+def cells(softmax):
+    """Reads the cells of figure 6-6 from the graph, in its order."""
+    found = []
+    for op in workload.needed_ops([softmax]):
+        if op.type == 'Conv2D':
+            height, width, _, kernels = op.inputs[1].shape.as_list()
+            assert height == width
+            assert op.get_attr('strides') == [1, 1, 1, 1]
+            assert op.get_attr('padding') == b'SAME'
+            assert next_types(op, 2) == ['BiasAdd', 'Relu']
+            found.append('conv%d-%d' % (height, kernels))
+        elif op.type == 'LRN':
+            found.append('LRN')
+        elif op.type == 'MaxPool':
+            assert op.get_attr('ksize') == op.get_attr('strides') == [1, 2, 2, 1]
+            assert op.get_attr('padding') == b'SAME'
+            found.append('maxpool')
+        elif op.type == 'MatMul':
+            assert next_types(op, 2) == ['BiasAdd', 'Relu']     # fc8 too, as in the chapter
+            found.append('FC-%d' % op.outputs[0].shape.as_list()[1])
+        elif op.type == 'Softmax':
+            found.append('soft-max')
+    return found
+
+
+@pytest.mark.parametrize('configuration', list(FIGURE_6_6))
+def test_figure_6_6(configuration, nets):
+    weight_layers, expected = FIGURE_6_6[configuration]
+    predictions, softmax, fc8, p = nets[configuration]
+    assert cells(softmax) == expected
+    assert sum(cell.startswith(('conv', 'FC')) for cell in cells(softmax)) == weight_layers
+    assert len(p) == 2 * weight_layers
+    assert fc8.shape.as_list() == softmax.shape.as_list() == [2, 1000]
+    assert (predictions.shape.as_list(), predictions.dtype) == ([2], tf.int64)
+
+
+def test_the_configurations_are_those_of_the_figure():
+    assert list(vgg.CONFIGURATIONS) == list(FIGURE_6_6)
+
+
+def test_lrn_has_the_parameters_of_the_chapters_alexnet(nets):
+    _, softmax, _, _ = nets['A-LRN']
+    lrn, = [op for op in workload.needed_ops([softmax]) if op.type == 'LRN']
+    assert [lrn.get_attr(name) for name in ('depth_radius', 'bias', 'alpha', 'beta')] \
+        == [4, 1.0, pytest.approx(0.001 / 9), 0.75]
+
+
+@pytest.mark.parametrize('configuration, parameters, millions, gmac', SIZES)
+def test_parameters_and_multiply_adds(configuration, parameters, millions, gmac, nets):
+    _, _, fc8, p = nets[configuration]
+    network = workload.network(fc8, p, batch_size=2)
+    assert network['parameters'] == parameters
+    assert sum(v.shape.num_elements() for v in p) == parameters
+    assert round(parameters / 1e6) == millions
+    assert round(network['flops'] / 2e9, 2) == gmac
+
+
+def test_names_and_shapes_of_the_variables(nets):
+    _, _, fc8, p = nets['D']
+    with fc8.graph.as_default():
+        assert p == tf.trainable_variables()
+    assert [(v.op.name, v.shape.as_list()) for v in p] == [
+        ('conv1_1/w', [3, 3, 3, 64]), ('conv1_1/b', [64]),
+        ('conv1_2/w', [3, 3, 64, 64]), ('conv1_2/b', [64]),
+        ('conv2_1/w', [3, 3, 64, 128]), ('conv2_1/b', [128]),
+        ('conv2_2/w', [3, 3, 128, 128]), ('conv2_2/b', [128]),
+        ('conv3_1/w', [3, 3, 128, 256]), ('conv3_1/b', [256]),
+        ('conv3_2/w', [3, 3, 256, 256]), ('conv3_2/b', [256]),
+        ('conv3_3/w', [3, 3, 256, 256]), ('conv3_3/b', [256]),
+        ('conv4_1/w', [3, 3, 256, 512]), ('conv4_1/b', [512]),
+        ('conv4_2/w', [3, 3, 512, 512]), ('conv4_2/b', [512]),
+        ('conv4_3/w', [3, 3, 512, 512]), ('conv4_3/b', [512]),
+        ('conv5_1/w', [3, 3, 512, 512]), ('conv5_1/b', [512]),
+        ('conv5_2/w', [3, 3, 512, 512]), ('conv5_2/b', [512]),
+        ('conv5_3/w', [3, 3, 512, 512]), ('conv5_3/b', [512]),
+        ('fc6/w', [25088, 4096]), ('fc6/b', [4096]),
+        ('fc7/w', [4096, 4096]), ('fc7/b', [4096]),
+        ('fc8/w', [4096, 1000]), ('fc8/b', [1000]),
+    ]
+
+
+def test_configuration_d_and_batches_of_32_are_the_default(timed, capsys):
+    run = timed(vgg)
+    assert (run.name, run.variant) == ('vgg16', 'D')
+    assert run.passes['Forward'].target.shape.as_list() == [32]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if '[32, ' in line][:6] == [
+        ' conv1_1   [32, 224, 224, 64]',
+        ' conv1_2   [32, 224, 224, 64]',
+        ' pool1   [32, 112, 112, 64]',
+        ' conv2_1   [32, 112, 112, 128]',
+        ' conv2_2   [32, 112, 112, 128]',
+        ' pool2   [32, 56, 56, 128]',
+    ]
+    assert lines[-1] == ' fc8   [32, 1000]'
+
+
+@pytest.fixture(scope='module')
+def small(cpu_session):
+    """Configuration A at 32 pixels with its initial values: (session, keep_prob, graph, p)."""
+    with tf.Graph().as_default() as graph:
+        keep_prob = tf.placeholder(tf.float32)
+        *_, p = vgg.inference_op(tf.ones([2, 32, 32, 3]), keep_prob, 'A')
+        with cpu_session(graph) as session:
+            session.run(tf.global_variables_initializer())
+            yield session, keep_prob, graph, p
+
+
+def test_initial_values(small):
+    session, _, _, p = small
+    for variable, value in zip(p, session.run(p)):
+        layer, kind = variable.op.name.split('/')
+        if kind == 'b':
+            assert (value == numpy.float32(0.1 if layer.startswith('fc') else 0)).all(), layer
+            continue
+        # Glorot and Bengio (2010), equation 16: uniform to sqrt(6 / (fan in + fan out)).
+        area = numpy.prod(value.shape[:-2])
+        limit = numpy.sqrt(6 / (area * (value.shape[-2] + value.shape[-1])))
+        assert 0.98 * limit < numpy.abs(value).max() <= 1.0001 * limit, layer
+        assert value.std() == pytest.approx(limit / numpy.sqrt(3), rel=0.05), layer
+
+
+@pytest.mark.parametrize('layer', ['fc6', 'fc7'])
+def test_dropout(layer, small):
+    session, keep_prob, graph, _ = small
+    before, after = [graph.get_tensor_by_name(name % layer) for name in ('%s:0', '%s_drop/mul_1:0')]
+    assert 'MatMul' not in [op.type for op in before.consumers()]
+    assert [op.type for op in after.consumers()] == ['MatMul']   # the next layer reads what is kept
+    ones = {before: numpy.ones([2, 4096])}
+    assert (session.run(after, {keep_prob: 1.0, **ones}) == 1).all()
+    first, second = [session.run(after, {keep_prob: 0.5, **ones}) for _ in range(2)]
+    assert (first != second).any()
+    assert set(first.ravel().tolist()) == {0, 2}
+    assert 0.45 < (first == 0).mean() < 0.55
+
+
+@pytest.fixture(scope='module', params=[('D', 'VGG16'), ('E', 'VGG19')], ids=['VGG16', 'VGG19'])
+def both(request, timed, cpu_session, randomise):
+    """The network as main() times it, but at 64 pixels and without dropout, and Keras's with the
+    same variables, whose last layer is given the ReLU of the chapter's: what -> (names, ours,
+    theirs)."""
+    configuration, name = request.param
+    run = timed(vgg, ['--batch_size', '2', '--configuration', configuration], IMAGE_SIZE=64)
+    assert run.variant == configuration
+    with run.graph.as_default():
+        keep_prob = run.graph.get_tensor_by_name('keep_prob:0')
+        assert run.passes['Forward'].feed_dict == {keep_prob: 1.0}
+        assert run.passes['Forward-backward'].feed_dict == {keep_prob: 0.5}
+        predictions = run.passes['Forward'].target
+        softmax = predictions.op.inputs[0]
+        fc8 = softmax.op.inputs[0]
+
+        model = getattr(tf.keras.applications, name)(weights=None, input_shape=(64, 64, 3))
+        logits = tf.nn.relu(model.output.op.inputs[0])
+        their_softmax = tf.nn.softmax(logits)
+        names = {'outputs': ['fc8', 'softmax', 'predictions'],
+                 'gradients': [v.op.name for v in run.parameters]}
+        ours = {'outputs': [fc8, softmax, predictions],
+                'gradients': run.passes['Forward-backward'].target}
+        theirs = {'outputs': [logits, their_softmax, tf.argmax(their_softmax, 1)],
+                  'gradients': tf.gradients(tf.nn.l2_loss(logits), model.trainable_weights)}
+        assert len(model.trainable_weights) == len(run.parameters)
+        copies = [their.assign(our) for our, their in zip(run.parameters, model.trainable_weights)]
+        with cpu_session(run.graph) as session:
+            randomise(session, seed=1, images=5)
+            session.run([copy.op for copy in copies])
+            ours, theirs = session.run([ours, theirs], {
+                keep_prob: 1.0, model.input: session.run('images:0')})
+    return {what: (names[what], ours[what], theirs[what]) for what in names}
+
+
+@pytest.mark.parametrize('what', ['outputs', 'gradients'])
+def test_the_same_weights_give_what_keras_gives(what, both, assert_same):
+    names, ours, theirs = both[what]
+    assert_same(names, ours, theirs)
+    for name, our in zip(names, ours):
+        assert our.any(), name
+
+
+def test_both_sides_of_the_last_relu_are_compared(both):
+    fc8 = both['outputs'][1][0]
+    assert 0.1 < (fc8 == 0).mean() < 0.9
