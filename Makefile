@@ -1,30 +1,34 @@
-# The commands of this project. Each makes the Python 3.7 environment .venv when it is not there yet.
+# The commands of this project. Each makes the Python environment it needs when that is not there yet: .venv for the
+# classic runtime (TensorFlow 1.15 on Python 3.7), .venv-modern or .venv-modern-cpu for the modern one (TensorFlow 2.21).
 
 # One shell per recipe, which stops at the first command that fails.
 .ONESHELL:
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test clean
+.PHONY: help bench test doctor clean
+export RUNTIME PYTHON PYTHON37
 
 # `make bench` on a machine without a GPU: enough steps to see every script work, in minutes on two cores.
-SHORT := --batch_size 2 --num_batches 5 --num_steps_burn_in 1
+SHORT := --device cpu --batch_size 2 --num_batches 5 --num_steps_burn_in 1
 
 help:
 	@cat <<'END'
 	make bench                      run the four benchmarks; each writes results-local/NAME.json
 	make bench ARGS="--fetch ops"   the same with these flags for every script
 	make test                       lint, then tests; needs no GPU
-	make clean                      remove .venv, .python37 (a Python fetched by make) and caches
+	make doctor                     what GPU, driver and libraries are here, and what would be timed
+	make clean                      remove the environments, a Python fetched by make, and caches
 	
-	The first bench or test makes .venv. PYTHON37=/path/to/python3.7 says which Python to make it from.
+	Each takes RUNTIME=classic or RUNTIME=modern; without it, what fits this machine. PYTHON37=/path/to/python3.7 and
+	PYTHON=/path/to/python3.12 say which Python an environment is made from.
 	END
 
-bench: .venv/requirements.lock
-	@set -- $(ARGS)
+bench:
+	@env=$$(sh tools/environment.sh bench)
+	set -- $(ARGS)
 	if [ $$# -eq 0 ]; then
-	    if nvidia-smi -L 2>/dev/null | grep -q '^GPU ' ||
-	            { [ -e /proc/driver/nvidia/version ] && [ -e /dev/nvidia0 ]; }; then
+	    if nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then
 	        echo 'NVIDIA GPU found: the full protocol.'
 	    else
 	        echo 'No NVIDIA GPU found: a short run on the CPU ($(SHORT)).'
@@ -40,7 +44,7 @@ bench: .venv/requirements.lock
 	    printf '\n%s\n' "$${name}_benchmark.py $$*"
 	    rm -f results-local/$$name.json
 	    status=0
-	    .venv/bin/python $${name}_benchmark.py --json results-local/$$name.json "$$@" || status=$$?
+	    $$env/bin/python $${name}_benchmark.py --json results-local/$$name.json "$$@" || status=$$?
 	    if [ $$status -eq 130 ]; then exit 130; fi
 	    if [ $$status -ne 0 ]; then failed="$$failed $$name (exit $$status)"; fi
 	done
@@ -51,30 +55,17 @@ bench: .venv/requirements.lock
 	fi
 	echo 'All four ran. Results: results-local/'
 
-test: .venv/requirements.lock
-	@.venv/bin/python -m ruff check
-	.venv/bin/python -m pytest -n 2 tests
+test:
+	@env=$$(sh tools/environment.sh test)
+	$$env/bin/python -m ruff check
+	$$env/bin/hadolint Dockerfile.cuda
+	$$env/bin/shellcheck docker/*.sh tools/*.sh
+	$$env/bin/python -m pytest -n 2 --dist loadfile
+
+doctor:
+	@env=$$(sh tools/environment.sh bench)
+	$$env/bin/python -m common.device
 
 clean:
-	rm -rf .venv .python37 .pytest_cache .ruff_cache
+	rm -rf .venv .venv-modern .venv-modern-cpu .python37 .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
-
-# The environment is good if its Python runs and it was made from the lock that is here now. The copy of the lock is
-# written last, so an environment whose making was cut short has none and is made again.
-ifneq ($(shell { .venv/bin/python -c '' && cmp -s requirements.lock .venv/requirements.lock && echo good; } 2>/dev/null),good)
-.PHONY: .venv/requirements.lock
-endif
-
-.venv/requirements.lock:
-	@rm -rf .venv
-	python37=$$(sh tools/find_python37.sh)
-	echo 'Installing TensorFlow 1.15 and the rest of requirements.lock into .venv (about 420 MB to download, once) ...'
-	"$$python37" -m venv .venv
-	quiet='-qq'
-	if [ -t 1 ]; then quiet=; fi
-	.venv/bin/python -m pip install --disable-pip-version-check $$quiet --require-hashes -r requirements.lock || {
-	    echo 'pip could not install requirements.lock; its reason is above. If it found no network: connect, or name a' >&2
-	    echo 'mirror in PIP_INDEX_URL. Then give the same command again; downloads that finished are kept.' >&2
-	    exit 1
-	}
-	cp requirements.lock .venv/requirements.lock

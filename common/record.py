@@ -1,4 +1,7 @@
-"""The JSON record of a run: what was run, on what, and every sample. Times are in seconds."""
+"""The JSON record of a run: what was run, on what, and every sample. Times are in seconds.
+
+record.schema.json beside this file describes it.
+"""
 import datetime
 import json
 import os
@@ -44,6 +47,7 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[st
         'tensorflow': tf1.VERSION,
         'cuda': tf1.CUDA_VERSION,
         'cudnn': tf1.CUDNN_VERSION,
+        'tf32': tf1.TF32,
         'device': dict(device._asdict(), gpu=device.gpu and device.gpu._asdict()),
         'gpu': gpu,
         'gpu_before': monitor.before() if monitor else None,
@@ -123,4 +127,4 @@ def _commit():
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get('BENCHMARK_COMMIT')
+        return os.environ.get('BENCHMARK_COMMIT') or None

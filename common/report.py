@@ -12,12 +12,11 @@ def result(entry: Dict[str, Any]) -> List[str]:
     lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d, %s)'
              % (entry['info_string'], 1e3 * mean, 1e3 * mean / batch_size, batch_size / mean,
                 batch_size, entry['precision'])]
-    interval = statistics['ci95_s']
-    lines.append('  median %.3f ms, min %.3f, p95 %.3f, p99 %.3f; mean %.3f ms, 95 %% interval %s'
-                 % (1e3 * statistics['median_s'], 1e3 * statistics['min_s'],
-                    1e3 * statistics['p95_s'], 1e3 * statistics['p99_s'], 1e3 * mean,
-                    '%.3f to %.3f' % tuple(1e3 * bound for bound in interval) if interval
-                    else 'unknown'))
+    lines.append('  median %.3f ms, min %.3f, p95 %.3f, p99 %.3f' % tuple(
+        1e3 * statistics[key] for key in ('median_s', 'min_s', 'p95_s', 'p99_s')))
+    if statistics['ci95_s']:
+        lines[-1] += '; 95 %% interval of the mean %.3f to %.3f' % tuple(
+            1e3 * bound for bound in statistics['ci95_s'])
     lines.append('  %s GFLOP a step, %s; %s; peak memory %s'
                  % (_figures(entry['flops'] / 1e9), _rate(entry), _fetched(entry),
                     _megabytes(entry['peak_bytes'])))

@@ -56,14 +56,14 @@ def _modern(tensorflow):
     ops.Tensor = tf.Tensor                               # moved; tf_slim looks for it here
     normalization.normalization = importlib.import_module(     # TensorFlow looks for it one
         'tf_keras.src.legacy_tf_layers.normalization')         # package too high
-    tf.config.experimental.enable_tensor_float_32_execution(False)   # float32 means float32
     return tf, importlib.import_module('tf_slim')
 
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')       # 2: errors alone
 os.environ['TF_USE_LEGACY_KERAS'] = '1'                  # modern: Keras 2, as tf_slim needs
 
-with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'oneDNN custom op'):
+with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'oneDNN custom op',
+                                              b'Could not find cuda drivers'):
     warnings.simplefilter('ignore', FutureWarning)       # numpy 1.17 and 1.18, from dtypes.py
     try:
         import tensorflow
@@ -74,6 +74,7 @@ with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'o
             tf, slim = tensorflow, tensorflow.contrib.slim
             CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER = '10.0', '7', '410.48'
             CAPABILITIES = (3, 5), (7, 5)                # Kepler to Turing
+            TF32 = False                                 # GPUs before Ampere have none
             GPU_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
                              'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
                              'libcudnn.so.7')
@@ -82,6 +83,8 @@ with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'o
             tf, slim = _modern(tensorflow)
             CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER = '12', '9', '525.60.13'
             CAPABILITIES = (6, 0), None                  # Pascal and on
+            tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+            TF32 = tensorflow.config.experimental.tensor_float_32_execution_enabled()
             GPU_LIBRARIES = ('libcudart.so.12', 'libcublas.so.12', 'libcublasLt.so.12',
                              'libcufft.so.11', 'libcusolver.so.11', 'libcusparse.so.12',
                              'libcudnn.so.9')

@@ -97,8 +97,7 @@ def layers_that_run(targets: Iterable[Any]) -> Dict[str, Any]:
     norms = {op.get_attr('is_training') for op in ops if op.type.startswith('FusedBatchNorm')
              and 'Grad' not in op.type}
     return {'lrn': 'LRN' in types, 'fully_connected': 'MatMul' in types,
-            'dropout': any(op.type == 'RandomUniform' and 'dropout' in op.name.lower()
-                           for op in ops),
+            'dropout': any(op.type == 'RandomUniform' and 'drop' in op.name.lower() for op in ops),
             'batch_norm': ('batch' if True in norms else 'moving') if norms else None}
 
 

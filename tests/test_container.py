@@ -1,4 +1,4 @@
-"""The image's entrypoint with scripts that only say how they were called; Dockerfile.cuda's text."""
+"""The image's entrypoint, with scripts that only say how they were called, and its Dockerfile."""
 import fnmatch
 import os
 import pathlib
@@ -255,7 +255,7 @@ def test_python_packages_come_from_the_lock_with_hashes(stage, lock):
     install, = [line for line in stages()[stage] if 'pip install' in line]
     assert '--require-hashes -r /tmp/%s' % lock in install
     assert '--no-cache-dir' in install
-    assert 'COPY %s /tmp/' % lock in stages()[stage]
+    assert 'COPY --chmod=644 %s /tmp/' % lock in stages()[stage]
 
 
 @pytest.mark.parametrize('target', ['classic', 'modern'])

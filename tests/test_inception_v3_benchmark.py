@@ -1,14 +1,17 @@
 """Inception V3 against the chapter's table 6-1 and its text, and against tf.contrib.slim's."""
 import functools
+import importlib
 import re
 
 import numpy
 import pytest
-from tensorflow.contrib.slim.python.slim.nets import inception_v3 as theirs
 
 import inception_v3_benchmark as inception
 from common import workload
 from common.tf1 import slim, tf
+
+# Theirs: tf.contrib.slim.nets on TensorFlow 1.15, tf_slim.nets on 2.21.
+theirs = importlib.import_module(slim.__name__ + '.nets').inception
 
 # Table 6-1: type, kernel / stride or note, input size; beside it the graph's row where it differs.
 # The table is the paper's. The chapter's code, which is that of the authors, has a stem of its own;
@@ -304,7 +307,7 @@ def both(timed, cpu_session, randomise):
     run = timed(inception, ['--batch_size', '2'], inception_v3=functools.partial(
         inception.inception_v3, dropout_keep_prob=1.0))
     with run.graph.as_default():
-        inputs = run.graph.get_tensor_by_name('random_uniform:0')
+        inputs = run.graph.get_tensor_by_name('random_uniform/RandomUniform:0')
         assert run.passes['Forward'].target.shape.as_list() == [2, 1000]
         ours_updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
         with slim.arg_scope(theirs.inception_v3_arg_scope()):

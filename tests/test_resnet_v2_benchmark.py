@@ -1,14 +1,17 @@
 """ResNet V2 against the chapter's figure 6-17 and against tf.contrib.slim's."""
 import collections
+import importlib
 import re
 
 import numpy
 import pytest
-from tensorflow.contrib.slim.python.slim.nets import resnet_v2 as theirs
 
 import resnet_v2_benchmark as resnet
 from common import workload
 from common.tf1 import slim, tf
+
+# Theirs: tf.contrib.slim.nets on TensorFlow 1.15, tf_slim.nets on 2.21.
+theirs = importlib.import_module(slim.__name__ + '.nets').resnet_v2
 
 # Figure 6-17: for each block its output size, the three convolutions of a unit, and the number of
 # units for 50, 101 and 152 layers; those for 200 layers are from the chapter's resnet_v2_200.
@@ -160,7 +163,7 @@ def both(timed, cpu_session, randomise):
     run = timed(resnet, ['--depth', '50', '--batch_size', '2'], IMAGE_SIZE=64)
     with run.graph.as_default():
         scope = 'resnet_v2_50'
-        inputs = run.graph.get_tensor_by_name('random_uniform:0')
+        inputs = run.graph.get_tensor_by_name('random_uniform/RandomUniform:0')
         with slim.arg_scope(theirs.resnet_arg_scope()):
             forward, theirs_end_points = theirs.resnet_v2_50(inputs, 1000, is_training=False,
                                                              reuse=True, scope=scope)

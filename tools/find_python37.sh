@@ -91,7 +91,7 @@ fetch_with_uv() {
     then
         if UV_PYTHON_INSTALL_DIR=$fetched "$fetched/tool/bin/uv" --no-config python install 3.7.9 >"$log" 2>&1 </dev/null
         then
-            rm -rf "$fetched/tool"
+            rm -rf "$fetched/tool" "$log"
             for python in "$fetched"/cpython-3.7*/bin/python3.7; do try "$python" 'fetched now'; done
             note "fetching with uv: it installed no Python 3.7 that runs"
         else

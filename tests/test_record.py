@@ -1,0 +1,159 @@
+"""The record: its schema, and that a crash or a full disk never leaves half of one."""
+import json
+import os
+import resource
+
+import jsonschema
+import pytest
+
+import alexnet_benchmark
+import resnet_v2_benchmark
+from common import memory, record, tf1
+from common.tf1 import tf
+
+SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
+
+
+@pytest.fixture(scope='module')
+def schema():
+    path = os.path.join(os.path.dirname(record.__file__), 'record.schema.json')
+    with open(path) as file:
+        return json.load(file)
+
+
+def run(script, tmp_path, *flags):
+    path = tmp_path / 'record.json'
+    code = script.main(SHORT + list(flags) + ['--json', str(path)])
+    return code, json.loads(path.read_text())
+
+
+@pytest.mark.parametrize('script, flags', [
+    (alexnet_benchmark, []), (alexnet_benchmark, ['--fc', '--fetch', 'ops']),
+    (alexnet_benchmark, ['--num_batches', '25', '--forward_only']),
+    (resnet_v2_benchmark, ['--depth', '50', '--forward_only'])])
+def test_records_fit_the_schema(script, flags, schema, tmp_path):
+    code, written = run(script, tmp_path, *flags)
+    assert code == 0
+    jsonschema.validate(written, schema)
+    assert (written['status'], written['error'], written['faults']) == ('finished', None, [])
+    for result in written['results']:                    # what an interrupted pass lacks is there
+        assert set(result) == set(schema['properties']['results']['items']['properties'])
+
+
+def test_the_record_of_a_refused_run_fits_the_schema(schema, tmp_path, monkeypatch):
+    monkeypatch.setenv('TF_SYNC_ON_FINISH', '0')
+    code, written = run(alexnet_benchmark, tmp_path)
+    assert (code, written['status']) == (1, 'refused')
+    jsonschema.validate(written, schema)
+
+
+def test_the_record_of_an_interrupted_run_fits_the_schema(schema, tmp_path, monkeypatch):
+    monkeypatch.setattr('common.timing.print', interrupt, raising=False)
+    code, written = run(alexnet_benchmark, tmp_path)
+    assert (code, written['status']) == (130, 'interrupted')
+    assert len(written['results'][0]['samples_s']) == 1
+    jsonschema.validate(written, schema)
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(schema, tmp_path, monkeypatch):
+    """The forward pass is done when the backward one finds no memory."""
+    time_run = alexnet_benchmark.benchmark.time_tensorflow_run
+
+    def no_memory_backward(session, target, info_string, *rest):
+        if info_string == 'Forward-backward':
+            raise MemoryError
+        return time_run(session, target, info_string, *rest)
+    monkeypatch.setattr(alexnet_benchmark.benchmark, 'time_tensorflow_run', no_memory_backward)
+    code, written = run(alexnet_benchmark, tmp_path)
+    assert (code, written['status']) == (3, 'out_of_memory')
+    assert [result['info_string'] for result in written['results']] == ['Forward']
+    assert 'batch size 1 does not fit' in written['error']
+    jsonschema.validate(written, schema)
+
+
+def test_the_record_says_what_ran(tmp_path, monkeypatch):
+    monkeypatch.setenv('TF_A_SWITCH', '1')
+    monkeypatch.setenv('OMP_NUM_THREADS', '2')
+    monkeypatch.setenv('A_SECRET', 'x')
+    _, written = run(alexnet_benchmark, tmp_path, '--fc')
+    environment = written['environment']
+    assert environment['variables']['TF_A_SWITCH'] == '1'
+    assert environment['variables']['OMP_NUM_THREADS'] == '2'
+    assert 'A_SECRET' not in environment['variables']
+    assert environment['tensorflow'] == tf1.VERSION
+    assert environment['tf32'] is False
+    assert written['options']['fc'] is True
+    assert written['network']['parameters'] == 61100840
+    forward, both = written['results']
+    assert forward['fetched_bytes'] == 4 * 1000          # fc8, float32
+    assert both['fetched_bytes'] == 4 * 61100840         # a gradient for each parameter
+    assert forward['flops'] == written['network']['flops']
+    assert both['flops_per_s'] == both['flops'] / both['mean_s']
+    assert both['peak_bytes'] > 2 * 4 * 61100840         # the parameters and their gradients
+    assert both['layers_that_run'] == {'lrn': True, 'fully_connected': True, 'dropout': True,
+                                       'batch_norm': None}
+
+
+def test_an_old_record_survives_a_crash_while_writing(tmp_path):
+    path = tmp_path / 'record.json'
+    record.write({'old': True}, str(path))
+    with pytest.raises(ValueError):
+        record.write({'new': float('nan')}, str(path))
+    assert json.loads(path.read_text()) == {'old': True}
+    assert os.listdir(str(tmp_path)) == ['record.json']
+
+
+def test_an_old_record_survives_a_full_disk(tmp_path):
+    """A file size limit fails a write as a full disk does, with an OSError in the middle."""
+    path = tmp_path / 'record.json'
+    record.write({'old': True}, str(path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError):
+            record.write({'new': 'x' * 100000}, str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert json.loads(path.read_text()) == {'old': True}
+    assert os.listdir(str(tmp_path)) == ['record.json']
+
+
+def test_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(record.os, 'fsync', full)
+    assert alexnet_benchmark.main(SHORT + ['--json', str(tmp_path / 'record.json')]) == 3
+    captured = capsys.readouterr()
+    assert 'No space left on device' in captured.err
+    assert 'Forward across 2 steps' in captured.out      # the figures are on the screen
+
+
+def test_a_record_is_as_readable_as_other_files(tmp_path):
+    path, other = tmp_path / 'record.json', tmp_path / 'other'
+    record.write({}, str(path))
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
+
+
+@pytest.mark.parametrize('path, why', [('no/such/record.json', 'No such file'), ('.', 'a folder')])
+def test_why_unwritable(path, why, tmp_path):
+    assert why in record.why_unwritable(str(tmp_path / path))
+    assert os.listdir(str(tmp_path)) == []
+    assert record.why_unwritable(str(tmp_path / 'record.json')) is None
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize('batch_size, available, trial', [
+    (1, 10 ** 12, None), (2, 10 ** 12, 1), (32, 10 ** 12, 16), (33, 10 ** 12, 32),
+    (1 << 20, 4 * 10 ** 9, 256), (1 << 20, 10 ** 7, None), (100, None, 64)])
+def test_the_batch_that_is_worth_trying(batch_size, available, trial):
+    """10 MB per image must live at once, and the variables take 100 MB."""
+    with tf.Graph().as_default():
+        weights = tf.Variable(tf.zeros([25 * 10 ** 6]))
+        images = tf.placeholder(tf.float32, [batch_size, 125 * 10 ** 4])
+        doubled = images * 2.0
+        assert memory.worth_trying([doubled], [weights], batch_size, available) == trial
