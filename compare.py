@@ -1,0 +1,605 @@
+"""Sets results side by side: records of runs, folders of them, published figures.
+
+    python compare.py results/mine                          beside the references of the same work
+    python compare.py chapter results/mine                  the second against the first
+    python compare.py before after --fail-if-slower 5       a gate for drivers and builds
+    python compare.py --readme --write README.md            the table of the README
+
+A is a record (--json of a script), a folder of records, or the name of a file in references/. Of
+several the first is the base. Two figures stand side by side only if network, variant, pass, fetch,
+batch size and precision are the same; nothing is scaled, and what differs is said below.
+
+The ratio is other / base of the mean times: above 1 is slower. Its 95 % interval comes from those
+of the two means by the method of variance estimates recovery, on logarithms (Zou and Donner,
+Statistics in Medicine 27 (2008)). The interval of a mean allows for the correlation of steps
+(common/stats.py) but knows one process only; of three or more records of the same work in a folder
+it is the one of the processes' means, which differ by more than their steps. Verdicts: faster or
+slower where the whole interval is on that side of 1, else no difference that these runs can show.
+
+Exit codes:
+    0    compared
+    1    --fail-if-slower PERCENT: the whole interval of a ratio is above 1 + PERCENT / 100
+    2    bad usage, or nothing that can be compared
+"""
+import argparse
+import json
+import math
+import os
+import statistics
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from common import stats
+
+SCHEMA = 1                           # common.record's, which imports TensorFlow
+HERE = os.path.dirname(os.path.abspath(__file__))
+REFERENCES = os.path.join(HERE, 'references')
+RESULTS = os.path.join(HERE, 'results')
+
+# The order of tables; what is not listed follows.
+ORDER = {'benchmark': ['alexnet', 'vgg16', 'inception_v3', 'resnet_v2'],
+         'variant': ['lrn', 'no_lrn', 'lrn_fc', 'no_lrn_fc', 'A', 'A-LRN', 'B', 'C', 'D', 'E',
+                     'aux', '50', '101', '152', '200'],
+         'info_string': ['Forward', 'Forward-backward'], 'fetch': ['tensors', 'ops']}
+# What may explain a difference: of a record, before its environment variables, and of a reference.
+FACTS = ['device', 'driver', 'runtime', 'tensorflow', 'cuda', 'cudnn', 'python', 'system', 'commit']
+PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
+LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision')
+NO_DIFFERENCE = 'no difference that these runs can show'
+
+# The 97.5 % quantile of Student's t by degrees of freedom; for more than 9, that of 9 is safe.
+T_INTERVAL = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+MIN_PROCESSES = 3
+
+Interval = Tuple[float, float]
+
+
+class Work(NamedTuple):
+    """What was timed; None is what a publication does not say, or has not."""
+    benchmark: str
+    variant: str
+    info_string: str
+    fetch: Optional[str]
+    batch_size: Optional[int]
+    precision: str
+
+
+class Figure(NamedTuple):
+    """A time of a step, in seconds, with the 95 % interval of the mean; None where there is none.
+
+    processes: how many it is the mean of, 0 for a published figure. differs: what makes it other
+    work than this project's. faults: why it is not valid.
+    """
+    work: Work
+    mean_s: Optional[float]
+    ci95_s: Optional[Interval]
+    sd_s: Optional[float]
+    processes: int
+    about: bool = False
+    images_per_s: Optional[float] = None
+    differs: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+    faults: Tuple[str, ...] = ()
+
+
+class Side(NamedTuple):
+    """One of the things compared: facts say on what it ran, problems what could not be used."""
+    name: str
+    facts: Dict[str, str]
+    figures: List[Figure]
+    problems: List[str]
+
+
+class Row(NamedTuple):
+    """The same work on both sides; `ratio` is other / base, None if a figure is not valid."""
+    base: Figure
+    other: Figure
+    ratio: Optional[float]
+    interval: Optional[Interval]
+    verdict: str
+
+
+class Pair(NamedTuple):
+    """Two sides: the rows of the same work, and a line for each figure that has no counterpart."""
+    base: Side
+    other: Side
+    rows: List[Row]
+    apart: List[str]
+
+
+class Block(NamedTuple):
+    """A part of the output: a title, a table (its header first) and lines, of which some are."""
+    title: str
+    table: List[List[str]]
+    lines: List[str]
+
+
+def load(name: str, kind: Optional[str] = None) -> Side:
+    """Returns the side of a record, of a folder of records, or of a reference by its name. With
+    `kind`, 'gpu' or 'cpu', the records of other devices are left out."""
+    paths, problems = [name], []
+    if os.path.isdir(name):
+        paths = [os.path.join(name, file) for file in sorted(os.listdir(name))
+                 if file.endswith('.json') and not file.startswith('.')]
+        if not paths:
+            problems.append('%s: a folder without records (*.json)' % name)
+    elif not os.path.exists(name) and name in reference_names():
+        paths = [os.path.join(REFERENCES, name + '.json')]
+    found, runs = {}, []                                 # type: Dict[Work, List], List
+    for path in paths:
+        try:
+            data = _read(path)
+            if 'figures' in data:
+                facts, figures = _reference(data)
+            else:
+                if kind and data['environment']['device']['kind'] != kind:
+                    continue
+                facts, figures = _record(data)
+                if data['status'] != 'finished':
+                    problems.append('%s: the run did not finish (%s): %s' % (
+                        path, data['status'], data['error'] or '; '.join(data['faults'])))
+        except ValueError as error:
+            problems.append('%s: %s' % (path, error))
+        except (AttributeError, KeyError, TypeError) as error:
+            problems.append('%s: a damaged record (%s: %s)' % (path, type(error).__name__, error))
+        else:
+            runs.append(facts)
+            for figure in figures:
+                found.setdefault(figure.work, []).append((facts, figure))
+    figures = [_combined(repeats) for _, repeats in sorted(found.items(), key=_order)]
+    precisions = sorted({figure.work.precision for figure in figures})
+    if len(precisions) > 1:
+        problems.append('%s: a mix of precisions, kept apart: %s' % (name, ', '.join(precisions)))
+    facts = {key: ', '.join(sorted({run.get(key, '(not set)') for run in runs}))
+             for key in sorted({key for run in runs for key in run}, key=_fact_order)}
+    short = os.path.basename(os.path.abspath(name))
+    return Side(short[:-5] if short.endswith('.json') else short, facts, figures, problems)
+
+
+def reference_names() -> List[str]:
+    """Returns the names of the files in references/, without .json."""
+    return sorted(file[:-5] for file in os.listdir(REFERENCES) if file.endswith('.json'))
+
+
+def compare(base: Side, others: Sequence[Side]) -> List[Pair]:
+    """Returns a Pair of the base and each of the others."""
+    return [Pair(base, other,
+                 [_row(figure, match) for figure in base.figures
+                  for match in [_match(figure, other)] if match],
+                 _apart(other, base) + _apart(base, other)) for other in others]
+
+
+def beside_references(side: Side, references: Sequence[Side]) -> List[Pair]:
+    """Returns the Pairs of one side and the references that have figures of its networks; of the
+    figures without counterpart, those of these networks in the reference."""
+    networks = {figure.work.benchmark for figure in side.figures}
+    relevant = [reference._replace(figures=[figure for figure in reference.figures
+                                            if figure.work.benchmark in networks])
+                for reference in references if reference.name != side.name]
+    return [pair._replace(apart=_apart(pair.other, side))
+            for pair in compare(side, [one for one in relevant if one.figures])]
+
+
+def too_slow(pairs: Sequence[Pair], percent: float) -> List[Row]:
+    """Returns the rows whose ratio has its whole interval above 1 + percent / 100."""
+    return [row for pair in pairs for row in pair.rows
+            if row.interval and row.interval[0] > 1 + percent / 100]
+
+
+def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
+    """Returns what is shown: the sides and what differs, the tables, what is not the same work, the
+    notes. With one side, the first table is its own."""
+    notes = []                                           # type: List[str]
+    runs = list(sides) + [pair.other for pair in pairs if len(sides) == 1 and pair.rows]
+    found = [Block('What is compared', [], ['%s: %s' % (side.name, _described(side))
+                                           for side in runs] + _differences(sides))]
+    if len(sides) == 1:
+        found.append(Block(sides[0].name, [list(LABELS) + ['s / batch', '95 % interval',
+                                                          'images / s']] + [
+            _cells(figure.work) + [_seconds(figure) + _marks(notes, sides[0], figure),
+                                   _interval(figure.ci95_s, '%.4g'), _rate(figure)]
+            for figure in sides[0].figures], []))
+    for pair in pairs:
+        if pair.rows:
+            found.append(Block('%s against %s' % (pair.other.name, pair.base.name), [
+                list(LABELS) + ['%s, s / batch' % pair.base.name, '%s, s / batch' % pair.other.name,
+                                'ratio', '95 % interval', 'verdict']] + [
+                _cells(row.base.work) + [_seconds(row.base) + _marks(notes, pair.base, row.base),
+                                         _seconds(row.other) + _marks(notes, pair.other, row.other),
+                                         _ratio(row), _interval(row.interval, '%.3f'), row.verdict]
+                for row in pair.rows], []))
+    apart = [line for pair in pairs for line in pair.apart]
+    if apart:
+        found.append(Block('Not the same work', [], apart))
+    lines = _numbered(notes)
+    if any(figure.processes == 1 for side in sides for figure in side.figures):
+        lines.append('Intervals of one process know its steps only, not how one process differs '
+                     'from the next: for that, put %d records of each into a folder.'
+                     % MIN_PROCESSES)
+    return found + ([Block('Notes', [], lines)] if lines else [])
+
+
+def format_text(found: Sequence[Block]) -> str:
+    """Returns the blocks for a terminal; what all rows have in common stands above the table."""
+    lines = []                                           # type: List[str]
+    for block in found:
+        lines += [block.title]
+        columns = list(zip(*block.table))
+        common = [column for column in columns[:len(LABELS)] if len(set(column[1:])) == 1]
+        if common:
+            lines.append('  all: ' + ', '.join('%s %s' % column[:2] for column in common))
+        columns = [column for column in columns if column not in common]
+        widths = [max(map(len, column)) for column in columns]
+        lines += ['  ' + '  '.join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns)]
+        lines += ['  ' + line for line in block.lines] + ['']
+    return '\n'.join(lines).rstrip() + '\n'
+
+
+def format_markdown(found: Sequence[Block]) -> str:
+    """Returns the blocks as Markdown, every column in every table."""
+    lines = []                                           # type: List[str]
+    for block in found:
+        lines += ['**%s**' % block.title, '']
+        if block.table:
+            lines += _markdown_table(block.table) + ['']
+        if block.lines:
+            lines += ['* ' + line for line in block.lines] + ['']
+    return '\n'.join(lines).rstrip() + '\n'
+
+
+def readme_table(results: str = RESULTS) -> str:
+    """Returns the table of the README: the chapter's work, in the chapter and in each folder of
+    `results` that has GPU records."""
+    chapter = load('chapter')
+    folders = sorted(os.listdir(results)) if os.path.isdir(results) else []
+    sides = [load(os.path.join(results, folder), 'gpu') for folder in folders
+             if os.path.isdir(os.path.join(results, folder))]
+    sides = [side for side in sides if side.figures]
+    networks = {figure.work[:2] for figure in chapter.figures}
+    works = {Work(*network, info_string, 'tensors', 32, 'float32')
+             for network in networks for info_string in ORDER['info_string']}
+    cells = [{figure.work: figure for figure in side.figures} for side in [chapter] + sides]
+    table = [['network', 'variant', 'pass', 'GTX 1080 in the chapter, 2016, s / batch'] + [
+        '%s, TensorFlow %s (results/%s), s / batch' % (
+            side.facts['device'], side.facts['tensorflow'], os.path.basename(side.name))
+        for side in sides]]
+    notes = []                                           # type: List[str]
+    for work in sorted(works, key=lambda work: _order((work, None))):
+        if any(work in column for column in cells):
+            table.append(_cells(work)[:3] + [
+                _with_sd(column[work]) + _marks(notes, side, column[work])
+                if work in column else 'not measured'
+                for side, column in zip([chapter] + sides, cells)])
+    caption = 'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.'
+    lines = _markdown_table(table) + ['', caption] + [''] * bool(notes)
+    return '\n'.join(lines + ['* ' + note for note in _numbered(notes)]) + '\n'
+
+
+def replace_table(text: str, name: str, table: str) -> str:
+    """Returns the text with the table between `<!-- table: NAME -->` and the next `<!-- end -->`.
+
+    Raises ValueError: a marker is missing.
+    """
+    begin, end = '<!-- table: %s -->\n' % name, '<!-- end -->'
+    before, found, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise ValueError('no lines %s and %s' % (begin.strip(), end))
+    return before + begin + '\n' + table + '\n' + end + after
+
+
+def _read(path):
+    try:
+        with open(path, encoding='utf-8') as file:
+            data = json.load(file)
+    except OSError as error:
+        raise ValueError('%s (references: %s)' % (
+            error.strerror, ', '.join(reference_names()))) from None
+    except ValueError as error:
+        raise ValueError('not JSON, or cut short (%s)' % error) from None
+    if isinstance(data, dict) and isinstance(data.get('figures'), list) and 'source' in data:
+        return data
+    if not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
+        raise ValueError('not a record of these benchmarks')
+    if data['schema'] != SCHEMA:
+        raise ValueError('schema %s, and this compare.py reads %d: run the benchmark again, or '
+                         'compare with the version that wrote it' % (data['schema'], SCHEMA))
+    return data
+
+
+def _record(data: Dict[str, Any]) -> Tuple[Dict[str, str], List[Figure]]:
+    environment = data['environment']
+    facts = {'device': environment['device']['name'],
+             'driver': (environment['gpu'] or {}).get('driver_version')}
+    facts.update((key, environment[key]) for key in FACTS[2:])
+    facts.update(environment['variables'])
+    figures = []
+    for entry in data['results']:
+        precision = 'TF32' if environment.get('tf32') and entry['precision'] == 'float32' \
+            else entry['precision']
+        work = Work(str(data['benchmark']), str(data['variant']), str(entry['info_string']),
+                    str(entry['fetch']), int(entry['batch_size']), str(precision))
+        faults = tuple(data['faults']) + tuple(entry.get('faults', [
+            'not checked, because the run ended in this pass (%s)' % data['status']]))
+        if not entry['samples_s']:
+            figures.append(Figure(work, None, None, None, 1, faults=faults or ('no timed step',)))
+            continue
+        summary = stats.summarise(entry['samples_s'])
+        if not summary.mean_s:
+            faults += ('steps of 0 s',)
+        figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, 1, faults=faults,
+                              warnings=tuple(one['text'] for one in entry['warnings'])))
+    return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}, figures
+
+
+def _reference(data: Dict[str, Any]) -> Tuple[Dict[str, str], List[Figure]]:
+    figures = [Figure(Work(*(figure[key] for key in Work._fields)), figure.get('mean_s'), None,
+                      figure.get('sd_s'), 0, figure['about'], figure.get('images_per_s'),
+                      tuple(figure['differs'])) for figure in data['figures']]
+    return {key: str(data[key]) for key in PUBLISHED if key in data}, figures
+
+
+def _fact_order(key):
+    return FACTS.index(key) if key in FACTS else len(FACTS), key
+
+
+def _order(item):
+    key = []                                             # type: List[Tuple[int, str]]
+    for field, value in zip(Work._fields, item[0]):
+        listed = ORDER.get(field, [])
+        key.append((listed.index(value) if value in listed else len(listed),
+                    '%9s' % value))                      # numbers by their size
+    return key
+
+
+def _combined(repeats):
+    """One figure of the runs of the same work in fresh processes: how their means differ counts."""
+    facts, figures = zip(*repeats)
+    if len(figures) == 1:
+        return figures[0]
+    n, first = len(figures), figures[0]
+    faults = tuple(fault for figure in figures for fault in figure.faults)
+    odd = sorted({key for one in facts for key in one
+                  if any(other.get(key) != one[key] for other in facts)})
+    if odd:
+        faults += ('its %d records are no repeats: they differ in %s' % (n, ', '.join(odd)),)
+    if faults:
+        return first._replace(processes=n, faults=faults)
+    means = [figure.mean_s for figure in figures]
+    mean_s, ci95_s = statistics.mean(means), None
+    if n >= MIN_PROCESSES:
+        half_s = T_INTERVAL[min(n - 1, max(T_INTERVAL))] * statistics.stdev(means) / math.sqrt(n)
+        ci95_s = mean_s - half_s, mean_s + half_s
+    return first._replace(
+        mean_s=mean_s, ci95_s=ci95_s, sd_s=None, processes=n,
+        warnings=tuple(warning for figure in figures for warning in figure.warnings))
+
+
+def _match(figure, side):
+    """The figure of the same work on that side, or None."""
+    for other in side.figures:
+        if other.work == figure.work and not (figure.differs or other.differs):
+            return other
+    return None
+
+
+def _row(base, other):
+    if base.faults or other.faults or not (base.mean_s and other.mean_s):
+        return Row(base, other, None, None, 'not compared')
+    ratio = other.mean_s / base.mean_s
+    for figure in (base, other):
+        if not figure.ci95_s:
+            return Row(base, other, ratio, None, 'no interval: ' + (
+                'published without samples' if not figure.processes else
+                'fewer than %d steps' % stats.MIN_STEPS if figure.processes == 1 else
+                '%d processes, fewer than %d' % (figure.processes, MIN_PROCESSES)))
+    (low, mean, high), (other_low, other_mean, other_high) = [
+        [_log(s) for s in (figure.ci95_s[0], figure.mean_s, figure.ci95_s[1])]
+        for figure in (base, other)]
+    interval = (ratio * math.exp(-math.hypot(other_mean - other_low, high - mean)),
+                ratio * math.exp(math.hypot(other_high - other_mean, mean - low)))
+    verdict = ('slower' if interval[0] > 1 else 'faster' if interval[1] < 1 else NO_DIFFERENCE)
+    return Row(base, other, ratio, interval, verdict)
+
+
+def _log(seconds):
+    return math.log(seconds) if seconds > 0 else -math.inf
+
+
+def _apart(side, base):
+    """A line for each figure of `side` that has no counterpart in `base`: how it differs from the
+    one that is nearest. A line for all networks that `base` does not have."""
+    networks, lines = {figure.work.benchmark for figure in base.figures}, []
+    for figure in side.figures:
+        if figure.work.benchmark in networks and not _match(figure, base):
+            why = min([_unequal(figure.work, other.work) for other in base.figures
+                       if other.work.benchmark == figure.work.benchmark], key=len)
+            if why or figure.differs:
+                lines.append('%s, %s: %s: %s' % (side.name, _named(figure.work), _speed(figure),
+                                                 '; '.join(why + list(figure.differs))))
+    missing = [name for name in ORDER['benchmark'] if name not in networks
+               and any(figure.work.benchmark == name for figure in side.figures)]
+    return lines + (['%s has no %s' % (base.name, ', '.join(missing))] if missing else [])
+
+
+def _unequal(work, other):
+    return ['%s %s' % (label, 'not stated' if value is None else '%s, not %s' % (value, wanted))
+            for label, value, wanted in zip(LABELS, work, other)
+            if value != wanted and (value, label) != (None, 'fetch')]
+
+
+def _named(work):
+    return ' '.join('batch %s' % part if label == 'batch' else part
+                    for label, part in zip(LABELS, work) if part is not None)
+
+
+def _described(side):
+    facts = side.facts
+    if 'device' in facts:
+        return '%s, driver %s, TensorFlow %s (%s)' % tuple(
+            facts[key] for key in ('device', 'driver', 'tensorflow', 'runtime'))
+    return '; '.join(facts[key] for key in PUBLISHED if key in facts) or 'nothing that can be used'
+
+
+def _differences(sides):
+    """Lines for the facts in which the runs differ."""
+    runs = [side for side in sides if 'device' in side.facts]
+    keys = sorted({key for side in runs for key in side.facts}, key=_fact_order)
+    values = [(key, [side.facts.get(key, '(not set)') for side in runs]) for key in keys]
+    return ['differs: %s: %s' % (key, ' | '.join(found)) for key, found in values
+            if len(set(found)) > 1]
+
+
+def _cells(work):
+    return ['-' if part is None else str(part) for part in work]
+
+
+def _marks(notes, side, figure):
+    """The marks of the figure's faults and warnings, which are added to the notes."""
+    marks = ''
+    for text in ['INVALID: ' + fault for fault in figure.faults] + list(figure.warnings):
+        text = '%s, %s: %s' % (side.name, _named(figure.work), text)
+        if text not in notes:
+            notes.append(text)
+        marks += ' [%d]' % (notes.index(text) + 1)
+    return marks
+
+
+def _numbered(notes):
+    return ['[%d] %s' % numbered for numbered in enumerate(notes, 1)]
+
+
+def _seconds(figure):
+    """A published figure as it was published, else four significant digits."""
+    if figure.faults:
+        return 'INVALID'
+    if figure.processes:
+        return '%.*f' % (max(0, 3 - math.floor(math.log10(figure.mean_s))), figure.mean_s)
+    return 'about ' * figure.about + ('-' if figure.mean_s is None else repr(figure.mean_s))
+
+
+def _with_sd(figure):
+    text = _seconds(figure)
+    if figure.faults or figure.sd_s is None:
+        return text
+    return '%s +/- %.*f' % (text, len(text.partition('.')[2]), figure.sd_s)
+
+
+def _speed(figure):
+    """The figure in the unit it was published in; what is derived from it says so."""
+    if figure.images_per_s is None:
+        return _seconds(figure) + ' s / batch'
+    derived = figure.work.batch_size and figure.work.batch_size / figure.images_per_s
+    return '%s images / s%s' % (figure.images_per_s,
+                                ' (derived: %.4g s / batch)' % derived if derived else '')
+
+
+def _rate(figure):
+    if figure.processes and not figure.faults:
+        return '%.4g' % (figure.work.batch_size / figure.mean_s)
+    return str(figure.images_per_s or '-')
+
+
+def _ratio(row):
+    if row.ratio is None:
+        return '-'
+    return 'about ' * (row.base.about or row.other.about) + '%.3f' % row.ratio
+
+
+def _interval(interval, number):
+    return ' to '.join(number % bound for bound in interval) if interval else '-'
+
+
+def _markdown_table(table):
+    rows = [[cell.replace('|', '\\|') for cell in row] for row in table]
+    rows.insert(1, ['---'] * len(rows[0]))
+    return ['| %s |' % ' | '.join(row) for row in rows]
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Compares what `argv` names, prints it, and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add('results', nargs='*', metavar='A', help='a record, a folder of records, or one of: %s'
+        % ', '.join(reference_names()))
+    add('--markdown', action='store_true', help='Markdown instead of text')
+    add('--fail-if-slower', type=_percent, metavar='PERCENT',
+        help='exit with 1 if a ratio has its whole interval above 1 + PERCENT / 100')
+    add('--readme', action='store_true',
+        help='the table of the README: the chapter beside the GPU records in results/')
+    add('--write', metavar='FILE', help='with --readme: replace the table in this file')
+    try:
+        args = parser.parse_args(argv)
+        if args.readme == bool(args.results):
+            parser.error('give results to compare, or --readme alone')
+        if args.write and not args.readme:
+            parser.error('--write goes with --readme')
+        if args.fail_if_slower is not None and len(args.results) < 2:
+            parser.error('--fail-if-slower needs two or more results')
+    except SystemExit as stop:       # argparse's way out; 0 after --help
+        return stop.code
+    return _readme(args.write) if args.readme else _compare(args)
+
+
+def _compare(args):
+    sides = [load(name) for name in args.results]
+    if len({side.name for side in sides}) < len(sides):
+        sides = [side._replace(name=name) for side, name in zip(sides, args.results)]
+    for problem in [problem for side in sides for problem in side.problems]:
+        print(problem, file=sys.stderr)
+    if not sides[0].figures:
+        return _nothing('%s has no figures' % sides[0].name)
+    if len(sides) > 1:
+        pairs = compare(sides[0], sides[1:])
+    else:
+        pairs = beside_references(sides[0], [load(name) for name in reference_names()])
+    found = blocks(sides, pairs)
+    print((format_markdown if args.markdown else format_text)(found), end='', flush=True)
+
+    rows = [row for pair in pairs for row in pair.rows]
+    if len(sides) > 1 and not any(row.ratio for row in rows):
+        return _nothing('no valid figures of the same work')
+    if args.fail_if_slower is None:
+        return 0
+    judged, slow = [row for row in rows if row.interval], too_slow(pairs, args.fail_if_slower)
+    if not judged:
+        return _nothing('--fail-if-slower finds no ratio with an interval')
+    print('--fail-if-slower %g: %d of %d rows have an interval, in %d it is above %+g %% as a whole'
+          % (args.fail_if_slower, len(judged), len(rows), len(slow), args.fail_if_slower),
+          file=sys.stderr)
+    return 1 if slow else 0
+
+
+def _readme(path):
+    table = readme_table()
+    if not path:
+        print(table, end='')
+        return 0
+    try:
+        with open(path, encoding='utf-8') as file:
+            text = replace_table(file.read(), 'chapter', table)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        return _nothing('%s: %s' % (path, error))
+    return 0
+
+
+def _nothing(why):
+    print('Nothing done: %s.' % why, file=sys.stderr)
+    return 2
+
+
+def _percent(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError('%r is not a percentage from 0' % text)
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())
