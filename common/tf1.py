@@ -59,6 +59,9 @@ def _modern(tensorflow):
     return tf, importlib.import_module('tf_slim')
 
 
+# NVIDIA's own TensorFlow 1.15.5, in nvcr.io/nvidia/tensorflow:*-tf1-py3, runs on later GPUs too.
+NVIDIA_BUILD = bool(os.environ.get('NVIDIA_TENSORFLOW_VERSION'))
+
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')       # 2: errors alone
 os.environ['TF_USE_LEGACY_KERAS'] = '1'                  # modern: Keras 2, as tf_slim needs
 
@@ -78,6 +81,11 @@ with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'o
             GPU_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
                              'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
                              'libcudnn.so.7')
+            if NVIDIA_BUILD:                             # with newer CUDA libraries of its own
+                CUDA_VERSION, CUDNN_VERSION = os.environ.get('CUDA_VERSION'), None
+                OLDEST_DRIVER, CAPABILITIES, GPU_LIBRARIES = '450.51', ((6, 0), None), ()
+                os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')       # float32 means float32
+                TF32 = os.environ['NVIDIA_TF32_OVERRIDE'] != '0'
         elif VERSION.startswith('2.21.'):
             RUNTIME = 'modern'
             tf, slim = _modern(tensorflow)

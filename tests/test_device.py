@@ -1,6 +1,8 @@
 """Every case of the device check, with drivers and libraries that are not there."""
 import ctypes
+import os
 import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ import alexnet_benchmark
 from common import device, tf1
 from common.device import Gpu, Machine
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GTX_1080 = Gpu('GeForce GTX 1080', '0000:01:00.0', (6, 1), 20, 8 * 2 ** 30)
 K20 = Gpu('Tesla K20', '0000:01:00.0', (3, 5), 13, 5 * 2 ** 30)
 H200 = Gpu('NVIDIA H200', '0000:01:00.0', (9, 0), 132, 141 * 2 ** 30)
@@ -213,3 +216,14 @@ def test_the_doctor_of_a_cpu_machine(machine, capsys):
     machine(NONE)
     assert device.main() == 0
     assert 'The benchmarks would time: ' in capsys.readouterr().out
+
+
+@pytest.mark.skipif(tf1.RUNTIME != 'classic', reason='NVIDIA builds TensorFlow 1.15 alone')
+def test_nvidias_build_of_tensorflow_1_is_let_onto_later_gpus():
+    """Its image has CUDA 12 and code for Hopper; TF32, on by default there, is turned off."""
+    done = subprocess.run(
+        [sys.executable, '-c', """from common import tf1; import os; print(tf1.CAPABILITIES,
+         tf1.GPU_LIBRARIES, tf1.TF32, os.environ['NVIDIA_TF32_OVERRIDE'])"""],
+        env=dict(os.environ, NVIDIA_TENSORFLOW_VERSION='23.03-tf1', PYTHONPATH=ROOT),
+        stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == '((6, 0), None) () False 0\n'

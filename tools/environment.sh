@@ -74,17 +74,21 @@ modern() {
 }
 
 case "${RUNTIME:-}" in
-    classic) classic ;;
+    classic) rm -f .python37-not-found; classic ;;
     modern) modern ;;
     '')
         if [ "$purpose" = bench ] && newer=$(capability) && [ "${newer%%.*}" ] && [ "${newer%%.*}" -ge 8 ]; then
             say "This GPU's compute capability is $newer, beyond TensorFlow 1.15: taking the modern runtime."
             modern
-        elif ! good .venv requirements.lock && good .venv-modern-cpu requirements-modern-cpu.lock; then
-            say 'Taking the modern runtime, whose environment is there (RUNTIME=classic makes the other).'
+        elif [ -e .python37-not-found ]; then
+            say 'No Python 3.7 was found before: taking the modern runtime (RUNTIME=classic looks again).'
             modern
         else
-            classic || { say 'Taking the modern runtime, TensorFlow 2.21, instead.'; modern; }
+            classic || {
+                say 'Taking the modern runtime, TensorFlow 2.21, instead.'
+                modern
+                : >.python37-not-found      # looking and trying to fetch takes a while: not every time
+            }
         fi ;;
     *) say "RUNTIME=$RUNTIME is not one of: classic, modern"; exit 2 ;;
 esac
