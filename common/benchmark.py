@@ -51,8 +51,8 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
             record.keep(log, args.json)
             print('INVALID: ' + log['faults'][0], file=sys.stderr, flush=True)
             return 1
-        for line in report.before(log['environment']):
-            print(line, flush=True)
+        for warning in log['warnings']:                  # what else ran before the start
+            print('warning: ' + warning['text'], flush=True)
 
         with _kept(log, args.json), _session(args, log, passes) as session:
             session.run(tf.global_variables_initializer())

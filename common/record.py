@@ -25,9 +25,13 @@ def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
         monitor: Optional[telemetry.Monitor], network: Dict[str, Any]) -> Dict[str, Any]:
     """Returns a record without results. `options` are the flags as given; `monitor` watches the
     GPU, None where there is none; `network` is workload.network's."""
+    described = environment(device, monitor)
+    busy = (telemetry.gpu_busy(described['gpu_before']) if monitor else
+            telemetry.cpu_busy(described['cpu_before']) if device.kind == 'cpu' else [])
     return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
-            'environment': environment(device, monitor), 'network': network, 'status': 'running',
-            'faults': [], 'error': None, 'results': []}
+            'environment': described, 'network': network, 'status': 'running',
+            'warnings': [warning._asdict() for warning in busy], 'faults': [], 'error': None,
+            'results': []}
 
 
 def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[str, Any]:

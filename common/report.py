@@ -1,8 +1,6 @@
 """The lines that a run prints besides the chapter's: made from the record, so that both agree."""
 from typing import Any, Dict, List
 
-from common import telemetry
-
 
 def result(entry: Dict[str, Any]) -> List[str]:
     """Returns the lines for one entry of a record's results: the summary line, what the figure
@@ -26,13 +24,6 @@ def result(entry: Dict[str, Any]) -> List[str]:
     lines += ['  warning: ' + warning['text'] for warning in entry['warnings']]
     lines += ['  INVALID: ' + fault for fault in entry['faults']]
     return lines
-
-
-def before(environment: Dict[str, Any]) -> List[str]:
-    """Returns the warnings about what else ran on the device before the start."""
-    found = telemetry.gpu_busy(environment['gpu_before']) if environment['gpu_before'] else []
-    found += telemetry.cpu_busy(environment['cpu_before']) if environment['cpu_before'] else []
-    return ['warning: ' + warning.text for warning in found]
 
 
 def layers(network: Dict[str, Any]) -> List[str]:

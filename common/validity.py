@@ -81,7 +81,8 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
     """On a GPU run every operation that makes float arrays runs on the GPU."""
     if device.kind != 'gpu':
         return []
-    arrays = {op.name for op in workload.needed_ops(targets) if any(map(_is_array, op.outputs))}
+    arrays = {op.name for op in workload.needed_ops(targets)
+              if op.type != 'Placeholder' and any(map(_is_array, op.outputs))}
     fallen = sorted({node.node_name.partition(':')[0] for stats in step_stats.dev_stats
                      if _is_executor(stats) and 'CPU' in stats.device
                      for node in stats.node_stats} & arrays)

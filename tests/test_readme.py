@@ -56,11 +56,12 @@ def test_the_cost_of_the_harness_is_what_was_measured(readme):
 
 
 def harness_sentence(cost):
-    return ('%.1f microseconds a step, %.4f %% of a forward step of AlexNet at batch size 32, on the\n'
-            'machine above (TensorFlow %s). The telemetry thread, sampling a %s, moved that step by\n'
-            '%+.2f %%.\n' % (1e6 * cost['harness_s_per_step'], 100 * cost['harness_share_of_alexnet'],
-                            cost['tensorflow'], cost['telemetry'],
-                            100 * cost['telemetry_share_of_alexnet']))
+    return (
+        '%.1f microseconds a step, %.4f %% of a forward step of AlexNet at batch size 32, on the\n'
+        'machine above (TensorFlow %s). The telemetry thread, sampling a %s, moved that step by\n'
+        '%+.2f %%.\n' % (1e6 * cost['harness_s_per_step'], 100 * cost['harness_share_of_alexnet'],
+                        cost['tensorflow'], cost['telemetry'],
+                        100 * cost['telemetry_share_of_alexnet']))
 
 
 def test_the_defaults_in_the_table_of_flags_are_the_scripts(readme):
