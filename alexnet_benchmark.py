@@ -26,6 +26,25 @@ def print_activations(t):
     print('', t.op.name, ' ', t.get_shape().as_list())
 
 
+def fully_connected(inputs, name, n_out, parameters, relu=True):
+    """A fully connected layer, [batch, n_in] to [batch, n_out]; adds its weights to `parameters`.
+
+    stddev 0.01 is the paper's (section 5). The last layer feeds a softmax and has no ReLU.
+    """
+    n_in = inputs.get_shape().as_list()[-1]
+    with tf.name_scope(name) as scope:
+        weights = tf.Variable(tf.truncated_normal([n_in, n_out], dtype=tf.float32, stddev=1e-2),
+                              name='weights')
+        biases = tf.Variable(tf.constant(0.1, shape=[n_out], dtype=tf.float32), trainable=True,
+                             name='biases')
+        activation = tf.nn.xw_plus_b(inputs, weights, biases, name='xw_plus_b' if relu else scope)
+        if relu:
+            activation = tf.nn.relu(activation, name=scope)
+        parameters += [weights, biases]
+    print_activations(activation)
+    return activation
+
+
 def inference(images, lrn=True, fc=False, keep_prob=1.0):
     """Builds AlexNet.
 
@@ -123,25 +142,6 @@ def inference(images, lrn=True, fc=False, keep_prob=1.0):
     fc7_drop = tf.nn.dropout(fc7, keep_prob, name='fc7_drop')
     fc8 = fully_connected(fc7_drop, 'fc8', NUM_CLASSES, parameters, relu=False)     # 1000
     return fc8, parameters
-
-
-def fully_connected(inputs, name, n_out, parameters, relu=True):
-    """A fully connected layer, [batch, n_in] to [batch, n_out]; adds its weights to `parameters`.
-
-    stddev 0.01 is the paper's (section 5). The last layer feeds a softmax and has no ReLU.
-    """
-    n_in = inputs.get_shape().as_list()[-1]
-    with tf.name_scope(name) as scope:
-        weights = tf.Variable(tf.truncated_normal([n_in, n_out], dtype=tf.float32, stddev=1e-2),
-                              name='weights')
-        biases = tf.Variable(tf.constant(0.1, shape=[n_out], dtype=tf.float32), trainable=True,
-                             name='biases')
-        activation = tf.nn.xw_plus_b(inputs, weights, biases, name='xw_plus_b' if relu else scope)
-        if relu:
-            activation = tf.nn.relu(activation, name=scope)
-        parameters += [weights, biases]
-    print_activations(activation)
-    return activation
 
 
 def run_benchmark(args):

@@ -3,6 +3,7 @@
     python compare.py results/mine                          beside the references of the same work
     python compare.py chapter results/mine                  the second against the first
     python compare.py before after --fail-if-slower 5       a gate for drivers and builds
+    python compare.py results/mine --html report.html       and a page with charts
     python compare.py --readme --write README.md            the table of the README
 
 A is a record (--json of a script), a folder of records, or the name of a file in references/. Of
@@ -524,6 +525,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     add('results', nargs='*', metavar='A', help='a record, a folder of records, or one of: %s'
         % ', '.join(reference_names()))
     add('--markdown', action='store_true', help='Markdown instead of text')
+    add('--html', metavar='PATH', help='also write a page with charts, which opens offline')
     add('--fail-if-slower', type=_percent, metavar='PERCENT',
         help='exit with 1 if a ratio has its whole interval above 1 + PERCENT / 100')
     add('--readme', action='store_true',
@@ -535,6 +537,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             parser.error('give results to compare, or --readme alone')
         if args.write and not args.readme:
             parser.error('--write goes with --readme')
+        if args.html and args.readme:
+            parser.error('--html does not go with --readme')
         if args.fail_if_slower is not None and len(args.results) < 2:
             parser.error('--fail-if-slower needs two or more results')
     except SystemExit as stop:       # argparse's way out; 0 after --help
@@ -548,6 +552,17 @@ def _compare(args):
         sides = [side._replace(name=name) for side, name in zip(sides, args.results)]
     for problem in [problem for side in sides for problem in side.problems]:
         print(problem, file=sys.stderr)
+    if args.html:
+        try:
+            # Not above: it needs matplotlib, which nothing else does.
+            import report_html
+        except ImportError as error:
+            return _nothing('--html needs matplotlib (%s): %s -m pip install matplotlib'
+                            % (error, os.path.basename(sys.executable)))
+        try:
+            report_html.write(args.html, args.results, sides)
+        except OSError as error:
+            return _nothing('%s: %s' % (args.html, error.strerror))
     if not sides[0].figures:
         return _nothing('%s has no figures' % sides[0].name)
     if len(sides) > 1:
