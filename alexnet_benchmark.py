@@ -7,7 +7,9 @@ trick for parallelizing convolutional neural networks" (2014), as in section 6.1
 It differs from the paper, Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep
 Convolutional Neural Networks" (NIPS 2012), in that
   * conv1 has 64 kernels instead of 96, conv2 192 instead of 256, and conv4 256 instead of 384;
-  * no convolution is split into two groups;
+  * no convolution is split into two groups, and conv1 pads as SAME: 56 x 56 outputs, not 55 x 55;
+  * weights are initialised with stddev 0.1 and biases with 0;
+  * fc8 has no ReLU, though the text of chapter and paper gives one to every layer;
   * LRN has depth_radius 4, bias 1, alpha 0.001 / 9 instead of n 5, k 2, alpha 0.0001.
 
     python alexnet_benchmark.py [--no_lrn] [--fc]
@@ -29,7 +31,8 @@ def print_activations(t):
 def fully_connected(inputs, name, n_out, parameters, relu=True):
     """A fully connected layer, [batch, n_in] to [batch, n_out]; adds its weights to `parameters`.
 
-    stddev 0.01 is the paper's (section 5). The last layer feeds a softmax and has no ReLU.
+    stddev 0.01 is the paper's (section 5), biases of 0.1 are section 6.2's of the chapter. The last
+    layer feeds a softmax and has no ReLU.
     """
     n_in = inputs.get_shape().as_list()[-1]
     with tf.name_scope(name) as scope:

@@ -4,8 +4,9 @@ The network of Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Incepti
 Computer Vision" (2015), with its auxiliary classifier, as in section 6.3 of the chapter, table 6-1.
 
 It differs from the paper's table 1 in the stem (a pool where the paper has a convolution with
-stride 2, and a 1x1 convolution), which is that of the authors' published code. The names of four
-scopes do not fit their kernels (Mixed_5c, Mixed_6a, Mixed_7b): published checkpoints use them.
+stride 2, and a 1x1 convolution), which is that of the authors' published code. Five
+scopes are misnamed (two in Mixed_5c, two in Mixed_6a, one in Mixed_7b): published checkpoints have
+these names.
 The chapter times the forward pass alone; the gradients with respect to all trainable variables,
 which it leaves to the reader, are built in: the loss is l2_loss(logits) + 0.3 l2_loss(AuxLogits).
 

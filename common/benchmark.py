@@ -56,6 +56,8 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
 
         with _kept(log, args.json), _session(args, log, passes) as session:
             session.run(tf.global_variables_initializer())
+            if args.device.gpu:
+                log['environment'].update(device.loaded_versions())
             for one in passes:
                 entry = measure(session, monitor, one, args, log)
                 print('\n'.join(report.result(entry)), flush=True)
@@ -81,7 +83,8 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
     entry['warnings'] += [warning._asdict() for warning in telemetry.warnings(gpu)]
 
     step_stats = validity.trace(session, target, one.feed_dict)
-    flops = sum(map(workload.flops, workload.needed_ops(one.tensors)))
+    ops = workload.needed_ops(one.tensors)
+    flops = sum(map(workload.flops, ops))
     peak_flops = log['environment']['peak_flops']
     energy_j = gpu and gpu['energy_j']
     entry.update({
@@ -100,7 +103,7 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
                    + validity.executed(step_stats, one.tensors)
                    + validity.placement(step_stats, one.tensors, args.device)
                    + validity.finite(session, one.tensors, one.feed_dict)
-                   + validity.rate(flops, entry['mean_s'], peak_flops)),
+                   + validity.rate(ops, entry['mean_s'], peak_flops)),
     })
     return entry
 

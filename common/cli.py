@@ -73,13 +73,14 @@ def main(parser: argparse.ArgumentParser,
     """
     try:
         args = parser.parse_args(argv)
-        if args.json:
+        if args.json is not None:
             problem = record.why_unwritable(args.json)
             if problem:
                 parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
 
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
     args.options = {name: value for name, value in vars(args).items() if name != 'json'}
     try:
         args.device = device.choose(args.device)
@@ -99,6 +100,10 @@ def main(parser: argparse.ArgumentParser,
         return 3
     except OSError as error:
         return _fail('Cannot write the results: %s' % error, 3)
+    finally:
+        os.environ.pop('CUDA_VISIBLE_DEVICES', None)
+        if visible is not None:
+            os.environ['CUDA_VISIBLE_DEVICES'] = visible
 
 
 def _fail(sentence, code):

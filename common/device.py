@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from common import tf1
 from common.tf1 import tf, without_lines
@@ -20,6 +20,8 @@ from common.tf1 import tf, without_lines
 # Of the CUDA driver API, cuda.h: an error, and attributes of a device.
 NO_DEVICE = 100
 MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
+
+SMI_S = 20                           # a machine of many GPUs without persistence takes a while
 
 CPU_INSTEAD = 'or take --device cpu for CPU figures.'
 
@@ -65,8 +67,9 @@ class Device(NamedTuple):
     gpu: Optional[Gpu] = None
 
 
-def choose(asked: str) -> Device:
-    """Chooses the device for --device `asked`: 'auto', 'gpu' or 'cpu'.
+def choose(asked: str, machine: Optional[Machine] = None) -> Device:
+    """Chooses the device for --device `asked`: 'auto', 'gpu' or 'cpu'; of `machine`, if it has been
+    looked at already.
 
     Raises Unusable: a GPU is asked for and there is none, or there is one that TensorFlow cannot
     use.
@@ -74,7 +77,7 @@ def choose(asked: str) -> Device:
     if asked == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''          # before the driver's first call
         return _cpu('--device cpu was given')
-    machine = look()
+    machine = machine or look()
     trouble = problem(machine)
     if trouble:
         raise Unusable(trouble)
@@ -138,7 +141,9 @@ def problem(machine: Machine) -> Optional[str]:
 def look() -> Machine:
     """Looks at this machine. Makes no CUDA context and does not touch TensorFlow."""
     error, gpus = cuda_gpus()
-    return Machine(_on_bus(), driver_version(), listed_gpus(), gpus, error,
+    listed = nvidia_smi()
+    driver = driver_version() or next((version for version, _ in listed), None)
+    return Machine(_on_bus(), driver, [name for _, name in listed], gpus, error,
                    os.environ.get('CUDA_VISIBLE_DEVICES'), missing_libraries())
 
 
@@ -174,27 +179,26 @@ def _gpu(cuda, ordinal):
 
 
 def driver_version() -> Optional[str]:
-    """Returns the version of the running NVIDIA kernel driver, None without one."""
+    """Returns the version of the running NVIDIA kernel driver; None where /proc does not tell."""
     try:
         with open('/proc/driver/nvidia/version') as file:
             return re.search(r'\b\d{3,}\.[\d.]+', file.read()).group()
     except (OSError, AttributeError):                    # no such file, or no number in it
-        return next(iter(_nvidia_smi('driver_version')), None)
+        return None
 
 
-def listed_gpus() -> List[str]:
-    """Returns the names of the GPUs that nvidia-smi lists, hidden from CUDA or not."""
-    return _nvidia_smi('name')
-
-
-def _nvidia_smi(field):
+def nvidia_smi() -> List[Tuple[str, str]]:
+    """Returns (driver version, name) of each GPU that nvidia-smi lists, hidden from CUDA or not;
+    nothing where it is missing, fails, or does not answer in SMI_S."""
     try:
-        done = subprocess.run(['nvidia-smi', '--query-gpu=' + field, '--format=csv,noheader'],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                              timeout=30)
+        done = subprocess.run(['nvidia-smi', '--query-gpu=driver_version,name',
+                               '--format=csv,noheader'], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=SMI_S)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return done.stdout.strip().split('\n') if done.returncode == 0 and done.stdout.strip() else []
+    lines = done.stdout.decode(errors='replace').splitlines() if done.returncode == 0 else []
+    rows = [tuple(part.strip() for part in line.split(',', 1)) for line in lines]
+    return [row for row in rows if len(row) == 2 and re.match(r'\d+\.\d', row[0])]
 
 
 def _on_bus():
@@ -237,6 +241,26 @@ def open_session(device: Device) -> tf.Session:
                        'TF_CPP_MIN_LOG_LEVEL=0 to see why, %s'
                        % (device.name, tf1.VERSION, CPU_INSTEAD))
     return session
+
+
+def loaded_versions() -> Dict[str, str]:
+    """Returns the versions of the CUDA runtime and of cuDNN that the loader finds, once a session
+    has loaded them: {'cuda': '10.0', 'cudnn': '7.6.5'}, without what cannot be asked."""
+    found = {}
+    for library in tf1.GPU_LIBRARIES:
+        try:
+            if library.startswith('libcudart.'):
+                version = ctypes.c_int()
+                ctypes.CDLL(library).cudaRuntimeGetVersion(ctypes.byref(version))
+                found['cuda'] = '%d.%d' % (version.value // 1000, version.value % 1000 // 10)
+            if library.startswith('libcudnn.'):
+                version = ctypes.CDLL(library).cudnnGetVersion()
+                major = 10000 if version >= 90000 else 1000              # since cuDNN 9
+                found['cudnn'] = '%d.%d.%d' % (version // major, version % major // 100,
+                                               version % 100)
+        except (OSError, AttributeError):
+            pass
+    return found
 
 
 def cpu_name() -> str:
@@ -295,10 +319,10 @@ def main() -> int:
     if trouble:
         print('\nProblem: ' + trouble)
         return 3
-    device = choose('auto')
+    device = choose('auto', machine)
     try:
         open_session(device).close()
-    except Unusable as error:
+    except (Unusable, tf.errors.OpError) as error:
         print('\nProblem: %s' % error)
         return 3
     print('\nThe benchmarks would time: ' + device.sentence)

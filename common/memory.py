@@ -10,9 +10,11 @@ from typing import Any, Callable, Iterable, Iterator, Optional
 from common import workload
 from common.device import Device
 
-CGROUPS = (('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.current'),          # version 2
-           ('/sys/fs/cgroup/memory/memory.limit_in_bytes',                          # version 1
-            '/sys/fs/cgroup/memory/memory.usage_in_bytes'))
+CGROUPS = [[folder + name for name in names] for folder, *names in (
+    ('/sys/fs/cgroup/', 'memory.max', 'memory.current', 'memory.stat'),             # version 2
+    ('/sys/fs/cgroup/memory/', 'memory.limit_in_bytes', 'memory.usage_in_bytes',    # version 1
+     'memory.stat'))]
+PAGE_CACHE = ('inactive_file', 'active_file', 'total_inactive_file', 'total_active_file')
 
 
 class Exhausted(Exception):
@@ -52,8 +54,9 @@ def available_bytes(device: Device) -> Optional[int]:
     return device.gpu.memory_bytes if device.gpu else free_bytes()
 
 
-def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> int:
-    """Returns the most bytes that a traced step held on the device.
+def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Optional[int]:
+    """Returns the most bytes that a traced step held on the device, None where no GPU allocator
+    told.
 
     GPU: of the allocator, everything counted, the scratch space of an operation included. CPU,
     whose allocator keeps no count: the tensors that the step allocated, over time, and the
@@ -62,7 +65,8 @@ def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> int
     if device.kind == 'gpu':
         return max([use.allocator_bytes_in_use + max(0, use.peak_bytes - use.live_bytes)
                     for stats in step_stats.dev_stats for node in stats.node_stats
-                    for use in node.memory if use.allocator_name.startswith('GPU')], default=0)
+                    for use in node.memory if use.allocator_name.lower().startswith('gpu')],
+                   default=None)
     changes = sorted((change.alloc_micros, change.alloc_bytes)
                      for stats in step_stats.dev_stats for node in stats.node_stats
                      for use in node.memory for change in use.allocation_records)
@@ -117,10 +121,12 @@ def free_bytes() -> Optional[int]:
     """Returns the bytes of memory that this process can still get, by the kernel and by the limit
     of its container; None where neither says."""
     known = [_kilobytes('/proc/meminfo', 'MemAvailable')]
-    for maximum, current in CGROUPS:
+    for maximum, current, stat in CGROUPS:
         try:
-            with open(maximum) as limit_file, open(current) as usage_file:
-                known.append(int(limit_file.read()) - int(usage_file.read()))
+            with open(maximum) as limit_file, open(current) as usage_file, open(stat) as stat_file:
+                cache = sum(int(line.split()[1]) for line in stat_file
+                            if line.split()[0] in PAGE_CACHE)        # given back when needed
+                known.append(int(limit_file.read()) - int(usage_file.read()) + cache)
         except (OSError, ValueError):                    # no such version, or 'max': no limit
             pass
     known = [free for free in known if free is not None]

@@ -19,6 +19,7 @@ from common.timing import Timing
 
 SCHEMA = 1
 VARIABLES = ('TF_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_')      # that change speed, by prefix
+OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR')     # Terraform's, not TensorFlow's
 
 
 def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
@@ -60,7 +61,7 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[st
         'peak_flops': peak.peak_flops(device.gpu.compute_capability, device.gpu.multiprocessors,
                                       1e6 * clock_mhz) if device.gpu and clock_mhz else None,
         'variables': {name: value for name, value in sorted(os.environ.items())
-                      if name.startswith(VARIABLES)},
+                      if name.startswith(VARIABLES) and not name.startswith(OTHERS)},
     }
 
 
@@ -83,7 +84,8 @@ def write(record: Dict[str, Any], path: str) -> None:
 
     Raises OSError: the folder is missing, not writable, or full.
     """
-    folder, name = os.path.split(os.path.abspath(path))
+    path = os.path.realpath(path)                        # a link stays one
+    folder, name = os.path.split(path)
     handle, temporary = tempfile.mkstemp(prefix='.' + name, suffix='.tmp', dir=folder)
     try:
         with os.fdopen(handle, 'w') as file:
@@ -106,9 +108,13 @@ def keep(record: Dict[str, Any], path: Optional[str]) -> None:
 
 def why_unwritable(path: str) -> Optional[str]:
     """Returns why `write` to this path would fail, or None. Leaves nothing behind."""
+    if not path:
+        return 'it is empty'
     if os.path.isdir(path):
         return 'it is a folder'
-    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.exists(path) and not os.path.isfile(path):
+        return 'it is a device or a pipe, which would be replaced by a file'
+    folder = os.path.dirname(os.path.realpath(path))
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None

@@ -17,7 +17,7 @@ def result(entry: Dict[str, Any]) -> List[str]:
             1e3 * bound for bound in statistics['ci95_s'])
     lines.append('  %s GFLOP a step, %s; %s; peak memory %s'
                  % (_figures(entry['flops'] / 1e9), _rate(entry), _fetched(entry),
-                    _megabytes(entry['peak_bytes'])))
+                    'unknown' if entry['peak_bytes'] is None else _megabytes(entry['peak_bytes'])))
     if entry['gpu']:
         lines.append('  GPU: ' + _gpu(entry))
     lines.append('  ' + _layers(entry['layers_that_run']))

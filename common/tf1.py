@@ -23,10 +23,17 @@ from typing import Iterator
 @contextlib.contextmanager
 def without_lines(*words: bytes) -> Iterator[None]:
     """Drops the lines that hold one of `words` from stderr, C++'s among them; passes the others on
-    at the end."""
+    at the end. Without words it does nothing."""
+    if not words:
+        yield
+        return
+    try:
+        stderr = os.dup(2)
+    except OSError:                                      # closed: nothing can be seen anyway
+        yield
+        return
     with tempfile.TemporaryFile() as log:
         sys.stderr.flush()
-        stderr = os.dup(2)
         os.dup2(log.fileno(), 2)
         try:
             yield
@@ -41,8 +48,8 @@ def without_lines(*words: bytes) -> Iterator[None]:
 
 
 def _refuse(why):
-    print('TensorFlow cannot be used: %s. Install what requirements.txt lists (`make test` does so '
-          'in a virtual environment).' % why, file=sys.stderr)
+    print('TensorFlow cannot be used: %s. Install what requirements.txt lists, or take the Python of '
+          'the environment that `make test` makes: .venv/bin/python' % why, file=sys.stderr)
     raise SystemExit(3)
 
 
@@ -65,9 +72,11 @@ NVIDIA_BUILD = bool(os.environ.get('NVIDIA_TENSORFLOW_VERSION'))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')       # 2: errors alone
 os.environ['TF_USE_LEGACY_KERAS'] = '1'                  # modern: Keras 2, as tf_slim needs
 
-with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'oneDNN custom op',
-                                              b'Could not find cuda drivers'):
-    warnings.simplefilter('ignore', FutureWarning)       # numpy 1.17 and 1.18, from dtypes.py
+# TensorFlow 1.15, on Python 3.7, has no such lines, and what it says before it aborts is kept.
+NOISE = (b'before absl::InitializeLog', b'oneDNN custom op', b'Could not find cuda drivers')
+
+with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3, 8) else ())):
+    warnings.simplefilter('ignore')  # numpy's FutureWarnings, and under -W error all the others
     try:
         import tensorflow
         tensorflow.get_logger().setLevel('ERROR')
@@ -103,5 +112,7 @@ with warnings.catch_warnings(), without_lines(b'before absl::InitializeLog', b'o
     except Exception as error:       # protobuf 4 raises TypeError, a missing library ImportError
         _refuse('importing it failed with %s: %s'
                 % (type(error).__name__, str(error).strip().split('\n')[0]))
+
+from tensorflow.python.framework.ops import get_stats_for_node_def  # noqa: E402, F401
 
 warnings.filterwarnings('ignore', '`layer.apply` is deprecated')         # modern: tf_slim calls it

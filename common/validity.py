@@ -15,7 +15,8 @@ from common.device import Device
 from common.tf1 import tf
 
 # Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
-# needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015).
+# needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). It is
+# granted to convolutions with stride 1 and a kernel above 1x1; the others have no such short cut.
 WINOGRAD = 4.0
 
 # Trainable parameters by (benchmark, variant), with biases; batch norm's beta and gamma included.
@@ -113,20 +114,20 @@ def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
     return ['the graph has %d parameters, the network has %d' % (counted, expected)]
 
 
-def rate(flops: int, seconds: float, peak_flops: Optional[float]) -> List[str]:
+def rate(ops: Iterable[Any], seconds: float, peak_flops: Optional[float]) -> List[str]:
     """The rate that the time implies is one that the hardware can reach, Winograd counted in.
 
     Args:
-        flops: FLOP of the step, 2 for each multiply-add of direct convolution.
+        ops: the operations of the step.
         seconds: its duration.
         peak_flops: FLOP / s of the device, or None where it is unknown: no check.
     """
-    if peak_flops is None or flops <= WINOGRAD * peak_flops * seconds:
+    least = sum(workload.flops(op) / (WINOGRAD if _has_short_cut(op) else 1) for op in ops)
+    if peak_flops is None or least <= peak_flops * seconds:
         return []
-    return ['%.1f TFLOP / s is %.0f times the peak of the device, %.1f TFLOP / s; %.0f times is '
-            'the most that Winograd could explain' % (flops / seconds / 1e12,
-                                                      flops / seconds / peak_flops,
-                                                      peak_flops / 1e12, WINOGRAD)]
+    return ['the step needs %.3g GFLOP, with every short cut, and %.3g ms of a device of %.3g '
+            'TFLOP / s: it cannot have run in %.3g ms' % (least / 1e9, 1e3 * least / peak_flops,
+                                                          peak_flops / 1e12, 1e3 * seconds)]
 
 
 def _op_type(node):
@@ -135,6 +136,13 @@ def _op_type(node):
     match = re.search(r' = \w*?(Conv2D(?:Backprop(?:Filter|Input))?)(?:WithBias)?\(',
                       node.timeline_label)
     return match.group(1) if match else None
+
+
+def _has_short_cut(op):
+    if op.type not in workload.CONVOLUTIONS:
+        return False
+    kernel = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
+    return set(op.get_attr('strides')) == {1} and kernel.shape[:2].num_elements() > 1
 
 
 def _is_executor(device):

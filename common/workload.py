@@ -8,7 +8,7 @@ the stride, is off there where padding is VALID.
 """
 from typing import Any, Dict, Iterable, List
 
-from tensorflow.python.framework.ops import get_stats_for_node_def
+from common.tf1 import get_stats_for_node_def
 
 CONVOLUTIONS = ('Conv2D', 'Conv2DBackpropFilter', 'Conv2DBackpropInput')
 COUNTED = CONVOLUTIONS + ('MatMul',)

@@ -184,12 +184,30 @@ def test_pips_cuda_packages_are_looked_into(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize('output, code, found', [
-    ('535.104.05\n535.104.05\n', 0, '535.104.05'), ('', 0, None),
-    ('NVIDIA-SMI has failed because it could not communicate with the driver\n', 9, None)])
-def test_nvidia_smi_is_asked_where_proc_says_nothing(monkeypatch, output, code, found):
+    (b'535.104.05, NVIDIA A100, 40GB\n535.104.05, Tesla T4\n', 0,
+     [('535.104.05', 'NVIDIA A100, 40GB'), ('535.104.05', 'Tesla T4')]),
+    (b'', 0, []), (b'\xff garbage\n', 0, []), (b'No devices were found\n', 6, []),
+    (b'NVIDIA-SMI has failed because it could not communicate with the driver\n', 9, [])])
+def test_what_nvidia_smi_lists(monkeypatch, output, code, found):
     monkeypatch.setattr(subprocess, 'run',
                         lambda *_, **__: subprocess.CompletedProcess([], code, stdout=output))
-    assert device.driver_version() == found
+    assert device.nvidia_smi() == found
+
+
+def test_an_nvidia_smi_that_hangs_is_left(monkeypatch, tmp_path):
+    (tmp_path / 'nvidia-smi').write_text('#!/bin/sh\nexec sleep 60\n')
+    (tmp_path / 'nvidia-smi').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(device, 'SMI_S', 0.1)
+    assert device.nvidia_smi() == []
+
+
+def test_the_driver_is_nvidia_smis_where_proc_says_nothing(monkeypatch):
+    monkeypatch.setattr(device, 'driver_version', lambda: None)
+    monkeypatch.setattr(device, 'nvidia_smi', lambda: [('535.104.05', 'Tesla T4')])
+    opens(monkeypatch)
+    machine = device.look()
+    assert (machine.driver, machine.listed) == ('535.104.05', ['Tesla T4'])
 
 
 @pytest.mark.parametrize('line, version', [

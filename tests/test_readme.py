@@ -12,13 +12,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CPU = os.path.join(ROOT, 'results', 'cpu-2-cores')
 
 
-@pytest.fixture(scope='module')
-def readme():
-    return read(ROOT, 'README.md')
+@pytest.fixture(scope='module', params=['README.md', 'README.zh-CN.md'])
+def readme(request):
+    return read(ROOT, request.param)
 
 
 def read(*path):
-    with open(os.path.join(*path)) as file:
+    with open(os.path.join(*path), encoding='utf-8') as file:
         return file.read()
 
 
@@ -80,3 +80,15 @@ def test_every_file_and_command_named_is_there(readme):
     makefile = read(ROOT, 'Makefile')
     for target in re.findall(r'(?:`|^    )make (\w+)', readme, re.MULTILINE):
         assert re.search('^%s:' % target, makefile, re.MULTILINE), target
+
+
+def test_both_languages_have_the_same_commands_figures_and_files():
+    english, chinese = read(ROOT, 'README.md'), read(ROOT, 'README.zh-CN.md')
+    for same in [r'^    .*$',                            # commands and what they print
+                 r'^<!-- .* -->$', r'^\| `([^` ]*)',          # generated parts; files, flags
+                 r'^#+ ', r'https?://[^)\s]+']:
+        assert [len(found) if same == r'^#+ ' else found
+                for found in re.findall(same, english, re.MULTILINE)] \
+            == [len(found) if same == r'^#+ ' else found
+                for found in re.findall(same, chinese, re.MULTILINE)], same
+    assert block(english, 'table: chapter') == block(chinese, 'table: chapter')

@@ -1,4 +1,5 @@
 """The record: its schema, and that a crash or a full disk never leaves half of one."""
+import glob
 import json
 import os
 import resource
@@ -139,6 +140,18 @@ def test_a_record_is_as_readable_as_other_files(tmp_path):
     assert path.stat().st_mode == other.stat().st_mode
 
 
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / 'link.json').symlink_to(tmp_path / 'record.json')
+    record.write({'new': True}, str(tmp_path / 'link.json'))
+    assert (tmp_path / 'link.json').is_symlink()
+    assert json.loads((tmp_path / 'record.json').read_text()) == {'new': True}
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(str(tmp_path / 'pipe'))
+    assert 'a device or a pipe' in record.why_unwritable(str(tmp_path / 'pipe'))
+
+
 @pytest.mark.parametrize('path, why', [('no/such/record.json', 'No such file'), ('.', 'a folder')])
 def test_why_unwritable(path, why, tmp_path):
     assert why in record.why_unwritable(str(tmp_path / path))
@@ -157,3 +170,13 @@ def test_the_batch_that_is_worth_trying(batch_size, available, trial):
         images = tf.placeholder(tf.float32, [batch_size, 125 * 10 ** 4])
         doubled = images * 2.0
         assert memory.worth_trying([doubled], [weights], batch_size, available) == trial
+
+
+def test_the_records_of_this_repository_fit_the_schema(schema):
+    root = os.path.dirname(os.path.dirname(os.path.abspath(record.__file__)))
+    paths = [path for path in glob.glob(os.path.join(root, 'results', '*', '*.json'))
+             if not path.endswith('harness_cost.json')]
+    assert paths
+    for path in paths:
+        with open(path) as file:
+            jsonschema.validate(json.load(file), schema)

@@ -4,7 +4,7 @@ import json
 import pytest
 
 import alexnet_benchmark
-from common import benchmark, validity
+from common import benchmark, validity, workload
 from common.device import Device
 from common.tf1 import tf
 
@@ -139,10 +139,16 @@ def test_fused_convolutions_count(op, counted):
 
 
 def test_a_rate_beyond_the_hardware_is_refused():
-    """VGG-16 is known to reach 117 % of a Titan X by Winograd; a step that ran nothing, 1000 %."""
-    titan_x = 11.0e12
-    assert validity.rate(int(11.7e12), 1.0, titan_x * 1.0) == []
-    assert validity.rate(int(1.17 * titan_x), 1.0, titan_x) == []
-    faults = validity.rate(int(110e12), 1.0, titan_x)
-    assert len(faults) == 1 and '110.0 TFLOP / s is 10 times the peak' in faults[0]
-    assert validity.rate(int(110e12), 1.0, None) == []   # an unknown device is not judged
+    """VGG-16 is known to reach 117 % of a Titan X by Winograd, which a 1x1 convolution cannot."""
+    with tf.Graph().as_default():
+        images = tf.zeros([32, 56, 56, 64])
+        three = tf.nn.conv2d(images, tf.zeros([3, 3, 64, 64]), [1, 1, 1, 1], 'SAME').op
+        strided = tf.nn.conv2d(images, tf.zeros([3, 3, 64, 64]), [1, 2, 2, 1], 'SAME').op
+        one = tf.nn.conv2d(images, tf.zeros([1, 1, 64, 64]), [1, 1, 1, 1], 'SAME').op
+    peak = 11.0e12                                       # a Titan X
+    for op, most in [(three, 4.0), (strided, 1.0), (one, 1.0)]:
+        seconds = workload.flops(op) / peak              # at 100 % of the peak
+        assert validity.rate([op], seconds / (0.99 * most), peak) == []
+        faults = validity.rate([op], seconds / (1.01 * most), peak)
+        assert len(faults) == 1 and 'it cannot have run in' in faults[0]
+        assert validity.rate([op], 1e-9, None) == []     # an unknown device is not judged
