@@ -48,8 +48,8 @@ def without_lines(*words: bytes) -> Iterator[None]:
 
 
 def _refuse(why):
-    print('TensorFlow cannot be used: %s. Install what requirements.txt lists, or take the Python of '
-          'the environment that `make test` makes: .venv/bin/python' % why, file=sys.stderr)
+    print('TensorFlow cannot be used: %s. Install what requirements.txt lists, or take the Python '
+          'of the environment that `make test` makes: .venv/bin/python' % why, file=sys.stderr)
     raise SystemExit(3)
 
 
