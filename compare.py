@@ -159,6 +159,8 @@ def load(name: str, kind: Optional[str] = None) -> Side:
 
 def reference_names() -> List[str]:
     """Returns the names of the files in references/, without .json."""
+    if not os.path.isdir(REFERENCES):
+        return []
     return sorted(file[:-5] for file in os.listdir(REFERENCES) if file.endswith('.json'))
 
 

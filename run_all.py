@@ -145,12 +145,13 @@ def finished_before(runs: List[Run], folder: str, device_name: str) -> Dict[str,
 
 
 def read(path: str) -> Dict[str, Any]:
-    """Returns what is in a JSON file; {} where there is no file or no JSON in it."""
+    """Returns the object in a JSON file; {} where there is no file or no object in it."""
     try:
         with open(path) as file:
-            return json.load(file)
-    except (OSError, ValueError):
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def lock(folder: str) -> int:

@@ -74,8 +74,10 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
         with telemetry.Watch(monitor) as watch:
             timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
                                          args.num_batches, args.num_steps_burn_in)
-    except Interrupted as interrupted:
-        log['results'].append(record.result(interrupted.timing, args.fetch, args.batch_size))
+    except (Interrupted, Exception) as error:            # what was finished is kept
+        finished = getattr(error, 'timing', None)
+        if finished and (finished.seconds or finished.burn_in_seconds):
+            log['results'].append(record.result(finished, args.fetch, args.batch_size))
         raise
     entry = record.result(timing, args.fetch, args.batch_size)
     log['results'].append(entry)

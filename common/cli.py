@@ -4,11 +4,13 @@
     1    the run finished, but a validity check failed
     2    bad usage
     3    the machine cannot run it as asked: no GPU, missing libraries, out of memory, disk full
-    130  interrupted (Ctrl-C)
+    130  interrupted (Ctrl-C, or SIGTERM)
 """
 import argparse
 import os
+import signal
 import sys
+import threading
 from typing import Callable, Optional, Sequence
 
 from common import device, memory, record
@@ -80,6 +82,8 @@ def main(parser: argparse.ArgumentParser,
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
 
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)    # as Ctrl-C: steps are kept
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
     args.options = {name: value for name, value in vars(args).items() if name != 'json'}
     try:

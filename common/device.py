@@ -153,7 +153,10 @@ def cuda_gpus() -> Tuple[Optional[int], List[Gpu]]:
         cuda = ctypes.CDLL('libcuda.so.1')
     except OSError:
         return None, []
-    error = cuda.cuInit(0)
+    try:
+        error = cuda.cuInit(0)
+    except AttributeError:                               # a stub of the library
+        return None, []
     count = ctypes.c_int()
     if error == 0:
         cuda.cuDeviceGetCount(ctypes.byref(count))
@@ -164,7 +167,7 @@ def _gpu(cuda, ordinal):
     def text(function):
         buffer = ctypes.create_string_buffer(100)
         function(buffer, len(buffer), ordinal)
-        return buffer.value.decode()
+        return buffer.value.decode(errors='replace')
 
     def attribute(number):
         value = ctypes.c_int()

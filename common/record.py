@@ -86,7 +86,7 @@ def write(record: Dict[str, Any], path: str) -> None:
     """
     path = os.path.realpath(path)                        # a link stays one
     folder, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix='.' + name, suffix='.tmp', dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix='.' + name[:100], suffix='.tmp', dir=folder)
     try:
         with os.fdopen(handle, 'w') as file:
             json.dump(record, file, indent=1, allow_nan=False)
@@ -108,8 +108,8 @@ def keep(record: Dict[str, Any], path: Optional[str]) -> None:
 
 def why_unwritable(path: str) -> Optional[str]:
     """Returns why `write` to this path would fail, or None. Leaves nothing behind."""
-    if not path:
-        return 'it is empty'
+    if not os.path.basename(path):
+        return 'it has no file name'
     if os.path.isdir(path):
         return 'it is a folder'
     if os.path.exists(path) and not os.path.isfile(path):

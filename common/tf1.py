@@ -110,8 +110,9 @@ with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3,
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:       # protobuf 4 raises TypeError, a missing library ImportError
-        _refuse('importing it failed with %s: %s'
-                % (type(error).__name__, str(error).strip().split('\n')[0]))
+        _lines = str(error).strip().split('\n')          # TensorFlow may wrap a traceback: its end
+        _refuse('importing it failed with %s: %s' % (
+            type(error).__name__, _lines[-1 if _lines[0].startswith('Traceback') else 0]))
 
 from tensorflow.python.framework.ops import get_stats_for_node_def  # noqa: E402, F401
 

@@ -73,7 +73,7 @@ def time_tensorflow_run(session: Any,
 
     Raises:
         ValueError: num_batches is not an integer of at least 1, or num_steps_burn_in of at least 0.
-        Interrupted: Ctrl-C; it carries the steps that were finished.
+        Interrupted: Ctrl-C; like every other error it has the finished steps as `timing`.
     """
     num_batches = _count('num_batches', num_batches, at_least=1)
     num_steps_burn_in = _count('num_steps_burn_in', num_steps_burn_in, at_least=0)
@@ -88,6 +88,9 @@ def time_tensorflow_run(session: Any,
                 print('%s: step %d, duration = %.3f' % (datetime.now(), i, duration), flush=True)
     except KeyboardInterrupt:
         raise Interrupted(_timing(info_string, durations, num_steps_burn_in)) from None
+    except Exception as error:
+        error.timing = _timing(info_string, durations, num_steps_burn_in)
+        raise
     timing = _timing(info_string, durations, num_steps_burn_in)
     print('%s: %s across %d steps, %.3f +/- %.3f sec / batch' %
           (datetime.now(), info_string, num_batches, timing.mean, timing.sd), flush=True)

@@ -129,14 +129,15 @@ def start(*arguments, **environment):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(tmp_path):
+@pytest.mark.parametrize('signal_', [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(signal_, tmp_path):
     path = tmp_path / 'record.json'
     process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1000000',
                     '--device', 'cpu', '--json', str(path))
     for line in process.stdout:
         if 'step 10,' in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal_)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert 'Traceback' not in err

@@ -76,6 +76,16 @@ def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(schema, tmp_path,
     jsonschema.validate(written, schema)
 
 
+def test_the_finished_steps_of_a_pass_are_kept_whatever_ends_it(schema, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr('common.timing.print', full, raising=False)
+    code, written = run(alexnet_benchmark, tmp_path)
+    assert (code, written['status']) == (3, 'failed')
+    assert len(written['results'][0]['samples_s']) == 1
+    jsonschema.validate(written, schema)
+
+
 def test_the_record_says_what_ran(tmp_path, monkeypatch):
     monkeypatch.setenv('TF_A_SWITCH', '1')
     monkeypatch.setenv('OMP_NUM_THREADS', '2')
