@@ -82,8 +82,9 @@ def main(parser: argparse.ArgumentParser,
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)    # as Ctrl-C: steps are kept
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if on_main_thread:                                   # as Ctrl-C: steps are kept
+        terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
     args.options = {name: value for name, value in vars(args).items() if name != 'json'}
     try:
@@ -105,6 +106,8 @@ def main(parser: argparse.ArgumentParser,
     except OSError as error:
         return _fail('Cannot write the results: %s' % error, 3)
     finally:
+        if on_main_thread:
+            signal.signal(signal.SIGTERM, terminate)
         os.environ.pop('CUDA_VISIBLE_DEVICES', None)
         if visible is not None:
             os.environ['CUDA_VISIBLE_DEVICES'] = visible
