@@ -4,7 +4,7 @@ import contextlib
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from common import device, memory, record, report, telemetry, validity, workload
+from common import device, memory, profiler, record, report, speedup, telemetry, validity, workload
 from common.tf1 import tf
 from common.timing import Interrupted, time_tensorflow_run
 
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
     network = workload.network(passes[0].target, parameters, args.batch_size)
     if args.layers:
         print('\n'.join(report.layers(network)), flush=True)
+    args.startup.end('graph')
     with _monitor(args.device) as monitor:
         log = record.new(benchmark, variant, args.options, args.device, monitor, network)
         log['faults'] = validity.sync_on_finish()
@@ -54,22 +55,41 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
         for warning in log['warnings']:                  # what else ran before the start
             print('warning: ' + warning['text'], flush=True)
 
-        with _kept(log, args.json), _session(args, log, passes) as session:
+        log['results'] += args.plain                     # the run that this one is held against
+        traces = []
+        with _kept(log, args.json), speedup.xla_dump(args) as dump, \
+                _session(args, log, passes) as session:
             session.run(tf.global_variables_initializer())
+            args.startup.end('initialisation')
             if args.device.gpu:
                 log['environment'].update(device.loaded_versions())
             for one in passes:
-                entry = measure(session, monitor, one, args, log)
+                difference = _difference(session, one, args)
+                log['faults'] = speedup.disagreement(one.info_string, difference)
+                if log['faults']:
+                    log['status'] = 'refused'
+                    print('INVALID: ' + log['faults'][0], file=sys.stderr, flush=True)
+                    return 1
+                entry = measure(session, monitor, one, args, log, dump)
+                entry.update(difference=difference and difference._asdict(), layers=None)
                 print('\n'.join(report.result(entry)), flush=True)
+                if args.plain:
+                    print(report.speedup(entry, args.plain), flush=True)
+                if one is passes[0]:
+                    log['startup_s'] = dict(args.startup.seconds, **_first_steps(entry))
+                    print(report.startup(log['startup_s']), flush=True)
+                _explain(session, one, args, entry, traces)
                 record.keep(log, args.json)
             log['status'] = 'finished'
     return 1 if any(entry['faults'] for entry in log['results']) else 0
 
 
 def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass,
-            args: argparse.Namespace, log: Dict[str, Any]) -> Dict[str, Any]:
-    """Times one pass, checks it in untimed steps, and adds its entry to the record `log`."""
-    target = fetches(one.target, args.fetch)
+            args: argparse.Namespace, log: Dict[str, Any], xla_dump: Optional[str] = None
+            ) -> Dict[str, Any]:
+    """Times one pass, checks it in untimed steps, and adds its entry to the record `log`; xla_dump
+    is the folder of speedup.xla_dump."""
+    target, precision = fetches(one.target, args.fetch), speedup.precision(args)
     try:
         with telemetry.Watch(monitor) as watch:
             timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
@@ -77,17 +97,20 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
     except (Interrupted, Exception) as error:            # what was finished is kept
         finished = getattr(error, 'timing', None)
         if finished and (finished.seconds or finished.burn_in_seconds):
-            log['results'].append(record.result(finished, args.fetch, args.batch_size))
+            log['results'].append(record.result(finished, args.fetch, args.batch_size, precision,
+                                                args.xla))
         raise
-    entry = record.result(timing, args.fetch, args.batch_size)
+    entry = record.result(timing, args.fetch, args.batch_size, precision, args.xla)
     log['results'].append(entry)
     gpu = watch.summary(last_s=sum(timing.seconds))
     entry['warnings'] += [warning._asdict() for warning in telemetry.warnings(gpu)]
 
     step_stats = validity.trace(session, target, one.feed_dict)
+    clustered = xla_dump and speedup.clustered_convolutions(step_stats, xla_dump)
     ops = workload.needed_ops(one.tensors)
     flops = sum(map(workload.flops, ops))
-    peak_flops = log['environment']['peak_flops']
+    # What is known is the peak of float32.
+    peak_flops = log['environment']['peak_flops'] if precision == 'float32' else None
     energy_j = gpu and gpu['energy_j']
     entry.update({
         'gpu': gpu,
@@ -102,11 +125,14 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
                          'graph': validity.graph_convolutions(one.tensors)},
         'faults': (validity.parameter_count(log['network']['parameters'], log['benchmark'],
                                             log['variant'])
-                   + validity.executed(step_stats, one.tensors)
+                   + validity.executed(step_stats, one.tensors, clustered)
+                   + speedup.half_precision(session, target, one.feed_dict, args)
                    + validity.placement(step_stats, one.tensors, args.device)
                    + validity.finite(session, one.tensors, one.feed_dict)
                    + validity.rate(ops, entry['mean_s'], peak_flops)),
     })
+    if args.xla:
+        entry['convolutions']['executed']['in clusters'] = clustered
     return entry
 
 
@@ -119,6 +145,35 @@ def fetches(target: Any, fetch: str) -> Any:
     if fetch == 'tensors':
         return target
     return [t.op for t in (target if isinstance(target, list) else [target])]
+
+
+def _difference(session, one, args):
+    """How far a faster run's results are from float32's; None for a plain run."""
+    if not speedup.asked(args):
+        return None
+    return speedup.difference(session, one.tensors, one.feed_dict, args)
+
+
+def _first_steps(entry):
+    """The last parts of the start: the first step, in which TensorFlow optimises the graph, and the
+    rest of the burn-in."""
+    first, *rest = entry['burn_in_s'] + entry['samples_s'][:1]
+    return {'first run': first, 'burn-in': sum(rest[:-1])}
+
+
+def _explain(session, one, args, entry, traces):
+    """What --profile and --trace ask for of a pass that was timed."""
+    target = fetches(one.target, args.fetch)
+    if args.profile:
+        entry['layers'] = [layer._asdict() for layer in
+                           profiler.profile(
+                               session, target, one.tensors, one.feed_dict, args.device.kind)]
+        print('\n'.join(report.profile(entry)), flush=True)
+    if args.trace:
+        traces.append((one.info_string, profiler.trace(session, target, one.feed_dict,
+                                                        args.device.kind)))
+        with open(args.trace, 'w') as file:
+            file.write(profiler.chrome_trace(traces))
 
 
 @contextlib.contextmanager
@@ -149,7 +204,7 @@ def _session(args, log, passes):
 
     with tensors[0].graph.as_default(), memory.limit(args.device, last_words):
         try:
-            with device.open_session(args.device) as session:
+            with device.open_session(args.device, speedup.configuration(args)) as session:
                 yield session
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             line = getattr(error, 'message', None) or str(error) or 'Python was refused memory.'

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Callable, Optional, Sequence
 
-from common import device, memory, record
+from common import device, memory, record, speedup, startup, tf1
 from common.tf1 import tf
 
 LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond
@@ -37,6 +37,18 @@ def argument_parser(doc: str) -> argparse.ArgumentParser:
              'ops: the same work without the copy (default: tensors)')
     add('--device', choices=['auto', 'gpu', 'cpu'], default='auto',
         help='auto: the GPU if there is one, else the CPU (default: auto)')
+    add('--precision', choices=speedup.PRECISIONS, default='float32',
+        help='tf32: GPUs from Ampere on, modern runtime; mixed: float16 on a GPU, bfloat16 on a '
+             'CPU (default: float32)')
+    add('--xla', action='store_true', help='compile the graph with XLA, by auto-clustering')
+    for name in 'intra', 'inter':
+        add('--%s_op_threads' % name, '--%s-op-threads' % name, type=integer(0), default=0,
+            metavar='N', help='of the CPU, %s one operation (default: 0, TensorFlow chooses)'
+            % {'intra': 'within', 'inter': 'for more than'}[name])
+    add('--profile', action='store_true',
+        help='print where the time goes, layer by layer, from untimed steps')
+    add('--trace', metavar='PATH',
+        help='write an untimed step of each pass as a Chrome trace (chrome://tracing, Perfetto)')
     add('--layers', action='store_true',
         help='print the parameters and multiply-adds of each layer')
     add('--json', metavar='PATH', help='write the record of the run to this file')
@@ -75,10 +87,12 @@ def main(parser: argparse.ArgumentParser,
     """
     try:
         args = parser.parse_args(argv)
-        if args.json is not None:
-            problem = record.why_unwritable(args.json)
+        for flag, path in ('--json', args.json), ('--trace', args.trace):
+            problem = path is not None and record.why_unwritable(path)
             if problem:
-                parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
+                parser.error('argument %s: cannot write %r: %s' % (flag, path, problem))
+        if args.profile and args.xla:
+            parser.error('argument --profile: not allowed with --xla, which merges the layers')
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
 
@@ -86,9 +100,26 @@ def main(parser: argparse.ArgumentParser,
     if on_main_thread:                                   # as Ctrl-C: steps are kept
         terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
-    args.options = {name: value for name, value in vars(args).items() if name != 'json'}
+    args.options = {name: value for name, value in vars(args).items()
+                    if name not in ('json', 'trace')}
+    args.startup = startup.Startup()
+    args.startup.end('import')
+    args.plain = []                                      # the results that it is printed beside
     try:
         args.device = device.choose(args.device)
+        problem = speedup.problem(args)
+        if problem:
+            return _fail(problem, 3)
+        args.startup.end('device')
+        if speedup.asked(args):
+            code, args.plain = speedup.plain_run(
+                sys.modules[run_benchmark.__module__].__file__,
+                sys.argv[1:] if argv is None else list(argv))
+            if code:
+                return _fail('The plain run, which this one is printed beside, failed.', code)
+            print('\n*** The same in %s%s ***' % (speedup.precision(args), ', XLA' * args.xla))
+            args.startup.end('plain run')
+        tf1.allow_tf32(args.precision == 'tf32')
         print('Device: %s' % args.device.sentence, flush=True)
         if args.device.kind == 'cpu':
             print('*** CPU figures: no GPU is used. ***', flush=True)

@@ -231,13 +231,15 @@ def missing_libraries() -> List[str]:
     return missing
 
 
-def open_session(device: Device) -> tf.Session:
+def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.Session:
     """Returns a session of the default graph. Raises Unusable if TensorFlow has not registered
     the GPU that is to be timed."""
+    config = config or tf.ConfigProto()
     if device.kind == 'cpu':
+        config.device_count['GPU'] = 0
         with without_lines(b'failed call to cuInit'):    # TensorFlow's error, not a CPU run's
-            return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
-    session = tf.Session()
+            return tf.Session(config=config)
+    session = tf.Session(config=config)
     if not any(d.device_type == 'GPU' for d in session.list_devices()):
         session.close()
         raise Unusable('%s is there, but TensorFlow %s did not register it: run with '

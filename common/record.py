@@ -18,7 +18,7 @@ from common.device import Device
 from common.timing import Timing
 
 SCHEMA = 1
-VARIABLES = ('TF_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_')      # that change speed, by prefix
+VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_')      # that change speed, by prefix
 OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR')     # Terraform's, not TensorFlow's
 
 
@@ -26,18 +26,19 @@ def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
         monitor: Optional[telemetry.Monitor], network: Dict[str, Any]) -> Dict[str, Any]:
     """Returns a record without results. `options` are the flags as given; `monitor` watches the
     GPU, None where there is none; `network` is workload.network's."""
-    described = environment(device, monitor)
+    described = environment(device, monitor, options)
     busy = (telemetry.gpu_busy(described['gpu_before']) if monitor else
             telemetry.cpu_busy(described['cpu_before']) if device.kind == 'cpu' else [])
     return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
             'environment': described, 'network': network, 'status': 'running',
             'warnings': [warning._asdict() for warning in busy], 'faults': [], 'error': None,
-            'results': []}
+            'startup_s': None, 'results': []}
 
 
-def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[str, Any]:
+def environment(device: Device, monitor: Optional[telemetry.Monitor], options: Dict[str, Any]
+                ) -> Dict[str, Any]:
     """Describes the machine, the software and the device that is timed, and whether it was idle
-    before the start (the second takes telemetry.CPU_BUSY_S for a CPU)."""
+    before the start."""
     gpu = monitor.facts() if monitor else None
     clock_mhz = gpu and gpu['max_sm_clock_mhz']
     return {
@@ -52,7 +53,7 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[st
         'tensorflow': tf1.VERSION,
         'cuda': tf1.CUDA_VERSION,
         'cudnn': tf1.CUDNN_VERSION,
-        'tf32': tf1.TF32,
+        'tf32': options['precision'] == 'tf32',
         'device': dict(device._asdict(), gpu=device.gpu and device.gpu._asdict()),
         'gpu': gpu,
         'gpu_before': monitor.before() if monitor else None,
@@ -65,12 +66,13 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor]) -> Dict[st
     }
 
 
-def result(timing: Timing, fetch: str, batch_size: int) -> Dict[str, Any]:
+def result(timing: Timing, fetch: str, batch_size: int, precision: str = 'float32',
+           xla: bool = False) -> Dict[str, Any]:
     """Returns the entry of one pass: the samples, and what common.stats makes of them. An
     interrupted pass without samples has None for the latter."""
     summary = stats.summarise(timing.seconds)._asdict() if timing.seconds else None
     return {'info_string': timing.info_string, 'fetch': fetch, 'batch_size': batch_size,
-            'precision': 'float32',
+            'precision': precision, 'xla': xla,
             'mean_s': timing.mean if timing.seconds else None,
             'sd_s': timing.sd if timing.seconds else None,
             'statistics': summary,

@@ -1,6 +1,8 @@
 """The lines that a run prints besides the chapter's: made from the record, so that both agree."""
 from typing import Any, Dict, List
 
+from common import stats
+
 
 def result(entry: Dict[str, Any]) -> List[str]:
     """Returns the lines for one entry of a record's results: the summary line, what the figure
@@ -9,7 +11,7 @@ def result(entry: Dict[str, Any]) -> List[str]:
     statistics = entry['statistics']
     lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d, %s)'
              % (entry['info_string'], 1e3 * mean, 1e3 * mean / batch_size, batch_size / mean,
-                batch_size, entry['precision'])]
+                batch_size, _precision(entry))]
     lines.append('  median %.3f ms, min %.3f, p95 %.3f, p99 %.3f' % tuple(
         1e3 * statistics[key] for key in ('median_s', 'min_s', 'p95_s', 'p99_s')))
     if statistics['ci95_s']:
@@ -26,6 +28,54 @@ def result(entry: Dict[str, Any]) -> List[str]:
     return lines
 
 
+def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
+    """Returns the line that sets a pass beside the plain run's, and says how far the results are
+    from float32's."""
+    base, = [one for one in plain if one['info_string'] == entry['info_string']]
+    text = '%s, %s: %%s the rate of float32' % (entry['info_string'], _precision(entry))
+    intervals = [one['statistics']['ci95_s'] for one in (base, entry)]
+    if all(intervals):                                   # of times: the rate is the inverse
+        bounds = [(one['mean_s'], *ci95_s) for one, ci95_s in zip((entry, base), intervals[::-1])]
+        text %= '%.3f times (95 %% interval %.3f to %.3f)' % stats.ratio(*bounds)
+    else:
+        text %= '%.3f times' % (base['mean_s'] / entry['mean_s'])
+    return text + '; the results differ by %.1e (relative L2 norm, allowed: %.1e)' % (
+        entry['difference']['relative_l2'], entry['difference']['allowed'])
+
+
+def startup(seconds: Dict[str, float]) -> str:
+    """Returns the line about the time from the command to the first timed step, by part."""
+    return 'Start-up: %.2f s from the command to the first timed step: %s' % (
+        sum(seconds.values()), ', '.join('%s %.2f' % part for part in seconds.items()))
+
+
+def profile(entry: Dict[str, Any]) -> List[str]:
+    """Returns the table of --profile: where the time of a step goes, and what the sum of it is
+    beside the timed step."""
+    rows = [('layer', 'forward ms', 'backward ms', 'share', 'GFLOP', 'TFLOP / s', 'output MB')]
+    sum_s = sum(layer['forward_s'] + layer['backward_s'] for layer in entry['layers'])
+    for layer in entry['layers']:
+        seconds = layer['forward_s'] + layer['backward_s']
+        rows.append((layer['name'], '%.3f' % (1e3 * layer['forward_s']),
+                     '%.3f' % (1e3 * layer['backward_s']), '%.1f %%' % (100 * seconds / sum_s),
+                     '%.3f' % (layer['flops'] / 1e9) if layer['flops'] else '',
+                     _figures(layer['flops'] / seconds / 1e12) if layer['flops'] else '',
+                     '%.3f' % (layer['output_bytes'] / 1e6)))
+    rows.append(('sum',) + tuple('%.3f' % (1e3 * sum(layer[key] for layer in entry['layers']))
+                                 for key in ('forward_s', 'backward_s')) + ('100.0 %', '%.3f' % (
+                                     sum(layer['flops'] for layer in entry['layers']) / 1e9)))
+    rows[-1] += (_figures(entry['flops'] / sum_s / 1e12), '')
+    if not any(layer['backward_s'] for layer in entry['layers']):
+        rows = [row[:2] + row[3:] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ['  ' + '  '.join([row[0].ljust(widths[0])] + [
+        cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]).rstrip() for row in rows]
+    return ['%s by layer, of steps that are traced and not timed:' % entry['info_string']
+            ] + lines + ['  The sum is %+.1f %% from the timed step of %.3f ms: operations side by '
+                         'side count in full, and what is between them not at all.' % (
+                             100 * (sum_s / entry['mean_s'] - 1), 1e3 * entry['mean_s'])]
+
+
 def layers(network: Dict[str, Any]) -> List[str]:
     """Returns the table of --layers: one line for each layer that has parameters, and the sum."""
     rows = [('layer', 'output of one image', 'parameters', 'multiply-adds')]
@@ -37,6 +87,10 @@ def layers(network: Dict[str, Any]) -> List[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ['  '.join([name.ljust(widths[0]), shape.ljust(widths[1]), parameters.rjust(widths[2]),
                        macs.rjust(widths[3])]) for name, shape, parameters, macs in rows]
+
+
+def _precision(entry):
+    return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
 
 
 def _rate(entry):

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy
 
+from common import startup
 from common.stats import Warning
 
 # Between two samples: NVML renews utilisation every 1/6 to 1 s, so that more would show little that
@@ -58,7 +59,6 @@ MAX_THROTTLED = 0.05
 MAX_GPU_BUSY_PERCENT = 5
 # Of the CPUs we may use: an idle machine's services take 1 or 2 %, one busy program on 8 CPUs 12 %.
 MAX_CPU_BUSY = 0.10
-CPU_BUSY_S = 1.0                    # 100 ticks of /proc/stat for each CPU
 
 
 class Monitor:
@@ -308,18 +308,16 @@ def cpu_facts(root: str = '/') -> Dict[str, Any]:
             'usable_threads': len(_usable()) or None, 'quota_cpus': _quota(root)}
 
 
-def cpu_before(seconds: float = CPU_BUSY_S, root: str = '/') -> Dict[str, Any]:
+def cpu_before(since: startup.Snapshot = startup.FIRST, root: str = '/') -> Dict[str, Any]:
     """The CPU before the start: busy_cpus, how many of the usable_cpus other programs kept busy.
 
-    Measured over `seconds` from now with /proc/stat, our own time taken off. The load average would
-    not do: it is over a minute, so that it still holds our own start-up and what ended before it.
-    Also load_average_1min, for the record. What is not known is None.
+    Measured with /proc/stat from `since`, the start of this process, until now, our own time taken
+    off. The load average would not do: it is over a minute, so that it still holds our own start-up
+    and what ended before it. Also load_average_1min, for the record. What is not known is None.
     """
-    first, ours = _ticks(root), time.process_time()
-    start_s = time.monotonic()
-    time.sleep(seconds)
-    ours = (time.process_time() - ours) / (time.monotonic() - start_s)
-    pairs = [(first[cpu], ticks) for cpu, ticks in _ticks(root).items() if cpu in first]
+    now, first = startup.snapshot(root), _ticks(since.stat)
+    ours = (now.cpu_s - since.cpu_s) / max(now.at_s - since.at_s, 1e-3)
+    pairs = [(first[cpu], ticks) for cpu, ticks in _ticks(now.stat).items() if cpu in first]
     total = sum(after[0] - before[0] for before, after in pairs)
     idle = sum(after[1] - before[1] for before, after in pairs)
     load = _read(root, 'proc/loadavg').split()
@@ -367,10 +365,10 @@ def _usable():
     return set(range(os.cpu_count() or 0))                           # macOS
 
 
-def _ticks(root):
-    """(total, idle) ticks of each CPU that we may use, from /proc/stat (man 5 proc)."""
+def _ticks(stat):
+    """(total, idle) ticks of each CPU that we may use, from the text of /proc/stat (man 5 proc)."""
     ticks = {}
-    for line in _read(root, 'proc/stat').splitlines():
+    for line in stat.splitlines():
         name, _, columns = line.partition(' ')
         if name[3:].isdigit() and name.startswith('cpu') and int(name[3:]) in _usable():
             values = [int(value) for value in columns.split()[:8]]   # guests are in user already

@@ -86,22 +86,17 @@ with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3,
             tf, slim = tensorflow, tensorflow.contrib.slim
             CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER = '10.0', '7', '410.48'
             CAPABILITIES = (3, 5), (7, 5)                # Kepler to Turing
-            TF32 = False                                 # GPUs before Ampere have none
             GPU_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
                              'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
                              'libcudnn.so.7')
             if NVIDIA_BUILD:                             # with newer CUDA libraries of its own
                 CUDA_VERSION, CUDNN_VERSION = os.environ.get('CUDA_VERSION'), None
                 OLDEST_DRIVER, CAPABILITIES, GPU_LIBRARIES = '450.51', ((6, 0), None), ()
-                os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')       # float32 means float32
-                TF32 = os.environ['NVIDIA_TF32_OVERRIDE'] != '0'
         elif VERSION.startswith('2.21.'):
             RUNTIME = 'modern'
             tf, slim = _modern(tensorflow)
             CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER = '12', '9', '525.60.13'
             CAPABILITIES = (6, 0), None                  # Pascal and on
-            tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-            TF32 = tensorflow.config.experimental.tensor_float_32_execution_enabled()
             GPU_LIBRARIES = ('libcudart.so.12', 'libcublas.so.12', 'libcublasLt.so.12',
                              'libcufft.so.11', 'libcusolver.so.11', 'libcusparse.so.12',
                              'libcudnn.so.9')
@@ -114,6 +109,19 @@ with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3,
         _refuse('importing it failed with %s: %s' % (
             type(error).__name__, _lines[-1 if _lines[0].startswith('Traceback') else 0]))
 
+from tensorflow.python.client.timeline import Timeline  # noqa: E402, F401
 from tensorflow.python.framework.ops import get_stats_for_node_def  # noqa: E402, F401
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether float32 products may be rounded to TF32, in the whole process. TensorFlow 1.15 has no
+    TF32, and NVIDIA's build of it leaves that to the libraries, which read a variable."""
+    if RUNTIME == 'modern':
+        tensorflow.config.experimental.enable_tensor_float_32_execution(allowed)
+    elif NVIDIA_BUILD:
+        os.environ['NVIDIA_TF32_OVERRIDE'] = str(int(allowed))
+
+
+allow_tf32(False)                    # float32 means float32
 
 warnings.filterwarnings('ignore', '`layer.apply` is deprecated')         # modern: tf_slim calls it

@@ -48,11 +48,12 @@ def sync_on_finish() -> List[str]:
             'would be that of handing it over. Unset it.' % value]
 
 
-def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None) -> Any:
+def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None,
+          level: int = tf.RunOptions.SOFTWARE_TRACE) -> Any:
     """Runs `target` once, untimed; returns TensorFlow's StepStats of what was executed where."""
     metadata = tf.RunMetadata()
     session.run(target, feed_dict=feed_dict, run_metadata=metadata,
-                options=tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE))
+                options=tf.RunOptions(trace_level=level))
     return metadata.step_stats
 
 
@@ -64,15 +65,21 @@ def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
 
 def executed_convolutions(step_stats: Any) -> Dict[str, int]:
     """Counts the convolutions, by type, that a traced step executed, the fused ones with them."""
-    types = (_op_type(node) for device in step_stats.dev_stats if _is_executor(device)
+    types = (_op_type(node) for device in step_stats.dev_stats if is_executor(device)
              for node in device.node_stats)
     return dict(collections.Counter(filter(None, types)))
 
 
-def executed(step_stats: Any, targets: Iterable[Any]) -> List[str]:
-    """The convolutions executed are those of the graph: none was pruned away, none ran twice."""
+def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] = None
+             ) -> List[str]:
+    """The convolutions executed are those of the graph: none was pruned away, none ran twice. In
+    what XLA compiled they have no type: `clustered` is their number, and the sum is compared."""
     wanted, ran = graph_convolutions(targets), executed_convolutions(step_stats)
-    if wanted == ran:
+    if clustered == 0:
+        return ['XLA compiled no convolution: what was timed is the graph without it']
+    if clustered:
+        ran['in clusters'] = clustered
+    if wanted == ran or clustered and sum(wanted.values()) == sum(ran.values()):
         return []
     return ['the step executed %s, the graph has %s: what was timed is not the network'
             % (_counts(ran), _counts(wanted))]
@@ -85,7 +92,7 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
     arrays = {op.name for op in workload.needed_ops(targets)
               if op.type != 'Placeholder' and any(map(_is_array, op.outputs))}
     fallen = sorted({node.node_name.partition(':')[0] for stats in step_stats.dev_stats
-                     if _is_executor(stats) and 'CPU' in stats.device
+                     if is_executor(stats) and 'CPU' in stats.device
                      for node in stats.node_stats} & arrays)
     if not fallen:
         return []
@@ -96,14 +103,22 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
 def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict] = None
            ) -> List[str]:
     """Outputs and gradients hold neither nan nor infinity. Runs them once, copied to the host."""
-    floats = [t for target in targets for t in _floats(target)]
+    tensors = [t for target in targets for t in floats(target)]
     faults = []
-    for tensor, value in zip(floats, session.run(floats, feed_dict=feed_dict)):
+    for tensor, value in zip(tensors, session.run(tensors, feed_dict=feed_dict)):
         bad = value.size - numpy.count_nonzero(numpy.isfinite(value))
         if bad:
             faults.append('%s has %d of %d values that are nan or infinite'
                           % (tensor.name, bad, value.size))
     return faults
+
+
+def floats(tensor: Any) -> List[Any]:
+    """Returns the tensor itself, or, for one of integers such as argmax, the floats that it is made
+    from."""
+    if tensor.dtype.base_dtype.is_floating:
+        return [tensor]
+    return [t for t in tensor.op.inputs if t.dtype.base_dtype.is_floating]
 
 
 def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
@@ -145,7 +160,7 @@ def _has_short_cut(op):
     return set(op.get_attr('strides')) == {1} and kernel.shape[:2].num_elements() > 1
 
 
-def _is_executor(device):
+def is_executor(device):
     """Whether a trace's device is one of the executor's; the GPU tracer adds streams and memcpy."""
     return device.device.startswith('/job:') and '/stream:' not in device.device \
         and 'memcpy' not in device.device
@@ -153,13 +168,6 @@ def _is_executor(device):
 
 def _is_array(tensor):
     return tensor.dtype.base_dtype.is_floating and tensor.shape.ndims != 0
-
-
-def _floats(tensor):
-    """The tensor itself, or, for one of integers such as argmax, the floats it is made from."""
-    if tensor.dtype.base_dtype.is_floating:
-        return [tensor]
-    return [t for t in tensor.op.inputs if t.dtype.base_dtype.is_floating]
 
 
 def _counts(convolutions):

@@ -1,4 +1,5 @@
 """What the tests of the four networks share: the graph that a script times, weights, comparison."""
+import signal
 import types
 
 import numpy
@@ -6,6 +7,9 @@ import pytest
 
 from common import benchmark
 from common.tf1 import tf
+
+# A shell's background commands ignore Ctrl-C, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session')

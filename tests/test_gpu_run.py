@@ -22,7 +22,7 @@ def run(monkeypatch, tmp_path, capsys):
     def run_alexnet(nvml, *flags):
         monkeypatch.setattr(device, 'choose', lambda asked: device.Device(
             'gpu', V100.name, 'Tesla V100: as --device gpu asks', V100))
-        monkeypatch.setattr(device, 'open_session', lambda chosen: tf.Session(
+        monkeypatch.setattr(device, 'open_session', lambda chosen, config: tf.Session(
             config=tf.ConfigProto(device_count={'GPU': 0})))
         monkeypatch.setattr(telemetry, 'open_gpu',
                             lambda bus: (telemetry.Monitor(nvml, 'gpu') if nvml else None, 'none'))

@@ -70,7 +70,8 @@ def test_the_defaults_in_the_table_of_flags_are_the_scripts(readme):
     rows = re.findall(r'^\| `--(\w+) \w+`[^|]*\|[^|]*\| (\w+) \|$', readme, re.MULTILINE)
     found = {name: value for name, value in rows if name in args}
     assert found == {name: str(args[name]) for name in
-                     ('batch_size', 'num_batches', 'num_steps_burn_in', 'fetch', 'device')}
+                     ('batch_size', 'num_batches', 'num_steps_burn_in', 'fetch', 'device',
+                      'precision', 'intra_op_threads')}
 
 
 def test_every_file_and_command_named_is_there(readme):

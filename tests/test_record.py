@@ -30,7 +30,7 @@ def run(script, tmp_path, *flags):
 
 @pytest.mark.parametrize('script, flags', [
     (alexnet_benchmark, []), (alexnet_benchmark, ['--fc', '--fetch', 'ops']),
-    (alexnet_benchmark, ['--num_batches', '25', '--forward_only']),
+    (alexnet_benchmark, ['--num_batches', '25', '--forward_only', '--profile']),
     (resnet_v2_benchmark, ['--depth', '50', '--forward_only'])])
 def test_records_fit_the_schema(script, flags, schema, tmp_path):
     code, written = run(script, tmp_path, *flags)

@@ -8,7 +8,7 @@ import time
 import fake_nvml
 import pytest
 
-from common import telemetry
+from common import startup, telemetry
 
 
 @pytest.fixture
@@ -360,12 +360,13 @@ def stat(*cpus):
     return '\n'.join(lines + ['intr 1 2 3', ''])
 
 
-def cpu_before(machine, monkeypatch, after):
-    """cpu_before's dict where the ticks of each CPU grow from 0 to `after` in the interval."""
-    root = machine(stat=stat(*[(0, 0)] * len(after)), loadavg='0.50 0.40 0.30 1/200 4321\n')
-    monkeypatch.setattr(telemetry.time, 'sleep', lambda _: machine(stat=stat(*after)))
-    monkeypatch.setattr(telemetry.time, 'process_time', lambda: 0.0)
-    return telemetry.cpu_before(1.0, root)
+def cpu_before(machine, after, ours_s=0.0):
+    """cpu_before's dict where the ticks of each CPU grow from 0 to `after` in a second, in which
+    this process used `ours_s` of CPU time."""
+    root = machine(stat=stat(*after), loadavg='0.50 0.40 0.30 1/200 4321\n')
+    now = startup.snapshot(root)
+    return telemetry.cpu_before(startup.Snapshot(
+        stat(*[(0, 0)] * len(after)), now.cpu_s - ours_s, now.at_s - 1), root)
 
 
 @pytest.mark.parametrize('after, busy, warned', [
@@ -376,35 +377,28 @@ def cpu_before(machine, monkeypatch, after):
     ([(100, 0), (100, 0)], 2.0, True),
     ([(0, 100), (0, 100), (100, 0)], 0.0, False),       # the third is not ours to use
 ])
-def test_other_programs_on_the_cpu(machine, monkeypatch, after, busy, warned):
-    before = cpu_before(machine, monkeypatch, after)
-    assert before['busy_cpus'] == pytest.approx(busy)
+def test_other_programs_on_the_cpu(machine, after, busy, warned):
+    before = cpu_before(machine, after)
+    assert before['busy_cpus'] == pytest.approx(busy, abs=0.02)
     assert before['usable_cpus'] == 2
     assert before['load_average_1min'] == 0.5
     assert kinds(telemetry.cpu_busy(before)) == ['busy'] * warned
 
 
-def test_the_text_about_a_busy_cpu(machine, monkeypatch):
-    warning, = telemetry.cpu_busy(cpu_before(machine, monkeypatch, [(100, 0), (20, 80)]))
+def test_the_text_about_a_busy_cpu(machine):
+    warning, = telemetry.cpu_busy(cpu_before(machine, [(100, 0), (20, 80)]))
     assert warning.text == (
         'other programs kept 1.2 of the 2 CPUs busy before the start (an idle machine: at most '
         '0.2): stop them (top lists them) and run again')
 
 
-def test_our_own_work_is_not_another_programs(machine, monkeypatch):
-    root = machine(stat=stat((0, 0), (0, 0)))
-    process_s, monotonic_s = iter([10.0, 11.0]), iter([50.0, 51.0])
-
-    def sleep(_):
-        machine(stat=stat((100, 0), (0, 100)))
-    monkeypatch.setattr(telemetry, 'time', type('Time', (), {
-        'sleep': staticmethod(sleep), 'process_time': staticmethod(lambda: next(process_s)),
-        'monotonic': staticmethod(lambda: next(monotonic_s))}))
-    assert telemetry.cpu_before(1.0, root)['busy_cpus'] == 0.0
+def test_our_own_work_is_not_another_programs(machine):
+    before = cpu_before(machine, [(100, 0), (0, 100)], ours_s=1.0)
+    assert before['busy_cpus'] == pytest.approx(0.0, abs=0.02)
 
 
 def test_a_machine_without_proc(tmp_path):
-    before = telemetry.cpu_before(0.0, str(tmp_path))
+    before = telemetry.cpu_before(root=str(tmp_path))
     assert before == {'busy_cpus': None, 'usable_cpus': None, 'load_average_1min': None}
     assert telemetry.cpu_busy(before) == []
     facts = telemetry.cpu_facts(str(tmp_path))
@@ -412,7 +406,7 @@ def test_a_machine_without_proc(tmp_path):
 
 
 def test_this_machine_can_be_described():
-    before, facts = telemetry.cpu_before(0.05), telemetry.cpu_facts()
+    before, facts = telemetry.cpu_before(), telemetry.cpu_facts()
     json.dumps([before, facts], allow_nan=False)
     assert before['busy_cpus'] is None or before['busy_cpus'] <= before['usable_cpus']
     assert facts['usable_threads'] <= facts['logical_cores']

@@ -67,5 +67,12 @@ def test_an_exception_loses_no_line(capfd):
     assert capfd.readouterr().err == 'an error\n'
 
 
-def test_float32_is_float32():
-    assert tf1.TF32 is False
+@pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='TensorFlow 1.15 has no TF32')
+def test_float32_is_float32_unless_asked():
+    import tensorflow
+    enabled = tensorflow.config.experimental.tensor_float_32_execution_enabled
+    assert not enabled()
+    tf1.allow_tf32(True)
+    assert enabled()
+    tf1.allow_tf32(False)
+    assert not enabled()
