@@ -19,11 +19,16 @@ from common.tf1 import tf
 LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond
 
 
-def argument_parser(doc: str) -> argparse.ArgumentParser:
-    """Returns a parser with the shared flags; `doc` is the docstring of the script."""
+def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Returns a parser with the shared flags, but for those to `leave_out`; `doc` is the docstring
+    of the script."""
     parser = argparse.ArgumentParser(description=doc, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
+
+    def add(*names, **described):
+        if names[0].lstrip('-') not in leave_out:
+            parser.add_argument(*names, **described)
+
     add('--batch_size', '--batch-size', type=integer(1), default=32, metavar='N',
         help='images in a batch (default: 32)')
     add('--num_batches', '--num-batches', type=integer(1), default=100, metavar='N',
@@ -96,6 +101,25 @@ def main(parser: argparse.ArgumentParser,
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
 
+    def run():
+        if speedup.asked(args):
+            code, args.plain = speedup.plain_run(
+                sys.modules[run_benchmark.__module__].__file__,
+                sys.argv[1:] if argv is None else list(argv))
+            if code:
+                return _fail('The plain run, which this one is printed beside, failed.', code)
+            print('\n*** The same in %s%s ***' % (speedup.precision(args), ', XLA' * args.xla))
+            args.startup.end('plain run')
+        print('Device: %s' % args.device.sentence, flush=True)
+        if args.device.kind == 'cpu':
+            print('*** CPU figures: no GPU is used. ***', flush=True)
+        return run_benchmark(args)
+    return run_on_device(args, run)
+
+
+def run_on_device(args: argparse.Namespace, run: Callable[[], int]) -> int:
+    """Chooses args.device, which becomes a device.Device, calls run(), which returns an exit code,
+    and returns that. Every foreseeable error ends in one plain sentence and an exit code."""
     on_main_thread = threading.current_thread() is threading.main_thread()
     if on_main_thread:                                   # as Ctrl-C: steps are kept
         terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -111,19 +135,8 @@ def main(parser: argparse.ArgumentParser,
         if problem:
             return _fail(problem, 3)
         args.startup.end('device')
-        if speedup.asked(args):
-            code, args.plain = speedup.plain_run(
-                sys.modules[run_benchmark.__module__].__file__,
-                sys.argv[1:] if argv is None else list(argv))
-            if code:
-                return _fail('The plain run, which this one is printed beside, failed.', code)
-            print('\n*** The same in %s%s ***' % (speedup.precision(args), ', XLA' * args.xla))
-            args.startup.end('plain run')
         tf1.allow_tf32(args.precision == 'tf32')
-        print('Device: %s' % args.device.sentence, flush=True)
-        if args.device.kind == 'cpu':
-            print('*** CPU figures: no GPU is used. ***', flush=True)
-        return run_benchmark(args)
+        return run()
     except KeyboardInterrupt:
         return _fail('Interrupted.', 130)
     except (device.Unusable, memory.Exhausted) as error:
