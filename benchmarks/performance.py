@@ -1,12 +1,12 @@
 """Measures what docs/performance.md says: where the time goes, what the options bring, the peers,
 the start.
 
-    python -m benchmarks.performance FOLDER [--device gpu --batch_size 32]
+    python -m benchmarks.performance FOLDER [--device gpu --batch_size 32 --num_batches 100]
 
 The records go to FOLDER/classic or FOLDER/modern, as the runtime is; what is there already is not
 run again. What is to be compared alternates, in fresh processes, ROUNDS times, so that what the
 machine does meanwhile meets both. Batch sizes and steps are for two CPU cores, on which all of it
-takes half an hour; on a GPU take the chapter's batch.
+takes half an hour; on a GPU take more: --batch_size 32 --num_batches 100.
 """
 import argparse
 import json
@@ -19,11 +19,12 @@ from common import tf1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROUNDS = 3
-STEPS = ['--num_batches', '20', '--num_steps_burn_in', '3']
-NETWORKS = {'alexnet': ['--batch_size', '8'],
-            'vgg16': ['--batch_size', '1'],
-            'inception_v3': ['--batch_size', '1'],
-            'resnet_v2': ['--batch_size', '1', '--depth', '50']}
+ALEXNET_STEPS = ['--num_batches', '20', '--num_steps_burn_in', '3']
+FEW_STEPS = ['--batch_size', '1', '--num_batches', '8', '--num_steps_burn_in', '2']
+NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
+            'vgg16': FEW_STEPS,
+            'inception_v3': FEW_STEPS,
+            'resnet_v2': ['--depth', '50'] + FEW_STEPS}
 # What is not to be had is refused at once, and leaves no record.
 OPTIONS = {'mixed': ['--precision', 'mixed'], 'tf32': ['--precision', 'tf32'], 'xla': ['--xla']}
 
@@ -33,8 +34,8 @@ def plan():
     runs = {}
     for i in range(1, ROUNDS + 1):
         for name in 'lrn', 'no_lrn':
-            runs['alexnet-%s-r%d' % (name, i)] = 'alexnet', ['--' + name, '--profile',
-                                                             '--batch_size', '32']
+            runs['alexnet-%s-r%d' % (name, i)] = 'alexnet', [
+                '--' + name, '--profile', '--batch_size', '32'] + ALEXNET_STEPS
         for threads in '1', '2':
             runs['alexnet-threads_%s-r%d' % (threads, i)] = 'alexnet', NETWORKS['alexnet'] + [
                 '--intra_op_threads', threads]
@@ -76,12 +77,14 @@ def main(argv=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', metavar='FOLDER')
     parser.add_argument('--device', choices=['auto', 'gpu', 'cpu'], default='auto')
-    parser.add_argument('--batch_size', metavar='N', help="instead of a CPU's")
+    for flag in '--batch_size', '--num_batches':
+        parser.add_argument(flag, metavar='N', help="instead of a CPU's")
     args = parser.parse_args(argv)
     folder = os.path.abspath(os.path.join(args.folder, tf1.RUNTIME))
     os.makedirs(folder, exist_ok=True)
-    common = ['--device', args.device] + (['--batch_size', args.batch_size]
-                                          if args.batch_size else [])
+    common = ['--device', args.device]
+    for flag, value in ('--batch_size', args.batch_size), ('--num_batches', args.num_batches):
+        common += [flag, value] if value else []
     path = os.path.join(folder, 'startup.json')
     if not os.path.exists(path):
         found = [startup(folder, args.device) for _ in range(5)]
@@ -89,9 +92,9 @@ def main(argv=None):
             json.dump(found, file, indent=1)
             file.write('\n')
     for name, (network, flags) in plan().items():
-        run([network + '_benchmark.py'] + flags + STEPS + common,
+        run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))
-    run(['peers.py', '--num_batches', '30', '--num_steps_burn_in', '3', '--batch_size', '2']
+    run(['peers.py', '--num_batches', '20', '--num_steps_burn_in', '2', '--batch_size', '2']
         + common, os.path.join(folder, 'peers.json'))
     return 0
 
