@@ -11,7 +11,7 @@ def result(entry: Dict[str, Any]) -> List[str]:
     statistics = entry['statistics']
     lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d, %s)'
              % (entry['info_string'], 1e3 * mean, 1e3 * mean / batch_size, batch_size / mean,
-                batch_size, _precision(entry))]
+                batch_size, precision(entry))]
     lines.append('  median %.3f ms, min %.3f, p95 %.3f, p99 %.3f' % tuple(
         1e3 * statistics[key] for key in ('median_s', 'min_s', 'p95_s', 'p99_s')))
     if statistics['ci95_s']:
@@ -32,7 +32,7 @@ def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
     """Returns the line that sets a pass beside the plain run's, and says how far the results are
     from float32's."""
     base, = [one for one in plain if one['info_string'] == entry['info_string']]
-    text = '%s, %s: %%s the rate of float32' % (entry['info_string'], _precision(entry))
+    text = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
     intervals = [one['statistics']['ci95_s'] for one in (base, entry)]
     if all(intervals):                                   # of times: the rate is the inverse
         bounds = [(one['mean_s'], *ci95_s) for one, ci95_s in zip((entry, base), intervals[::-1])]
@@ -89,7 +89,8 @@ def layers(network: Dict[str, Any]) -> List[str]:
                        macs.rjust(widths[3])]) for name, shape, parameters, macs in rows]
 
 
-def _precision(entry):
+def precision(entry: Dict[str, Any]) -> str:
+    """Returns what an entry was computed in: 'float32', 'mixed_float16, XLA'."""
     return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
 
 

@@ -106,6 +106,7 @@ def configuration(args: argparse.Namespace) -> tf.ConfigProto:
         rewrite.auto_mixed_precision_onednn_bfloat16 = rewrite.ON
     if args.xla:
         config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
+        rewrite.remapping = rewrite.OFF                  # XLA cannot compile _FusedConv2D
     return config
 
 

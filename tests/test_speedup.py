@@ -73,19 +73,21 @@ def test_what_is_asked_of_the_session():
 
 
 def convolutions_and_gradients():
-    """Two convolutions of random images; returns the gradients with respect to the kernels."""
+    """Two convolutions of random images; returns their output, and the gradients with respect to
+    the kernels."""
     tf.set_random_seed(1)
     kernels = [tf.Variable(tf.random_normal(shape)) for shape in ([3, 3, 3, 8], [3, 3, 8, 8])]
     net = tf.random_uniform([2, 20, 20, 3])
     for kernel in kernels:
-        net = tf.nn.relu(tf.nn.conv2d(net, kernel, [1, 1, 1, 1], 'SAME'))
-    return tf.gradients(tf.nn.l2_loss(net), kernels)
+        biases = tf.Variable(tf.constant(0.1, shape=[8]))
+        net = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(net, kernel, [1, 1, 1, 1], 'SAME'), biases))
+    return net, tf.gradients(tf.nn.l2_loss(net), kernels)
 
 
 @pytest.fixture
 def convolutions():
     with tf.Graph().as_default():
-        yield convolutions_and_gradients()
+        yield convolutions_and_gradients()[1]
 
 
 class Planted:
@@ -231,25 +233,28 @@ from common import speedup, validity
 from common.tf1 import tf
 from tests import test_speedup
 with tf.Graph().as_default():
-    gradients, args = test_speedup.convolutions_and_gradients(), test_speedup.flags(xla=True)
+    net, gradients = test_speedup.convolutions_and_gradients()
+    args = test_speedup.flags(xla=True)
     with speedup.xla_dump(args) as dump, tf.Session(config=speedup.configuration(args)) as session:
         session.run(tf.global_variables_initializer())
-        for _ in range(speedup.XLA_RUNS):
-            session.run(gradients)
-        step_stats = validity.trace(session, gradients)
-        clustered = speedup.clustered_convolutions(step_stats, dump)
-print(clustered)
+        for target in net, gradients:
+            for _ in range(speedup.XLA_RUNS):
+                session.run(target)
+            step_stats = validity.trace(session, target)
+            clustered = speedup.clustered_convolutions(step_stats, dump)
+            print(clustered)
 for number in clustered, 4, 0:
     print(validity.executed(step_stats, gradients, number))
 """
 
 
 def test_xla_ran_the_convolutions_of_the_graph():
-    """In a process of its own, for XLA reads its flags once: 2 forward, 2 filters, 1 input."""
+    """In a process of its own, for XLA reads its flags once: 2 forward; 2 filters, 1 input. In the
+    first, TensorFlow would fuse convolution, bias and ReLU into what XLA cannot compile."""
     done = subprocess.run([sys.executable, '-c', XLA], cwd=ROOT, stdout=subprocess.PIPE, text=True,
                           check=True)
-    counted, valid, one_less, none = done.stdout.splitlines()
-    assert (counted, valid) == ('5', '[]')
+    forward, counted, valid, one_less, none = done.stdout.splitlines()
+    assert (forward, counted, valid) == ('2', '5', '[]')
     assert one_less.startswith("['the step executed 4 in clusters, the graph has 2 Conv2D + 2 Conv")
     assert none == "['XLA compiled no convolution: what was timed is the graph without it']"
 
