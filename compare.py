@@ -21,18 +21,18 @@ Exit codes:
     0    compared
     1    --fail-if-slower PERCENT: the whole interval of a ratio is above 1 + PERCENT / 100
     2    bad usage, or nothing that can be compared
+    3    the output cannot be written
 """
 import argparse
-import json
 import math
 import os
+import re
 import statistics
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import stats
+from common import output, reading, report, stats
 
-SCHEMA = 1                           # common.record's, which imports TensorFlow
 HERE = os.path.dirname(os.path.abspath(__file__))
 REFERENCES = os.path.join(HERE, 'references')
 RESULTS = os.path.join(HERE, 'results')
@@ -83,12 +83,21 @@ class Figure(NamedTuple):
     faults: Tuple[str, ...] = ()
 
 
+class Record(NamedTuple):
+    """A record as it was read, and its figures in the order of its results."""
+    name: str
+    data: Dict[str, Any]
+    figures: List[Figure]
+
+
 class Side(NamedTuple):
-    """One of the things compared: facts say on what it ran, problems what could not be used."""
+    """One of the things compared: facts say on what it ran, problems what could not be used. The
+    figures are in the order of tables, those of the same work in several records as one."""
     name: str
     facts: Dict[str, str]
     figures: List[Figure]
     problems: List[str]
+    records: List[Record]
 
 
 class Row(NamedTuple):
@@ -120,41 +129,50 @@ def load(name: str, kind: Optional[str] = None) -> Side:
     `kind`, 'gpu' or 'cpu', the records of other devices are left out."""
     paths, problems = [name], []
     if os.path.isdir(name):
-        paths = [os.path.join(name, file) for file in sorted(os.listdir(name))
+        try:
+            files = sorted(os.listdir(name), key=_natural)
+        except OSError as error:
+            return Side(_short(name), {}, [], ['%s: %s' % (name, error.strerror)], [])
+        paths = [os.path.join(name, file) for file in files
                  if file.endswith('.json') and not file.startswith('.')]
         if not paths:
             problems.append('%s: a folder without records (*.json)' % name)
-    elif not os.path.exists(name) and name in reference_names():
-        paths = [os.path.join(REFERENCES, name + '.json')]
-    found, runs = {}, []                                 # type: Dict[Work, List], List
+    elif not os.path.exists(name):
+        if name in reference_names():
+            paths = [os.path.join(REFERENCES, name + '.json')]
+        else:
+            paths = []
+            problems.append('%s: no such file or folder, and no reference (those are: %s)' % (
+                name, ', '.join(reference_names())))
+    found, facts, records = {}, [], []                   # type: Dict[Work, List], List, List
     for path in paths:
         try:
-            data = _read(path)
-            if 'figures' in data:
-                facts, figures = _reference(data)
-            else:
-                if kind and data['environment']['device']['kind'] != kind:
-                    continue
-                facts, figures = _record(data)
-                if data['status'] != 'finished':
-                    problems.append('%s: the run did not finish (%s): %s' % (
-                        path, data['status'], data['error'] or '; '.join(data['faults'])))
+            data = reading.load(path)
         except ValueError as error:
             problems.append('%s: %s' % (path, error))
-        except (AttributeError, KeyError, TypeError) as error:
-            problems.append('%s: a damaged record (%s: %s)' % (path, type(error).__name__, error))
+            continue
+        if 'figures' in data and os.path.isdir(name):
+            problems.append('%s: published figures among records: name the file itself' % path)
+            continue
+        if 'figures' in data:
+            one, figures = _reference(data)
+        elif kind and data['environment']['device']['kind'] != kind:
+            continue
         else:
-            runs.append(facts)
-            for figure in figures:
-                found.setdefault(figure.work, []).append((facts, figure))
-    figures = [_combined(repeats) for _, repeats in sorted(found.items(), key=_order)]
-    precisions = sorted({figure.work.precision for figure in figures})
-    if len(precisions) > 1:
-        problems.append('%s: a mix of precisions, kept apart: %s' % (name, ', '.join(precisions)))
-    facts = {key: ', '.join(sorted({run.get(key, '(not set)') for run in runs}))
-             for key in sorted({key for run in runs for key in run}, key=_fact_order)}
-    short = os.path.basename(os.path.abspath(name))
-    return Side(short[:-5] if short.endswith('.json') else short, facts, figures, problems)
+            one, figures = _record(data)
+            records.append(Record(_short(path), data, figures))
+            if data['status'] != 'finished':
+                problems.append('%s: the run did not finish (%s): %s' % (
+                    path, data['status'], data['error'] or '; '.join(data['faults'])))
+        facts.append(one)
+        for figure in figures:
+            found.setdefault(figure.work, []).append((one, figure))
+    return Side(
+        _short(name),
+        {key: ', '.join(sorted({one.get(key, '(not set)') for one in facts}))
+         for key in sorted({key for one in facts for key in one}, key=_fact_order)},
+        [_combined(repeats) for _, repeats in sorted(found.items(), key=_order)],
+        problems, records)
 
 
 def reference_names() -> List[str]:
@@ -195,7 +213,8 @@ def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
     notes = []                                           # type: List[str]
     runs = list(sides) + [pair.other for pair in pairs if len(sides) == 1 and pair.rows]
     found = [Block('What is compared', [], ['%s: %s' % (side.name, _described(side))
-                                           for side in runs] + _differences(sides))]
+                                           for side in runs] + _mixes(sides)
+                   + _differences(sides))]
     if len(sides) == 1:
         found.append(Block(sides[0].name, [list(LABELS) + ['s / batch', '95 % interval',
                                                           'images / s']] + [
@@ -291,26 +310,17 @@ def replace_table(text: str, name: str, table: str) -> str:
     return before + begin + '\n' + table + '\n' + end + after
 
 
-def _read(path):
-    try:
-        with open(path, encoding='utf-8') as file:
-            data = json.load(file)
-    except OSError as error:
-        raise ValueError('%s (references: %s)' % (
-            error.strerror, ', '.join(reference_names()))) from None
-    except ValueError as error:
-        raise ValueError('not JSON, or cut short (%s)' % error) from None
-    if isinstance(data, dict) and isinstance(data.get('figures'), list) and 'source' in data:
-        return data
-    if not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
-        raise ValueError('not a record of these benchmarks')
-    if data['schema'] != SCHEMA:
-        raise ValueError('schema %s, and this compare.py reads %d: run the benchmark again, or '
-                         'compare with the version that wrote it' % (data['schema'], SCHEMA))
-    return data
+def _natural(name):
+    """A key by which b8 comes before b16."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r'(\d+)', name))]
 
 
-def _record(data: Dict[str, Any]) -> Tuple[Dict[str, str], List[Figure]]:
+def _short(name):
+    short = reading.one_line(os.path.basename(os.path.abspath(name)))
+    return short[:-5] if short.endswith('.json') else short
+
+
+def _record(data):
     environment = data['environment']
     facts = {'device': environment['device']['name'],
              'driver': (environment['gpu'] or {}).get('driver_version')}
@@ -318,24 +328,20 @@ def _record(data: Dict[str, Any]) -> Tuple[Dict[str, str], List[Figure]]:
     facts.update(environment['variables'])
     figures = []
     for entry in data['results']:
-        precision = 'TF32' if environment.get('tf32') and entry['precision'] == 'float32' \
-            else entry['precision']
-        work = Work(str(data['benchmark']), str(data['variant']), str(entry['info_string']),
-                    str(entry['fetch']), int(entry['batch_size']), str(precision))
+        work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
+                    entry['batch_size'], report.precision(entry))
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
         if not entry['samples_s']:
             figures.append(Figure(work, None, None, None, 1, faults=faults or ('no timed step',)))
             continue
         summary = stats.summarise(entry['samples_s'])
-        if not summary.mean_s:
-            faults += ('steps of 0 s',)
         figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, 1, faults=faults,
                               warnings=tuple(one['text'] for one in entry['warnings'])))
     return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}, figures
 
 
-def _reference(data: Dict[str, Any]) -> Tuple[Dict[str, str], List[Figure]]:
+def _reference(data):
     figures = [Figure(Work(*(figure[key] for key in Work._fields)), figure.get('mean_s'), None,
                       figure.get('sd_s'), 0, figure['about'], figure.get('images_per_s'),
                       tuple(figure['differs'])) for figure in data['figures']]
@@ -396,17 +402,10 @@ def _row(base, other):
                 'published without samples' if not figure.processes else
                 'fewer than %d steps' % stats.MIN_STEPS if figure.processes == 1 else
                 '%d processes, fewer than %d' % (figure.processes, MIN_PROCESSES)))
-    (low, mean, high), (other_low, other_mean, other_high) = [
-        [_log(s) for s in (figure.ci95_s[0], figure.mean_s, figure.ci95_s[1])]
-        for figure in (base, other)]
-    interval = (ratio * math.exp(-math.hypot(other_mean - other_low, high - mean)),
-                ratio * math.exp(math.hypot(other_high - other_mean, mean - low)))
+    bounds = [(figure.mean_s,) + figure.ci95_s for figure in (base, other)]
+    ratio, *interval = stats.ratio(*bounds)
     verdict = ('slower' if interval[0] > 1 else 'faster' if interval[1] < 1 else NO_DIFFERENCE)
-    return Row(base, other, ratio, interval, verdict)
-
-
-def _log(seconds):
-    return math.log(seconds) if seconds > 0 else -math.inf
+    return Row(base, other, ratio, tuple(interval), verdict)
 
 
 def _apart(side, base):
@@ -442,6 +441,14 @@ def _described(side):
         return '%s, driver %s, TensorFlow %s (%s)' % tuple(
             facts[key] for key in ('device', 'driver', 'tensorflow', 'runtime'))
     return '; '.join(facts[key] for key in PUBLISHED if key in facts) or 'nothing that can be used'
+
+
+def _mixes(sides):
+    """A line for each side that has figures of more than one precision."""
+    precisions = [(side.name, sorted({figure.work.precision for figure in side.figures}))
+                  for side in sides]
+    return ['%s: a mix of precisions, kept apart: %s' % (name, ' | '.join(found))
+            for name, found in precisions if len(found) > 1]
 
 
 def _differences(sides):
@@ -619,4 +626,4 @@ def _percent(text):
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(output.guarded(main))

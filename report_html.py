@@ -5,7 +5,6 @@ whose colours are the page's, light or dark. The same records give the same page
 """
 import html
 import io
-import json
 import math
 import os
 import re
@@ -15,7 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure as Canvas
 
 import compare
-from common import report
+from common import reading, report
 
 WIDTH = 4.5                          # inches of 72: a chart is about as wide as a phone
 ROW, AXIS = 0.5, 0.4                 # inches: of a bar with its text, of what is below the bars
@@ -114,31 +113,10 @@ def write(path: str, names: Sequence[str], sides: Sequence[compare.Side]) -> Non
 
 
 def runs(names: Sequence[str], sides: Sequence[compare.Side]) -> List[Run]:
-    """Returns all records in `names`, those too that did not finish; compare.load's problems have
-    what is no record."""
-    found = []
-    for name, side in zip(names, sides):
-        paths = [name]
-        if os.path.isdir(name):
-            paths = [os.path.join(name, file) for file in sorted(os.listdir(name), key=_natural)
-                     if file.endswith('.json') and not file.startswith('.')]
-        for path in paths:
-            loaded = compare.load(path)
-            if loaded.facts and os.path.exists(path):    # without: damaged, as its problems say
-                with open(path, encoding='utf-8') as file:
-                    data = json.load(file)
-                if 'results' in data:
-                    by_key = {figure.work[2:5]: figure for figure in loaded.figures}
-                    prefix = side.name + ': ' if len(sides) > 1 and os.path.isdir(name) else ''
-                    found.append(Run(prefix + loaded.name, side.name, data, [
-                        by_key[entry['info_string'], entry['fetch'], entry['batch_size']]
-                        for entry in data['results']]))
-    return found
-
-
-def _natural(name):
-    """A key by which b8 comes before b16."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r'(\d+)', name))]
+    """Returns all records of the sides, those too that did not finish."""
+    return [Run('%s: %s' % (side.name, record.name) if len(sides) > 1 and os.path.isdir(name)
+                else record.name, side.name, record.data, record.figures)
+            for name, side in zip(names, sides) for record in side.records]
 
 
 def page(found: Sequence[Run], sides: Sequence[compare.Side],
@@ -234,7 +212,7 @@ def _card(number, run):
     for entry, figure in zip(data['results'], run.figures):
         try:
             head, *rest = report.result(entry)
-        except (KeyError, TypeError):                    # the run ended in this pass
+        except (KeyError, TypeError, ZeroDivisionError):         # the run ended in this pass
             head = '%s: %d steps' % (figure.work.info_string, len(entry['samples_s']))
             rest = ['warning: ' + one['text'] for one in entry['warnings']]
             rest += ['INVALID: ' + fault for fault in figure.faults]
@@ -249,12 +227,12 @@ def _card(number, run):
          '<h3>%s %s</h3>' % (_text(run.name), _badge(verdict(run))),
          '<p class="muted">%s</p>' % _text('%s %s, batch %s; %s; TensorFlow %s; %s' % (
              data['benchmark'], data['variant'], _batch(run), environment['device']['name'],
-             environment['tensorflow'], environment.get('date', 'no date')))]
+             environment['tensorflow'], environment['date']))]
         + ['<p class="%s">%s</p>' % (kind, _text(line.strip())) for kind, line in lines]
         + ['<div class="charts">%s</div>' % ''.join(charts)] * bool(charts)
         + ['<details><summary>Environment and flags</summary>', _table(
             [], [[_text(key), _text(_value(value))] for key, value in facts + [
-                ('flags', data.get('options', {}))]], 'facts'), '</details>', '</article>'])
+                ('flags', data['options'])]], 'facts'), '</details>', '</article>'])
 
 
 def _value(value):
@@ -265,7 +243,7 @@ def _value(value):
 
 
 def _batch(run):
-    return run.data.get('options', {}).get('batch_size', '-')
+    return run.data['options'].get('batch_size', '-')
 
 
 def _table(head, rows, kind='scroll'):
@@ -281,13 +259,8 @@ def _badge(judged):
     return '<span class="%s">%s</span>' % (judged[1], _text(judged[0]))
 
 
-def _clean(text):
-    """As a line that can be written as UTF-8 and as XML."""
-    return ''.join(letter if letter.isprintable() else ' ' for letter in str(text))
-
-
 def _text(text):
-    return html.escape(_clean(text))
+    return html.escape(reading.one_line(text))
 
 
 def _ms(seconds):
@@ -370,7 +343,7 @@ def _sweeps(found, sides):
         ends = ['batch %s: %s' % (_batch(run), verdict(run)[0]) for run in found
                 if run.data['status'] != 'finished' and key == (
                     run.side, run.data['benchmark'], run.data['variant'],
-                    run.data.get('options', {}).get('fetch'), key[4])]
+                    run.data['options'].get('fetch'), key[4])]
         times, megabytes, percents = {}, {}, {}          # type: Dict[str, List[Tuple]], Dict, Dict
         for work in sorted(works, key=lambda work: work.batch_size):
             figure, at = figures[key[0], work], (key[0], work)
@@ -406,7 +379,7 @@ def _shares(found, sides):
     body = '<div class="charts">%s</div>' % ''.join(
         _figure('%s: share of peak, %%' % benchmark, _bars(bars, 100))
         for benchmark, bars in charts.items()) if charts else ''
-    known = any(run.data['environment'].get('peak_flops') for run in found)
+    known = any(run.data['environment']['peak_flops'] for run in found)
     return '<h2>Share of the peak</h2>\n<p class="muted">%s</p>%s' % (
         'The rate of convolutions and matrix products, of the float32 peak of the device.' if known
         else 'Not known: these devices have no float32 peak here.', body) if found else ''
@@ -464,7 +437,7 @@ def _steps(entry, figure):
     """The steps in order; those of the burn-in, hollow, before step 0, and at the edge where they
     are beyond it. The scale shows at least 10 % of the median."""
     ms = [1e3 * seconds for seconds in entry['samples_s']]
-    burn_in = [1e3 * seconds for seconds in entry.get('burn_in_s', [])]
+    burn_in = [1e3 * seconds for seconds in entry['burn_in_s']]
     middle = sorted(ms)[len(ms) // 2]
     low, high = min(ms + [0.95 * middle]), max(ms + [1.05 * middle])
     low, high = low - 0.08 * (high - low), high + 0.08 * (high - low) or 1
@@ -490,7 +463,7 @@ def _steps(entry, figure):
 
 def _drawn(text, letters=200):
     """Cut to a length, and not read as mathematics, which $ would begin."""
-    text = _clean(text)
+    text = reading.one_line(text)
     text = text if len(text) <= letters else text[:letters - 1] + '\u2026'
     return text.replace('$', r'\$')
 

@@ -17,7 +17,6 @@ run (the end of memory is what a sweep is to find, and no failure), 130 interrup
 import argparse
 import datetime
 import fcntl
-import json
 import os
 import platform
 import re
@@ -29,7 +28,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import cli, device, tf1
+from common import cli, device, output, reading, tf1
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 CHAPTER = os.path.join(SCRIPTS, 'references', 'chapter.json')
@@ -145,13 +144,13 @@ def finished_before(runs: List[Run], folder: str, device_name: str) -> Dict[str,
 
 
 def read(path: str) -> Dict[str, Any]:
-    """Returns the object in a JSON file; {} where there is no file or no object in it."""
+    """Returns the record in a file; {} where there is none, and one line if it is damaged."""
     try:
-        with open(path) as file:
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError):
+        return reading.load(path)
+    except ValueError as error:
+        if os.path.exists(path):
+            print('%s: %s' % (path, error), file=sys.stderr, flush=True)
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def lock(folder: str) -> int:
@@ -471,12 +470,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         run_all(runs, done, folder, on.kind, held, outcomes)
     except KeyboardInterrupt:
         interrupted = True
-    except BrokenPipeError:          # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 3
-    except OSError as error:
-        print('Cannot write the results: %s' % error, file=sys.stderr)
-        return 3
     finally:
         os.close(held)
 
@@ -499,4 +492,4 @@ def end_as_ctrl_c_does() -> None:
 
 if __name__ == '__main__':
     end_as_ctrl_c_does()
-    sys.exit(main())
+    sys.exit(output.guarded(main))

@@ -43,6 +43,11 @@ def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
         entry['difference']['relative_l2'], entry['difference']['allowed'])
 
 
+def precision(entry: Dict[str, Any]) -> str:
+    """Returns the precision of a pass, and whether XLA compiled it: 'float32', 'float32, XLA'."""
+    return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
+
+
 def startup(seconds: Dict[str, float]) -> str:
     """Returns the line about the time from the command to the first timed step, by part."""
     return 'Start-up: %.2f s from the command to the first timed step: %s' % (
@@ -87,11 +92,6 @@ def layers(network: Dict[str, Any]) -> List[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ['  '.join([name.ljust(widths[0]), shape.ljust(widths[1]), parameters.rjust(widths[2]),
                        macs.rjust(widths[3])]) for name, shape, parameters, macs in rows]
-
-
-def precision(entry: Dict[str, Any]) -> str:
-    """Returns what an entry was computed in: 'float32', 'mixed_float16, XLA'."""
-    return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
 
 
 def _rate(entry):

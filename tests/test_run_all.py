@@ -17,6 +17,7 @@ from common import device, tf1
 ROOT = os.path.dirname(os.path.abspath(run_all.__file__))
 CPU = device.Device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found')
 GPU = device.Device('gpu', 'Some GPU', 'Some GPU: the first that CUDA shows')
+RECORD = os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
 
 # A script in the place of all four. It writes a record as a real one does, but takes no time;
 # behaviour.json beside it says what goes wrong, by the beginning of the record's name.
@@ -42,9 +43,12 @@ for name in behaviour:
     if os.path.basename(path).startswith(name):
         does = behaviour[name]
 print('Device: stub', flush=True)
-record = {'options': options, 'status': 'running', 'faults': [], 'results': [],
-          'environment': {'device': {'name': os.environ['STUB_DEVICE']},
-                          'tensorflow': os.environ['STUB_TENSORFLOW']}}
+with open('RECORD') as file:
+    record = json.load(file)
+entries, record['results'] = record['results'], []
+record.update(options=options, status='running')
+record['environment']['device']['name'] = os.environ['STUB_DEVICE']
+record['environment']['tensorflow'] = os.environ['STUB_TENSORFLOW']
 
 def write():
     with open(path + '.tmp', 'w') as file:
@@ -54,11 +58,11 @@ def write():
 def add(name):
     batch_size = options['batch_size']
     mean_s = 20. if does == 'slow' else 0.001 * batch_size
-    record['results'].append({
-        'info_string': name, 'fetch': options['fetch'], 'batch_size': batch_size,
-        'precision': 'float32', 'mean_s': mean_s, 'sd_s': 0.0001, 'peak_bytes': 5e6 * batch_size,
-        'warnings': [{'text': 'w'}] if does == 'warning' else [],
-        'faults': ['nothing ran'] if does == 'invalid' else []})
+    record['results'].append(dict(
+        entries[0], info_string=name, fetch=options['fetch'], batch_size=batch_size,
+        mean_s=mean_s, samples_s=[mean_s], sd_s=0.0001, peak_bytes=5000000 * batch_size,
+        warnings=[{'kind': 'w', 'text': 'w'}] if does == 'warning' else [],
+        faults=['nothing ran'] if does == 'invalid' else []))
     print('2026-11-24 01:00:00.000000: %s across 5 steps, 0.001 +/- 0.000 sec / batch' % name)
 
 if does == 'crash at once':
@@ -97,7 +101,7 @@ def stubs(tmp_path, monkeypatch):
     scripts = tmp_path / 'scripts'
     scripts.mkdir()
     for name in run_all.VARIANTS:
-        (scripts / (name + '_benchmark.py')).write_text(STUB)
+        (scripts / (name + '_benchmark.py')).write_text(STUB.replace('RECORD', RECORD))
     monkeypatch.setattr(run_all, 'SCRIPTS', str(scripts))
     monkeypatch.setattr(run_all.device, 'choose', lambda asked: GPU)
     monkeypatch.setenv('STUB_DEVICE', GPU.name)

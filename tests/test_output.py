@@ -1,0 +1,48 @@
+"""A stdout that is full, closed or no longer read ends compare.py and run_all.py in one line."""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CALLS = [['compare.py', 'chapter'], ['compare.py', '--help'], ['run_all.py', '--help'],
+         ['run_all.py', '--only', 'alexnet', '--device', 'cpu', '--batch_size', '1',
+          '--num_batches', '1', '--output']]
+
+
+def call(words, tmp_path, redirected, **options):
+    """Returns the exit code and what came to stderr."""
+    words = [sys.executable] + words + [str(tmp_path)] * (words[-1] == '--output')
+    done = subprocess.run(['sh', '-c', '"$@" ' + redirected, 'sh'] + words, cwd=ROOT,
+                          stderr=subprocess.PIPE, text=True, timeout=60, **options)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize('words', CALLS)
+def test_a_full_disk(words, tmp_path):
+    assert call(words, tmp_path, '> /dev/full') == (
+        3, 'Stopped: [Errno 28] No space left on device\n')
+
+
+@pytest.mark.parametrize('words', CALLS)
+def test_a_closed_stdout(words, tmp_path):
+    assert call(words, tmp_path, '>&-') == (0, '')
+    assert (len(os.listdir(str(tmp_path))) == 2) == (words[-1] == '--output')
+
+
+@pytest.mark.parametrize('words', CALLS[:3])
+def test_a_reader_that_has_read_enough(words, tmp_path):
+    end = subprocess.Popen(['true'], stdin=subprocess.PIPE)
+    end.wait()
+    with end.stdin as pipe:
+        assert call(words, tmp_path, '', stdout=pipe) == (3, '')
+
+
+def test_letters_that_the_terminal_has_not(tmp_path):
+    name = tmp_path / '\u4e2d'
+    name.mkdir()
+    shutil.copy(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json'), str(name))
+    assert call(['compare.py', str(name)], tmp_path, '> /dev/null',
+                env=dict(os.environ, PYTHONIOENCODING='ascii')) == (0, '')
