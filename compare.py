@@ -8,7 +8,8 @@
 
 A is a record (--json of a script), a folder of records, or the name of a file in references/. Of
 several the first is the base. Two figures stand side by side only if network, variant, pass, fetch,
-batch size and precision are the same; nothing is scaled, and what differs is said below.
+batch size and precision are the same; nothing is scaled, and what differs is said below. What a
+record has of another precision, or compiled by XLA, has a table of its own against its float32.
 
 The ratio is other / base of the mean times: above 1 is slower. Its 95 % interval comes from those
 of the two means by the method of variance estimates recovery, on logarithms (Zou and Donner,
@@ -46,6 +47,7 @@ ORDER = {'benchmark': ['alexnet', 'vgg16', 'inception_v3', 'resnet_v2'],
 FACTS = ['device', 'driver', 'runtime', 'tensorflow', 'cuda', 'cudnn', 'python', 'system', 'commit']
 PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
 LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision')
+PLAIN = 'float32'
 NO_DIFFERENCE = 'no difference that these runs can show'
 
 # The 97.5 % quantile of Student's t by degrees of freedom; for more than 9, that of 9 is safe.
@@ -62,20 +64,20 @@ class Work(NamedTuple):
     info_string: str
     fetch: Optional[str]
     batch_size: Optional[int]
-    precision: str
+    precision: str                   # with ', XLA' where that compiled it
 
 
 class Figure(NamedTuple):
     """A time of a step, in seconds, with the 95 % interval of the mean; None where there is none.
 
-    processes: how many it is the mean of, 0 for a published figure. differs: what makes it other
-    work than this project's. faults: why it is not valid.
+    records: the names of those that it is the mean of, none for a published figure. differs: what
+    makes it other work than this project's. faults: why it is not valid.
     """
     work: Work
     mean_s: Optional[float]
     ci95_s: Optional[Interval]
     sd_s: Optional[float]
-    processes: int
+    records: Tuple[str, ...] = ()
     about: bool = False
     images_per_s: Optional[float] = None
     differs: Tuple[str, ...] = ()
@@ -159,7 +161,7 @@ def load(name: str, kind: Optional[str] = None) -> Side:
         elif kind and data['environment']['device']['kind'] != kind:
             continue
         else:
-            one, figures = _record(data)
+            one, figures = _record(_short(path), data)
             records.append(Record(_short(path), data, figures))
             if data['status'] != 'finished':
                 problems.append('%s: the run did not finish (%s): %s' % (
@@ -188,6 +190,15 @@ def compare(base: Side, others: Sequence[Side]) -> List[Pair]:
                  [_row(figure, match) for figure in base.figures
                   for match in [_match(figure, other)] if match],
                  _apart(other, base) + _apart(base, other)) for other in others]
+
+
+def against_plain(side: Side) -> List[Row]:
+    """Returns the rows of what ran in another precision or through XLA, against the plain run of
+    the same work in the same records."""
+    plain = {(figure.work, figure.records): figure for figure in side.figures if figure.records}
+    bases = [(plain.get((figure.work._replace(precision=PLAIN), figure.records)), figure)
+             for figure in side.figures if figure.work.precision != PLAIN]
+    return [_row(base, figure) for base, figure in bases if base]
 
 
 def beside_references(side: Side, references: Sequence[Side]) -> List[Pair]:
@@ -221,24 +232,30 @@ def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
             _cells(figure.work) + [_seconds(figure) + _marks(notes, sides[0], figure),
                                    _interval(figure.ci95_s, '%.4g'), _rate(figure)]
             for figure in sides[0].figures], []))
+    for side in sides:
+        found += _against(notes, PLAIN, side, side, against_plain(side))
     for pair in pairs:
-        if pair.rows:
-            found.append(Block('%s against %s' % (pair.other.name, pair.base.name), [
-                list(LABELS) + ['%s, s / batch' % pair.base.name, '%s, s / batch' % pair.other.name,
-                                'ratio', '95 % interval', 'verdict']] + [
-                _cells(row.base.work) + [_seconds(row.base) + _marks(notes, pair.base, row.base),
-                                         _seconds(row.other) + _marks(notes, pair.other, row.other),
-                                         _ratio(row), _interval(row.interval, '%.3f'), row.verdict]
-                for row in pair.rows], []))
+        found += _against(notes, pair.base.name, pair.base, pair.other, pair.rows)
     apart = [line for pair in pairs for line in pair.apart]
     if apart:
         found.append(Block('Not the same work', [], apart))
     lines = _numbered(notes)
-    if any(figure.processes == 1 for side in sides for figure in side.figures):
+    if any(len(figure.records) == 1 for side in sides for figure in side.figures):
         lines.append('Intervals of one process know its steps only, not how one process differs '
                      'from the next: for that, put %d records of each into a folder.'
                      % MIN_PROCESSES)
     return found + ([Block('Notes', [], lines)] if lines else [])
+
+
+def _against(notes, name, base, other, rows):
+    """The block of the rows, if there are any: other / base; `name` is of the base."""
+    head = list(LABELS) + [name + ', s / batch', other.name + ', s / batch', 'ratio',
+                           '95 % interval', 'verdict']
+    return [Block('%s against %s' % (other.name, name), [head] + [
+        _cells(row.other.work) + [_seconds(row.base) + _marks(notes, base, row.base),
+                                  _seconds(row.other) + _marks(notes, other, row.other),
+                                  _ratio(row), _interval(row.interval, '%.3f'), row.verdict]
+        for row in rows], [])] if rows else []
 
 
 def format_text(found: Sequence[Block]) -> str:
@@ -278,7 +295,7 @@ def readme_table(results: str = RESULTS) -> str:
              if os.path.isdir(os.path.join(results, folder))]
     sides = [side for side in sides if side.figures]
     networks = {figure.work[:2] for figure in chapter.figures}
-    works = {Work(*network, info_string, 'tensors', 32, 'float32')
+    works = {Work(*network, info_string, 'tensors', 32, PLAIN)
              for network in networks for info_string in ORDER['info_string']}
     cells = [{figure.work: figure for figure in side.figures} for side in [chapter] + sides]
     table = [['network', 'variant', 'pass', 'GTX 1080 in the chapter, 2016, s / batch'] + [
@@ -320,7 +337,7 @@ def _short(name):
     return short[:-5] if short.endswith('.json') else short
 
 
-def _record(data):
+def _record(name, data):
     environment = data['environment']
     facts = {'device': environment['device']['name'],
              'driver': (environment['gpu'] or {}).get('driver_version')}
@@ -333,17 +350,18 @@ def _record(data):
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
         if not entry['samples_s']:
-            figures.append(Figure(work, None, None, None, 1, faults=faults or ('no timed step',)))
+            figures.append(Figure(work, None, None, None, (name,), faults=faults))
             continue
         summary = stats.summarise(entry['samples_s'])
-        figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, 1, faults=faults,
-                              warnings=tuple(one['text'] for one in entry['warnings'])))
+        figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, (name,),
+                              faults=faults, warnings=tuple(one['text']
+                                                            for one in entry['warnings'])))
     return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}, figures
 
 
 def _reference(data):
     figures = [Figure(Work(*(figure[key] for key in Work._fields)), figure.get('mean_s'), None,
-                      figure.get('sd_s'), 0, figure['about'], figure.get('images_per_s'),
+                      figure.get('sd_s'), (), figure['about'], figure.get('images_per_s'),
                       tuple(figure['differs'])) for figure in data['figures']]
     return {key: str(data[key]) for key in PUBLISHED if key in data}, figures
 
@@ -372,15 +390,16 @@ def _combined(repeats):
                   if any(other.get(key) != one[key] for other in facts)})
     if odd:
         faults += ('its %d records are no repeats: they differ in %s' % (n, ', '.join(odd)),)
+    first = first._replace(records=tuple(name for figure in figures for name in figure.records))
     if faults:
-        return first._replace(processes=n, faults=faults)
+        return first._replace(faults=faults)
     means = [figure.mean_s for figure in figures]
     mean_s, ci95_s = statistics.mean(means), None
     if n >= MIN_PROCESSES:
         half_s = T_INTERVAL[min(n - 1, max(T_INTERVAL))] * statistics.stdev(means) / math.sqrt(n)
         ci95_s = mean_s - half_s, mean_s + half_s
     return first._replace(
-        mean_s=mean_s, ci95_s=ci95_s, sd_s=None, processes=n,
+        mean_s=mean_s, ci95_s=ci95_s, sd_s=None,
         warnings=tuple(warning for figure in figures for warning in figure.warnings))
 
 
@@ -399,9 +418,9 @@ def _row(base, other):
     for figure in (base, other):
         if not figure.ci95_s:
             return Row(base, other, ratio, None, 'no interval: ' + (
-                'published without samples' if not figure.processes else
-                'fewer than %d steps' % stats.MIN_STEPS if figure.processes == 1 else
-                '%d processes, fewer than %d' % (figure.processes, MIN_PROCESSES)))
+                'published without samples' if not figure.records else
+                'fewer than %d steps' % stats.MIN_STEPS if len(figure.records) == 1 else
+                '%d processes, fewer than %d' % (len(figure.records), MIN_PROCESSES)))
     bounds = [(figure.mean_s,) + figure.ci95_s for figure in (base, other)]
     ratio, *interval = stats.ratio(*bounds)
     verdict = ('slower' if interval[0] > 1 else 'faster' if interval[1] < 1 else NO_DIFFERENCE)
@@ -483,7 +502,7 @@ def _seconds(figure):
     """A published figure as it was published, else four significant digits."""
     if figure.faults:
         return 'INVALID'
-    if figure.processes:
+    if figure.records:
         return '%.*f' % (max(0, 3 - math.floor(math.log10(figure.mean_s))), figure.mean_s)
     return 'about ' * figure.about + ('-' if figure.mean_s is None else repr(figure.mean_s))
 
@@ -505,7 +524,7 @@ def _speed(figure):
 
 
 def _rate(figure):
-    if figure.processes and not figure.faults:
+    if figure.records and not figure.faults:
         return '%.4g' % (figure.work.batch_size / figure.mean_s)
     return str(figure.images_per_s or '-')
 

@@ -57,7 +57,7 @@ a { color: inherit } .muted, figcaption { color: var(--muted) }
 .bad, .warn, .good, .pass { font-weight: 600 } .detail { font-size: .9em; color: var(--muted) }
 .bad { color: var(--bad) } .warn { color: var(--warn) } .good { color: var(--good) }
 .note { font-size: .9em; padding-left: .6em; border-left: 3px solid; font-weight: 400 }
-.scroll { overflow-x: auto; max-height: 80vh }
+.scroll { overflow-x: auto; max-height: 80vh } pre { font-size: .85em }
 table { border-collapse: collapse; font-size: .9em; font-variant-numeric: tabular-nums;
   overflow-wrap: normal }
 th, td { padding: .2em .9em .2em 0; text-align: left; vertical-align: top; white-space: nowrap;
@@ -78,7 +78,8 @@ details { margin: .5em 0 } summary { cursor: pointer }
 """
 TIMES = """<p class="muted">Means in ms / batch, with the 95 % interval of the mean where there is
 one: short runs and published figures have none. Published figures, in grey, stand only beside the
-same work; what differs is below, in the comparison.</p>"""
+same work; what differs is below, in the comparison. A bar is of float32 if it names no other
+precision.</p>"""
 SWEEPS = '<p class="muted">Means with their 95 % intervals; INVALID passes are left out.</p>'
 
 
@@ -157,7 +158,7 @@ def _summary(found, sides):
               for side in sides for problem in side.problems]
     lines += ['<p class="note bad">%s</p>' % _text('%s, %s %s %s, batch %s: INVALID: %s' % (
         (side.name,) + figure.work[:3] + (figure.work.batch_size, figure.faults[-1])))
-        for side in sides for figure in side.figures if figure.processes > 1 and figure.faults]
+        for side in sides for figure in side.figures if len(figure.records) > 1 and figure.faults]
     rows, warned = [], {}                                # type: List, Dict[str, List[str]]
     for number, run in enumerate(found):
         link = '<a href="#run-%d">%s</a>' % (number, _text(run.name))
@@ -171,7 +172,7 @@ def _summary(found, sides):
             for one in entry['warnings']:
                 warned.setdefault(one['kind'], []).append(named + _text(one['text']))
             cells = [figure.work.info_string, '%s %s' % figure.work[:2],
-                     figure.work.batch_size, figure.work.fetch]
+                     figure.work.batch_size, figure.work.fetch, figure.work.precision]
             cells += ['-'] * 4 if figure.faults else [
                 _ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
                 '%.4g' % (figure.work.batch_size / figure.mean_s),
@@ -179,13 +180,13 @@ def _summary(found, sides):
             rows.append([link, _badge(verdict(run, i))] + list(map(_text, cells)))
         if run.data['status'] != 'finished' or not run.data['results']:
             rows.append([link, _badge(verdict(run)), '-', _text('%s %s' % (
-                run.data['benchmark'], run.data['variant'])), _text(_batch(run))] + ['-'] * 5)
+                run.data['benchmark'], run.data['variant'])), _text(_batch(run))] + ['-'] * 6)
     lines += ['<p class="note warn">%s%s</p>' % (texts[0], '' if len(texts) == 1 else
                                                  ' (and %d more like it)' % (len(texts) - 1))
               for texts in warned.values()]
     return '\n'.join(lines + [_table(['record', 'verdict', 'pass', 'network', 'batch', 'fetch',
-                                      'ms / batch', '95 % interval of the mean', 'images / s',
-                                      'share of peak'], rows)] * bool(rows))
+                                      'precision', 'ms / batch', '95 % interval of the mean',
+                                      'images / s', 'share of peak'], rows)] * bool(rows))
 
 
 def _comparison(sides, references):
@@ -205,14 +206,19 @@ def _comparison(sides, references):
 
 def _card(number, run):
     """All of one run: its verdict, what was printed, its steps, its environment."""
-    data, lines = run.data, []
+    data, lines, profiles = run.data, [], []
     lines += [('note bad', 'INVALID: ' + fault) for fault in data['faults']]
     lines += [('note bad', data['error'])] if data['error'] else []
     lines += [('note warn', 'warning: ' + one['text']) for one in data.get('warnings', [])]
+    plain = [entry for entry in data['results'] if report.precision(entry) == compare.PLAIN]
     for entry, figure in zip(data['results'], run.figures):
         try:
             head, *rest = report.result(entry)
-        except (KeyError, TypeError, ZeroDivisionError):         # the run ended in this pass
+            if entry.get('difference'):
+                rest.append(report.speedup(entry, plain))
+            if entry.get('layers'):
+                profiles.append(report.profile(entry))
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):     # the run ended in it
             head = '%s: %d steps' % (figure.work.info_string, len(entry['samples_s']))
             rest = ['warning: ' + one['text'] for one in entry['warnings']]
             rest += ['INVALID: ' + fault for fault in figure.faults]
@@ -230,6 +236,8 @@ def _card(number, run):
              environment['tensorflow'], environment['date']))]
         + ['<p class="%s">%s</p>' % (kind, _text(line.strip())) for kind, line in lines]
         + ['<div class="charts">%s</div>' % ''.join(charts)] * bool(charts)
+        + ['<details><summary>%s</summary><pre class="scroll">%s</pre></details>' % (
+            _text(lines[0].rstrip(':')), '\n'.join(map(_text, lines[1:]))) for lines in profiles]
         + ['<details><summary>Environment and flags</summary>', _table(
             [], [[_text(key), _text(_value(value))] for key, value in facts + [
                 ('flags', data['options'])]], 'facts'), '</details>', '</article>'])
@@ -272,7 +280,8 @@ def _ms(seconds):
 # Charts
 
 def _times(sides, references):
-    """Bars of the mean times, one chart for what may stand side by side but for the variant."""
+    """Bars of the mean times, one chart for what may stand side by side but for the variant and the
+    precision, which the bars name."""
     works = {}                                           # type: Dict[compare.Work, List]
     beside = [(pair.other, row.other) for side in sides
               for pair in compare.beside_references(side, references) for row in pair.rows]
@@ -284,27 +293,31 @@ def _times(sides, references):
     charts = {}                                          # type: Dict[str, Dict[Tuple, List[Bar]]]
     for work, items in works.items():
         if work not in swept or len(items) > 1:          # _sweeps draws the others
-            bars = charts.setdefault(work.benchmark, {}).setdefault(work[2:], [])
+            bars = charts.setdefault(work.benchmark, {}).setdefault(work[2:5], [])
             bars += [_time_bar(work, label, figure) for label, figure in items]
     parts = ['<h2>Time of a step</h2>', TIMES]
     for benchmark, by_work in charts.items():
         parts += ['<h3>%s</h3>' % _text(benchmark), '<div class="charts">'] + [
-            _figure('%s, fetch %s, batch %s, %s: ms / batch' % key, _bars(bars))
+            _figure('%s, fetch %s, batch %s: ms / batch' % key, _bars(bars))
             for key, bars in by_work.items()] + ['</div>']
     return '\n'.join(parts) if charts else ''
 
 
 def _time_bar(work, label, figure):
-    colour = PASS_COLOURS.get(work.info_string) if figure.processes else COLOURS['published']
-    label = '%s, %s' % (work.variant, label)
+    colour = PASS_COLOURS.get(work.info_string) if figure.records else COLOURS['published']
+    label = '%s, %s' % (_variant(work), label)
     if figure.faults or figure.mean_s is None:
         return Bar(label, None, None, 'INVALID', COLOURS['bad'])
     count = len(figure.warnings)
     return Bar(label, 1e3 * figure.mean_s, figure.ci95_s and tuple(
         1e3 * bound for bound in figure.ci95_s), '%s%s ms%s' % (
             'about ' * figure.about,
-            _ms(figure.mean_s) if figure.processes else '%g' % (1e3 * figure.mean_s),
+            _ms(figure.mean_s) if figure.records else '%g' % (1e3 * figure.mean_s),
             ', %d warning%s' % (count, 's' * (count > 1)) if count else ''), colour)
+
+
+def _variant(work):
+    return work.variant + ('' if work.precision == compare.PLAIN else ', ' + work.precision)
 
 
 def _label(side):
@@ -317,7 +330,7 @@ def _series(sides):
     """The works of each sweep, by side, network, variant, fetch and precision."""
     found = {}                                           # type: Dict[Tuple, List[compare.Work]]
     for side in sides:
-        for work in [figure.work for figure in side.figures if figure.processes]:
+        for work in [figure.work for figure in side.figures if figure.records]:
             found.setdefault((side.name, work.benchmark, work.variant, work.fetch, work.precision),
                              []).append(work)
     return {key: works for key, works in found.items()
@@ -373,7 +386,7 @@ def _shares(found, sides):
         if (side, work) not in swept:
             share = 100 * sum(values) / len(values)
             charts.setdefault(work.benchmark, []).append(Bar(
-                '%s %s, batch %s, %s, %s' % (work.variant, work.info_string, work.batch_size,
+                '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
                                              work.fetch, side),
                 share, None, '%.1f %%' % share, PASS_COLOURS.get(work.info_string)))
     body = '<div class="charts">%s</div>' % ''.join(
@@ -455,8 +468,8 @@ def _steps(entry, figure):
     axes.locator_params(axis='y', nbins=5)
     axes.ticklabel_format(useOffset=False, style='plain')
     axes.locator_params(axis='x', integer=True, nbins=6)
-    return _figure('%s: ms of each step; line: the median%s' % (
-        figure.work.info_string, '; hollow: %d of burn-in, %s to %s ms' % (
+    return _figure('%s, %s: ms of each step; line: the median%s' % (
+        figure.work.info_string, figure.work.precision, '; hollow: %d of burn-in, %s to %s ms' % (
             len(burn_in), _ms(min(burn_in) / 1e3), _ms(max(burn_in) / 1e3)) if burn_in else ''),
         canvas)
 

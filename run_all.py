@@ -28,7 +28,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import cli, device, output, reading, tf1
+from common import cli, device, output, reading, report, speedup, tf1
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 CHAPTER = os.path.join(SCRIPTS, 'references', 'chapter.json')
@@ -50,9 +50,10 @@ LAST_LINES = 5                       # of the log of a run that failed: shown on
 # A quick run on two CPU cores. Their ratio alone counts: the rest is scaled by what has finished.
 ROUGH_S = {'alexnet': 3, 'vgg16': 24, 'inception_v3': 12, 'resnet_v2': 19}
 
-HEADINGS = ('network', 'variant', 'pass', 'fetch', 'batch', 'process', 'ms / batch', 'ms / image',
-            'images / s', 'peak MB', 'verdict', 'chapter, s / batch')
-TEXTS = 'network', 'variant', 'pass', 'fetch', 'verdict'          # columns aligned at the left
+HEADINGS = ('network', 'variant', 'pass', 'fetch', 'precision', 'batch', 'process', 'ms / batch',
+            'ms / image', 'images / s', 'peak MB', 'verdict', 'chapter, s / batch')
+TEXTS = 'network', 'variant', 'pass', 'fetch', 'precision', 'verdict'        # aligned at the left
+USUAL = {'process': '1', 'precision': 'float32'}         # a column of these alone says nothing
 
 
 class Run(NamedTuple):
@@ -66,19 +67,23 @@ class Run(NamedTuple):
     @property
     def series(self) -> str:
         """What the batches of one sweep have in common."""
-        return '%s-%s-%s%s' % (self.benchmark, self.variant, self.options['fetch'],
-                               '-r%d' % self.repeat if self.repeat > 1 else '')
+        return self._kind + ('-r%d' % self.repeat if self.repeat > 1 else '')
 
     @property
     def work(self) -> str:
         """What the repetitions of a run have in common."""
-        return '%s-%s-%s-b%d' % (self.benchmark, self.variant, self.options['fetch'],
-                                 self.options['batch_size'])
+        return '%s-b%d' % (self._kind, self.options['batch_size'])
 
     @property
     def name(self) -> str:
         """Of its files and on the screen: 'vgg16-D-tensors-b32', then 'vgg16-D-tensors-b32-r2'."""
         return self.work + ('-r%d' % self.repeat if self.repeat > 1 else '')
+
+    @property
+    def _kind(self) -> str:
+        faster = [self.options['precision']] if 'precision' in self.options else []
+        return '-'.join([self.benchmark, self.variant, self.options['fetch']] + faster
+                        + ['xla'] * ('xla' in self.options))
 
     @property
     def command(self) -> List[str]:
@@ -111,6 +116,10 @@ def plan(args: argparse.Namespace) -> List[Run]:
     options = dict(PROTOCOLS[args.protocol], device=args.device)
     options.update((name, getattr(args, name)) for name in PROTOCOLS[args.protocol]
                    if getattr(args, name) is not None)
+    if args.precision != 'float32':
+        options['precision'] = args.precision
+    if args.xla:
+        options['xla'] = True
     batch_sizes = [2 ** i for i in range(SWEEP_LIMIT.bit_length())] if args.sweep \
         else [options['batch_size']]
     return [Run(benchmark, variant, dict(options, batch_size=batch_size, fetch=fetch, **flags),
@@ -209,8 +218,9 @@ class Progress:
 
 
 def position(log: str, num_batches: int) -> str:
-    """Says by the chapter's lines in a log which pass runs and how far it is."""
-    parts = log.split(' sec / batch\n')
+    """Says by the chapter's lines in a log which pass runs and how far it is. A run of another
+    precision begins when the plain one before it has ended."""
+    parts = log.rpartition('\n*** The same in ')[2].split(' sec / batch\n')
     steps = re.findall(r': step (\d+), duration', parts[-1])
     return PASSES[min(len(parts), len(PASSES)) - 1] + (
         ', step %s of %d' % (steps[-1], num_batches) if steps else '')
@@ -296,8 +306,12 @@ def run_child(run: Run, path: str, held: int, tick: Callable[[], None]) -> int:
 # What came of it
 
 def passes(outcome: Outcome) -> List[Dict[str, Any]]:
-    """Returns the results of a record that were timed to the end and checked."""
-    return [entry for entry in outcome.record.get('results', []) if 'faults' in entry]
+    """Returns the results of a record that were timed to the end and checked; not those of the
+    plain run that one of another precision or through XLA is held against."""
+    options = outcome.run.options
+    wanted = 'precision' in options, 'xla' in options
+    return [entry for entry in outcome.record.get('results', []) if 'faults' in entry
+            and (entry['precision'] != 'float32', entry.get('xla', False)) == wanted]
 
 
 def failure(outcome: Outcome) -> Optional[str]:
@@ -340,7 +354,8 @@ def sweep_end(outcome: Outcome, kind: str) -> Optional[str]:
 
 def chapter_text(run: Run, entry: Dict[str, Any], figures: List[Dict[str, Any]]) -> str:
     """Returns the chapter's seconds for the same work; '' where it has none."""
-    work = dict(entry, benchmark=run.benchmark, variant=run.variant)
+    work = dict(entry, benchmark=run.benchmark, variant=run.variant,
+                precision=report.precision(entry))
     keys = 'benchmark', 'variant', 'info_string', 'fetch', 'batch_size', 'precision'
     for figure in figures:
         if all(figure[key] == work[key] for key in keys):
@@ -355,7 +370,7 @@ def rows(outcome: Outcome, figures: List[Dict[str, Any]]) -> List[Dict[str, str]
     run, found = outcome.run, []
     for entry in passes(outcome):
         mean_s, batch_size = entry['mean_s'], entry['batch_size']
-        found.append({'pass': entry['info_string'],
+        found.append({'pass': entry['info_string'], 'precision': report.precision(entry),
                       'ms / batch': '%.3f +/- %.3f' % (1e3 * mean_s, 1e3 * entry['sd_s']),
                       'ms / image': '%.3f' % (1e3 * mean_s / batch_size) if run.sweep else '',
                       'images / s': '%.1f' % (batch_size / mean_s),
@@ -375,8 +390,7 @@ def table(outcomes: List[Outcome], figures: List[Dict[str, Any]]) -> List[str]:
     body = [row for outcome in sorted(outcomes, key=lambda one: works.index(one.run.work))
             for row in rows(outcome, figures)]
     columns = [[heading] + [row.get(heading, '') for row in body] for heading in HEADINGS]
-    columns = [column for column in columns if any(column[1:])
-               and (column[0] != 'process' or set(column[1:]) != {'1'})]
+    columns = [column for column in columns if set(column[1:]) - {'', USUAL.get(column[0])}]
     widths = [max(map(len, column)) for column in columns]
     return ['  '.join(cell.ljust(width) if column[0] in TEXTS else cell.rjust(width)
                       for cell, width, column in zip(line, widths, columns)).rstrip()
@@ -417,6 +431,9 @@ def argument_parser() -> argparse.ArgumentParser:
     add('--variants', action='store_true', help="all variants, not the chapter's alone")
     add('--fetch', choices=['tensors', 'ops', 'both'], default='tensors',
         help='as for the scripts, or a run of each (default: tensors)')
+    add('--precision', choices=speedup.PRECISIONS, default='float32',
+        help='as for the scripts, which run float32 too, to hold it against (default: float32)')
+    add('--xla', action='store_true', help='as for the scripts, likewise')
     add('--sweep', action='store_true', help='batch sizes 1, 2, 4, ... up to what fits')
     add('--repeat', type=cli.integer(1), default=1, metavar='N',
         help='each run in N fresh processes: cuDNN may choose other algorithms in each')
@@ -437,6 +454,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         args = parser.parse_args(words)
         if args.sweep and args.batch_size:
             parser.error('argument --batch_size: not allowed with --sweep, which tries them all')
+        if args.sweep and (args.xla or args.precision != 'float32'):
+            parser.error('argument --sweep: not allowed with --precision or --xla: it would end '
+                         'where the plain run before each does not fit')
         on = device.choose(args.device)
         why = '--protocol asks' if args.protocol else 'a %s is timed' % on.kind.upper()
         args.device = on.kind

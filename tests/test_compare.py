@@ -176,6 +176,23 @@ def test_a_mix_of_precisions_is_said_and_kept_apart(write, capsys):
     assert 'mix, alexnet lrn Forward tensors batch 32 mixed_float16' in captured.out
 
 
+def test_a_faster_run_stands_against_the_plain_one_of_its_record(write, capsys):
+    plain = entry(steps(), precision='float32', xla=False)
+    faster = [entry(steps(0.05), precision='mixed_float16'), entry(steps(0.2), xla=True)]
+    both = write('both/a.json', record(plain, *faster))
+    assert compare.main([both]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ''                            # what was asked for is no alarm
+    table = captured.out.split('a against float32\n')[1]
+    assert re.search(r'mixed_float16 +0\.1\d* +0\.05\d* +0\.500 .* faster\n', table)
+    assert re.search(r'float32, XLA +0\.1\d* +0\.2\d* +2\.000 .* slower\n', table)
+
+    write('apart/plain.json', record(plain))             # another process, another machine perhaps
+    write('apart/faster.json', record(*faster))
+    assert compare.against_plain(compare.load(os.path.dirname(both))) != []
+    assert compare.against_plain(compare.load(os.path.dirname(both) + '/../apart')) == []
+
+
 def test_an_invalid_figure_is_shown_and_never_compared(write, capsys):
     base = write('base.json', record(entry(steps())))
     invalid = write('nan.json', record(entry(steps(0.2), faults=['pool5 is not finite'])))
@@ -208,13 +225,13 @@ def test_repeats_are_as_uncertain_as_their_processes_differ(write):
     for i, mean_s in enumerate([0.100, 0.104, 0.108]):
         path = write('three/%d.json' % i, record(entry([mean_s] * 100)))
     figure, = compare.load(os.path.dirname(path)).figures
-    assert figure.processes == 3
+    assert len(figure.records) == 3
     assert figure.mean_s == pytest.approx(0.104)
     half_s = 4.303 * 0.004 / 3 ** 0.5                    # t of 2 degrees of freedom, by hand
     assert figure.ci95_s == pytest.approx((0.104 - half_s, 0.104 + half_s))
     os.remove(path)
     figure, = compare.load(os.path.dirname(path)).figures
-    assert (figure.processes, figure.ci95_s) == (2, None)
+    assert (len(figure.records), figure.ci95_s) == (2, None)
     row = compare.compare(compare.load('chapter'), [compare.load(os.path.dirname(path))])[0].rows[0]
     assert row.verdict == 'no interval: published without samples'
     one = compare.load(write('one.json', record(entry(steps()))))

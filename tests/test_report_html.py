@@ -150,7 +150,7 @@ def bars(text, caption):
 def test_one_record_stands_beside_the_chapter(page):
     text = page({'alexnet': record()})
     assert '1 record: <span class="good">1 without</span>' in text
-    assert bars(text, 'Forward, fetch tensors, batch 32, float32')[-4:] == [
+    assert bars(text, 'Forward, fetch tensors, batch 32:')[-4:] == [
         'lrn, mine', '%.2f ms' % (1e3 * np.mean(record()['results'][0]['samples_s'])),
         'lrn, GeForce GTX 1080 (chapter, 2016)', '26 ms']
     assert 'Not the same work' in text
@@ -160,7 +160,7 @@ def test_one_record_stands_beside_the_chapter(page):
 
 def test_other_work_has_no_reference_beside_it(page):
     text = page({'alexnet': record(batch_size=16)})
-    assert bars(text, 'Forward, fetch tensors, batch 16, float32')[-2].startswith('lrn, mine')
+    assert bars(text, 'Forward, fetch tensors, batch 16:')[-2].startswith('lrn, mine')
     assert 'GeForce GTX 1080 (' not in text
 
 
@@ -178,7 +178,7 @@ def test_fifty_records(page):
     for caption in ('ms / image', 'peak memory, MB', 'share of peak, %'):
         assert 'mine: vgg16 E, fetch tensors, float32: ' + caption in text
     assert '<p>batch 1024: out of memory</p>' in text
-    shown = bars(text, 'Forward, fetch tensors, batch 32, float32')
+    shown = bars(text, 'Forward, fetch tensors, batch 32:')
     assert 'INVALID' in shown
     shares = bars(text, 'alexnet: share of peak')
     assert '10.0 %' in shares and '15.0 %' in shares
@@ -241,6 +241,26 @@ def test_a_file_that_is_no_record_is_named(page, tmp_path):
     text = page({'alexnet': record()})
     assert re.search('<p class="note bad">[^<]*torn.json: not JSON', text)
     assert text.count('<article') == 1
+
+
+def test_plain_and_faster_in_one_record(page):
+    data = record(share=0.5)
+    for entry in copy.deepcopy(data['results']):
+        entry['samples_s'] = [s / 2 for s in entry['samples_s']]
+        entry.update(precision='mixed_float16', xla=False, mean_s=entry['mean_s'] / 2,
+                     difference={'relative_l2': 0.001, 'allowed': 0.02}, share_of_peak=None,
+                     layers=[{'name': 'conv1 <x>', 'forward_s': 0.01, 'backward_s': 0.02,
+                              'flops': 10 ** 9, 'output_bytes': 10 ** 6}])
+        data['results'].append(entry)
+    text = page({'alexnet': data})
+    shown = bars(text, 'Forward, fetch tensors, batch 32:')
+    plain, faster = shown.index('lrn, mine'), shown.index('lrn, mixed_float16, mine')
+    assert float(shown[plain + 1][:-3]) == pytest.approx(2 * float(shown[faster + 1][:-3]), 1e-3)
+    assert 'mine against float32' in text
+    assert 'Forward, mixed_float16: ms of each step' in text
+    assert len(re.findall(r'mixed_float16: [\d.]+ times .* rate of float32; the', text)) == 2
+    assert text.count('<summary>Forward by layer, of steps that are traced') == 1
+    assert re.search(r'\n  conv1 &lt;x&gt; +10\.000 +20\.000', text)
 
 
 def test_two_folders_and_a_reference(page, tmp_path):

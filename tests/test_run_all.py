@@ -150,6 +150,10 @@ def test_the_chapters_four_in_order():
      ['alexnet-lrn-tensors-b8', 'alexnet-lrn-ops-b8', 'alexnet-lrn-tensors-b8-r2',
       'alexnet-lrn-ops-b8-r2']),
     (['--only', 'alexnet', '--sweep'], ['alexnet-lrn-tensors-b%d' % 2 ** i for i in range(17)]),
+    (['--only', 'alexnet', '--precision', 'mixed'], ['alexnet-lrn-tensors-mixed-b32']),
+    (['--only', 'alexnet', '--precision', 'tf32', '--xla', '--repeat', '2'],
+     ['alexnet-lrn-tensors-tf32-xla-b32', 'alexnet-lrn-tensors-tf32-xla-b32-r2']),
+    (['--only', 'alexnet', '--xla', '--precision', 'float32'], ['alexnet-lrn-tensors-xla-b32']),
     (['--only', 'inception_v3', '--protocol', 'quick'], ['inception_v3-aux-tensors-b2'])])
 def test_planning(flags, names):
     assert [run.name for run in planned(*flags)] == names
@@ -173,7 +177,8 @@ def test_the_protocols_and_what_overrides_them():
 
 @pytest.mark.parametrize('flags', [
     ['--only', 'lenet'], ['--protocol', 'long'], ['--repeat', '0'], ['--batch_size', '0'],
-    ['--device', 'tpu'], ['--sweep', '--batch_size', '4'], ['--fetch', 'all']])
+    ['--device', 'tpu'], ['--sweep', '--batch_size', '4'], ['--fetch', 'all'],
+    ['--sweep', '--precision', 'mixed'], ['--precision', 'float16']])
 def test_bad_usage_runs_nothing(flags, stubs, capsys):
     assert run_all.main(flags) == 2
     assert flags[-2 if len(flags) > 1 else 0] in capsys.readouterr().err
@@ -410,9 +415,25 @@ def test_the_chapters_figures_stand_beside_the_same_work_only(figures):
     assert heading.endswith('chapter, s / batch')
     assert [line[heading.index('chapter'):].strip() for line in lines] \
         == ['', '0.111 +/- 0.002', 'about 0.009', ''] + [''] * 8
-    others.append(outcome('alexnet', 'lrn', precision='bfloat16'))
     assert 'chapter' not in run_all.table(others, figures)[0]
     assert 'chapter' not in run_all.table(same, [])[0]
+
+
+def test_the_plain_run_is_not_shown_as_the_faster_one(figures):
+    run = planned('--only', 'alexnet', '--precision', 'mixed', '--xla')[0]
+    words = run.command
+    assert words[words.index('--precision') + 1] == 'mixed' and '--xla' in words
+    same = outcome('alexnet', 'lrn').record['results']
+    faster = [dict(entry, mean_s=0.25, precision='mixed_float16', xla=True) for entry in same]
+    record = {'status': 'finished', 'results': same + faster}
+    heading, *lines = run_all.table([run_all.Outcome(run, record, 0)], figures)
+    assert [line.split()[2:6] for line in lines] == [
+        ['Forward', 'tensors', 'mixed_float16,', 'XLA'],
+        ['Forward-backward', 'tensors', 'mixed_float16,', 'XLA']]
+    assert all('250.000 +/-' in line for line in lines)
+    assert 'precision' in heading and 'chapter' not in heading
+    xla = outcome('alexnet', 'lrn', xla=True)
+    assert run_all.passes(xla) == []                     # a plain run has no such results
 
 
 def test_the_columns_are_aligned():
@@ -461,6 +482,7 @@ def test_the_position_is_read_from_the_chapters_lines():
     log += day + 'step 0, duration = 0.078\n'
     assert run_all.position(log, 100) == 'Forward-backward, step 0 of 100'
     log += day + 'Forward-backward across 100 steps, 0.078 +/- 0.000 sec / batch\n'
+    assert run_all.position(log + '\n*** The same in tf32 ***\n', 100) == 'Forward'
     assert run_all.position(log, 100) == 'Forward-backward'
 
 
