@@ -8,8 +8,9 @@
 
 A is a record (--json of a script), a folder of records, or the name of a file in references/. Of
 several the first is the base. Two figures stand side by side only if network, variant, pass, fetch,
-batch size and precision are the same; nothing is scaled, and what differs is said below. What a
-record has of another precision, or compiled by XLA, has a table of its own against its float32.
+batch size, precision and number of processes are the same; nothing is scaled, and what differs is
+said below. What a record has of another precision, or compiled by XLA, has a table of its own
+against its float32; so have jobs of several processes, beside as many times one process alone.
 
 The ratio is other / base of the mean times: above 1 is slower. Its 95 % interval comes from those
 of the two means by the method of variance estimates recovery, on logarithms (Zou and Donner,
@@ -46,7 +47,7 @@ ORDER = {'benchmark': ['alexnet', 'vgg16', 'inception_v3', 'resnet_v2'],
 # What may explain a difference: of a record, before its environment variables, and of a reference.
 FACTS = ['device', 'driver', 'runtime', 'tensorflow', 'cuda', 'cudnn', 'python', 'system', 'commit']
 PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
-LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision')
+LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision', 'processes')
 PLAIN = 'float32'
 NO_DIFFERENCE = 'no difference that these runs can show'
 
@@ -63,15 +64,17 @@ class Work(NamedTuple):
     variant: str
     info_string: str
     fetch: Optional[str]
-    batch_size: Optional[int]
+    batch_size: Optional[int]        # of each process
     precision: str                   # with ', XLA' where that compiled it
+    processes: int = 1               # that share the work
 
 
 class Figure(NamedTuple):
     """A time of a step, in seconds, with the 95 % interval of the mean; None where there is none.
 
     records: the names of those that it is the mean of, none for a published figure. differs: what
-    makes it other work than this project's. faults: why it is not valid.
+    makes it other work than this project's. faults: why it is not valid. Of a job of several
+    processes alone_s is the time of one of them alone, communication the share of the step.
     """
     work: Work
     mean_s: Optional[float]
@@ -83,6 +86,8 @@ class Figure(NamedTuple):
     differs: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
     faults: Tuple[str, ...] = ()
+    alone_s: Optional[float] = None
+    communication: Optional[float] = None
 
 
 class Record(NamedTuple):
@@ -201,6 +206,47 @@ def against_plain(side: Side) -> List[Row]:
     return [_row(base, figure) for base, figure in bases if base]
 
 
+def processes(data: Dict[str, Any]) -> int:
+    """Returns how many processes shared the work of a record."""
+    return (data.get('processes') or {'size': 1})['size']
+
+
+def rate(figure: Figure) -> float:
+    """Returns the images / s of a valid figure of records, of all processes together."""
+    return figure.work.batch_size * figure.work.processes / figure.mean_s
+
+
+def curves(side: Side) -> Dict[Work, List[Figure]]:
+    """Returns the figures of jobs of several processes, and of one, by the work of one process."""
+    found = {}                                           # type: Dict[Work, List[Figure]]
+    for figure in side.figures:
+        if figure.records:
+            found.setdefault(figure.work._replace(processes=1), []).append(figure)
+    return {work: figures for work, figures in found.items()
+            if any(figure.work.processes > 1 for figure in figures)}
+
+
+def ideal(figure: Figure) -> Optional[float]:
+    """Returns the images / s of as many processes as fast as one alone, timed in the same run."""
+    return figure.alone_s and rate(figure) * figure.mean_s / figure.alone_s
+
+
+def scaling(side: Side) -> List[Block]:
+    """Returns the table of its jobs of several processes, if there are any."""
+    rows = []
+    for figure in [figure for figures in curves(side).values() for figure in figures]:
+        cells = ['INVALID' if figure.faults else _rate(figure)] + ['-'] * 3
+        if figure.alone_s and not figure.faults:
+            cells[1:3] = '%.4g' % ideal(figure), _percents(figure.alone_s / figure.mean_s)
+        if figure.communication is not None and not figure.faults:
+            cells[3] = _percents(figure.communication)
+        rows.append((figure.work, cells))
+    line = ('ideal: one process alone, timed in the same run, times their number; efficiency: of '
+            'it; communication: the part of a step that is gone without the allreduce')
+    head = ['images / s', 'ideal', 'efficiency', 'communication']
+    return [Block(side.name + ': scaling', _table(head, rows), [line])] if rows else []
+
+
 def beside_references(side: Side, references: Sequence[Side]) -> List[Pair]:
     """Returns the Pairs of one side and the references that have figures of its networks; of the
     figures without counterpart, those of these networks in the reference."""
@@ -227,12 +273,12 @@ def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
                                            for side in runs] + _mixes(sides)
                    + _differences(sides))]
     if len(sides) == 1:
-        found.append(Block(sides[0].name, [list(LABELS) + ['s / batch', '95 % interval',
-                                                          'images / s']] + [
-            _cells(figure.work) + [_seconds(figure) + _marks(notes, sides[0], figure),
-                                   _interval(figure.ci95_s, '%.4g'), _rate(figure)]
-            for figure in sides[0].figures], []))
+        found.append(Block(sides[0].name, _table(['s / batch', '95 % interval', 'images / s'], [
+            (figure.work, [_seconds(figure) + _marks(notes, sides[0], figure),
+                           _interval(figure.ci95_s, '%.4g'), _rate(figure)])
+            for figure in sides[0].figures]), []))
     for side in sides:
+        found += scaling(side)
         found += _against(notes, PLAIN, side, side, against_plain(side))
     for pair in pairs:
         found += _against(notes, pair.base.name, pair.base, pair.other, pair.rows)
@@ -249,13 +295,18 @@ def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
 
 def _against(notes, name, base, other, rows):
     """The block of the rows, if there are any: other / base; `name` is of the base."""
-    head = list(LABELS) + [name + ', s / batch', other.name + ', s / batch', 'ratio',
-                           '95 % interval', 'verdict']
-    return [Block('%s against %s' % (other.name, name), [head] + [
-        _cells(row.other.work) + [_seconds(row.base) + _marks(notes, base, row.base),
-                                  _seconds(row.other) + _marks(notes, other, row.other),
-                                  _ratio(row), _interval(row.interval, '%.3f'), row.verdict]
-        for row in rows], [])] if rows else []
+    head = [name + ', s / batch', other.name + ', s / batch', 'ratio', '95 % interval', 'verdict']
+    return [Block('%s against %s' % (other.name, name), _table(head, [
+        (row.other.work, [_seconds(row.base) + _marks(notes, base, row.base),
+                          _seconds(row.other) + _marks(notes, other, row.other),
+                          _ratio(row), _interval(row.interval, '%.3f'), row.verdict])
+        for row in rows]), [])] if rows else []
+
+
+def _table(head, rows):
+    """A table of works and what there is of each. A column of processes only if there are any."""
+    count = len(LABELS) - all(work.processes == 1 for work, _ in rows)
+    return [list(LABELS[:count]) + head] + [_cells(work)[:count] + cells for work, cells in rows]
 
 
 def format_text(found: Sequence[Block]) -> str:
@@ -264,7 +315,7 @@ def format_text(found: Sequence[Block]) -> str:
     for block in found:
         lines += [block.title]
         columns = list(zip(*block.table))
-        common = [column for column in columns[:len(LABELS)] if len(set(column[1:])) == 1]
+        common = [column for column in columns if column[0] in LABELS and len(set(column[1:])) == 1]
         if common:
             lines.append('  all: ' + ', '.join('%s %s' % column[:2] for column in common))
         columns = [column for column in columns if column not in common]
@@ -342,26 +393,31 @@ def _record(name, data):
     facts = {'device': environment['device']['name'],
              'driver': (environment['gpu'] or {}).get('driver_version')}
     facts.update((key, environment[key]) for key in FACTS[2:])
+    if data.get('processes'):
+        facts.update((key, data['processes'][key]) for key in ('horovod', 'backend'))
     facts.update(environment['variables'])
     figures = []
     for entry in data['results']:
         work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
-                    entry['batch_size'], report.precision(entry))
+                    entry['batch_size'], report.precision(entry), processes(data))
+        scaling = entry.get('scaling') or {'stragglers': []}
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
         if not entry['samples_s']:
             figures.append(Figure(work, None, None, None, (name,), faults=faults))
             continue
         summary = stats.summarise(entry['samples_s'])
+        warnings = [one['text'] for one in entry['warnings']] + scaling['stragglers']
         figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, (name,),
-                              faults=faults, warnings=tuple(one['text']
-                                                            for one in entry['warnings'])))
+                              warnings=tuple(warnings), faults=faults,
+                              alone_s=scaling.get('alone', {}).get('mean_s'),
+                              communication=scaling.get('communication_share')))
     return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}, figures
 
 
 def _reference(data):
-    figures = [Figure(Work(*(figure[key] for key in Work._fields)), figure.get('mean_s'), None,
-                      figure.get('sd_s'), (), figure['about'], figure.get('images_per_s'),
+    figures = [Figure(Work(*(figure.get(key, 1) for key in Work._fields)), figure.get('mean_s'),
+                      None, figure.get('sd_s'), (), figure['about'], figure.get('images_per_s'),
                       tuple(figure['differs'])) for figure in data['figures']]
     return {key: str(data[key]) for key in PUBLISHED if key in data}, figures
 
@@ -400,7 +456,13 @@ def _combined(repeats):
         ci95_s = mean_s - half_s, mean_s + half_s
     return first._replace(
         mean_s=mean_s, ci95_s=ci95_s, sd_s=None,
+        alone_s=_mean([figure.alone_s for figure in figures]),
+        communication=_mean([figure.communication for figure in figures]),
         warnings=tuple(warning for figure in figures for warning in figure.warnings))
+
+
+def _mean(values):
+    return None if None in values else statistics.mean(values)
 
 
 def _match(figure, side):
@@ -450,8 +512,9 @@ def _unequal(work, other):
 
 
 def _named(work):
-    return ' '.join('batch %s' % part if label == 'batch' else part
-                    for label, part in zip(LABELS, work) if part is not None)
+    words = {'batch': 'batch %s', 'processes': '%d processes'}
+    return ' '.join(words.get(label, '%s') % part for label, part in zip(LABELS, work)
+                    if part is not None and (label, part) != ('processes', 1))
 
 
 def _described(side):
@@ -525,7 +588,7 @@ def _speed(figure):
 
 def _rate(figure):
     if figure.records and not figure.faults:
-        return '%.4g' % (figure.work.batch_size / figure.mean_s)
+        return '%.4g' % rate(figure)
     return str(figure.images_per_s or '-')
 
 
@@ -533,6 +596,10 @@ def _ratio(row):
     if row.ratio is None:
         return '-'
     return 'about ' * (row.base.about or row.other.about) + '%.3f' % row.ratio
+
+
+def _percents(share):
+    return '%.1f %%' % (100 * share)
 
 
 def _interval(interval, number):

@@ -127,7 +127,7 @@ def page(found: Sequence[Run], sides: Sequence[compare.Side],
         matplotlib.rcdefaults()                          # not what the user has set for other work
         matplotlib.rcParams.update(SETTINGS)
         parts = [HEAD, _summary(found, sides), _times(sides, references), _sweeps(found, sides),
-                 _shares(found, sides), _comparison(sides, references)]
+                 _scaling(sides), _shares(found, sides), _comparison(sides, references)]
         parts += ['<h2 id="runs">Each run</h2>'] * bool(found) + [
             _card(i, run) for i, run in enumerate(found)]
     return _unique_ids('\n'.join(filter(None, parts))) + '\n</body>\n</html>\n'
@@ -172,10 +172,11 @@ def _summary(found, sides):
             for one in entry['warnings']:
                 warned.setdefault(one['kind'], []).append(named + _text(one['text']))
             cells = [figure.work.info_string, '%s %s' % figure.work[:2],
-                     figure.work.batch_size, figure.work.fetch, figure.work.precision]
+                     _each(figure.work.batch_size, figure.work.processes), figure.work.fetch,
+                     figure.work.precision]
             cells += ['-'] * 4 if figure.faults else [
                 _ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
-                '%.4g' % (figure.work.batch_size / figure.mean_s),
+                '%.4g' % compare.rate(figure),
                 '-' if share is None else '%.1f %%' % (100 * share)]
             rows.append([link, _badge(verdict(run, i))] + list(map(_text, cells)))
         if run.data['status'] != 'finished' or not run.data['results']:
@@ -194,14 +195,18 @@ def _comparison(sides, references):
     pairs = compare.compare(sides[0], sides[1:]) if len(sides) > 1 else \
         compare.beside_references(sides[0], references)
     parts = ['<h2>Comparison</h2>']
-    for block in compare.blocks(sides, pairs):
-        body = _table(block.table[0], [list(map(_text, row)) for row in block.table[1:]]) \
-            if block.table else ''
-        body += '<ul>%s</ul>' % ''.join('<li>%s</li>' % _text(line) for line in block.lines) \
-            if block.lines else ''
-        parts.append('<details%s><summary>%s</summary>%s</details>' % (
-            ' open' * (' against ' in block.title), _text(block.title), body))
+    shown = [block for side in sides for block in compare.scaling(side)]      # by _scaling
+    parts += ['<details%s><summary>%s</summary>%s</details>' % (
+        ' open' * (' against ' in block.title), _text(block.title), _block(block))
+        for block in compare.blocks(sides, pairs) if block not in shown]
     return '\n'.join(parts)
+
+
+def _block(block):
+    body = _table(block.table[0], [list(map(_text, row)) for row in block.table[1:]]) \
+        if block.table else ''
+    return body + '<ul>%s</ul>' % ''.join('<li>%s</li>' % _text(line) for line in block.lines) \
+        if block.lines else body
 
 
 def _card(number, run):
@@ -293,7 +298,8 @@ def _times(sides, references):
     charts = {}                                          # type: Dict[str, Dict[Tuple, List[Bar]]]
     for work, items in works.items():
         if work not in swept or len(items) > 1:          # _sweeps draws the others
-            bars = charts.setdefault(work.benchmark, {}).setdefault(work[2:5], [])
+            bars = charts.setdefault(work.benchmark, {}).setdefault(
+                work[2:4] + (_each(work.batch_size, work.processes),), [])
             bars += [_time_bar(work, label, figure) for label, figure in items]
     parts = ['<h2>Time of a step</h2>', TIMES]
     for benchmark, by_work in charts.items():
@@ -320,6 +326,11 @@ def _variant(work):
     return work.variant + ('' if work.precision == compare.PLAIN else ', ' + work.precision)
 
 
+def _each(batch_size, processes):
+    return '%s' % batch_size if processes == 1 else '%s in each of %d processes' % (
+        batch_size, processes)
+
+
 def _label(side):
     if 'hardware' in side.facts:
         return '%s (%s, %s)' % (side.facts['hardware'], side.name, side.facts.get('year', '-'))
@@ -327,12 +338,12 @@ def _label(side):
 
 
 def _series(sides):
-    """The works of each sweep, by side, network, variant, fetch and precision."""
+    """The works of each sweep, by side, network, variant, fetch, precision and processes."""
     found = {}                                           # type: Dict[Tuple, List[compare.Work]]
     for side in sides:
         for work in [figure.work for figure in side.figures if figure.records]:
-            found.setdefault((side.name, work.benchmark, work.variant, work.fetch, work.precision),
-                             []).append(work)
+            found.setdefault((side.name, work.benchmark, work.variant, work.fetch, work.precision,
+                              work.processes), []).append(work)
     return {key: works for key, works in found.items()
             if len({work.batch_size for work in works}) >= MIN_SWEEP}
 
@@ -356,7 +367,7 @@ def _sweeps(found, sides):
         ends = ['batch %s: %s' % (_batch(run), verdict(run)[0]) for run in found
                 if run.data['status'] != 'finished' and key == (
                     run.side, run.data['benchmark'], run.data['variant'],
-                    run.data['options'].get('fetch'), key[4])]
+                    run.data['options'].get('fetch'), key[4], compare.processes(run.data))]
         times, megabytes, percents = {}, {}, {}          # type: Dict[str, List[Tuple]], Dict, Dict
         for work in sorted(works, key=lambda work: work.batch_size):
             figure, at = figures[key[0], work], (key[0], work)
@@ -369,13 +380,36 @@ def _sweeps(found, sides):
                 if at in values:
                     line.setdefault(work.info_string, []).append(
                         (work.batch_size, scale * max(values[at]), []))
-        title = '%s: %s %s, fetch %s, %s' % key
+        title = '%s: %s %s, fetch %s, %s' % key[:5] + ', %d processes' % key[5] * (key[5] > 1)
         parts += ['<h3>%s</h3>' % _text(title)] + ['<p>%s</p>' % _text(end) for end in ends]
         parts += ['<div class="charts">'] + [
-            _figure('%s: %s' % (title, what), _lines(lines, what == 'peak memory, MB'))
+            _figure('%s: %s' % (title, what), _lines(lines, True, what == 'peak memory, MB'))
             for what, lines in (('ms / image', times), ('peak memory, MB', megabytes),
                                 ('share of peak, %', percents)) if lines] + ['</div>']
     return '\n'.join(['<h2>Against the batch size</h2>', SWEEPS] + parts) if parts else ''
+
+
+def _scaling(sides):
+    """Images / s against the number of processes, dashed what they would be without loss."""
+    parts = []
+    for side in sides:
+        charts = {}                                      # type: Dict[Tuple, Dict[str, List]]
+        for work, figures in compare.curves(side).items():
+            for figure in [figure for figure in figures if not figure.faults]:
+                number, per_s = figure.work.processes, compare.rate(figure)
+                bounds = [per_s * figure.mean_s / bound for bound in figure.ci95_s] \
+                    if figure.ci95_s and figure.ci95_s[0] > 0 else []
+                lines = charts.setdefault(work[:2] + work[3:6], {})
+                lines.setdefault(work.info_string, []).append((number, per_s, bounds))
+                if figure.alone_s:
+                    lines.setdefault('_' + work.info_string, []).append(
+                        (number, compare.ideal(figure), []))
+        parts += ['<div class="charts">%s</div>' % ''.join(
+            _figure('%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
+                    'dashed: ideal' % ((side.name,) + key), _lines(lines, False, False))
+            for key, lines in charts.items())] * bool(charts)
+        parts += map(_block, compare.scaling(side))
+    return '\n'.join(['<h2>Against the number of processes</h2>'] + parts) if parts else ''
 
 
 def _shares(found, sides):
@@ -421,19 +455,24 @@ def _bars(bars, least=0.0):
     return canvas
 
 
-def _lines(lines, logarithmic):
-    """Values with intervals against the batch size, a line for each pass."""
+def _lines(lines, doubling, logarithmic):
+    """Values with intervals, a line for each pass, dashed where the name begins with _; `doubling`
+    sets x in powers of 2, else both axes begin at 0."""
     canvas = Canvas(figsize=(WIDTH, 2.6))
     axes = canvas.add_axes([0.13, 0.12, 0.85, 0.76])
     for name, points in lines.items():
         x, y, intervals = zip(*points)
-        axes.plot(x, y, '-' + ('o' if name == 'Forward' else 's'), markersize=4, label=name,
-                  color=PASS_COLOURS.get(name, COLOURS['text']))
+        style = '--' if name[0] == '_' else '-o' if name == 'Forward' else '-s'
+        colour = PASS_COLOURS.get(name.lstrip('_'), COLOURS['text'])
+        axes.plot(x, y, style, markersize=4, label=name, color=colour)
         for at, interval in zip(x, intervals):
             if interval:
-                axes.vlines(at, *interval, color=PASS_COLOURS.get(name), linewidth=1.2)
+                axes.vlines(at, *interval, color=colour, linewidth=1.2)
     sizes = sorted({point[0] for points in lines.values() for point in points})
-    axes.set_xscale('log', base=2)
+    if doubling:
+        axes.set_xscale('log', base=2)
+    else:
+        axes.set_xlim(left=0)
     axes.set_xticks(sizes[::1 + len(sizes) // 10])
     if logarithmic:
         axes.set_yscale('log', base=2)

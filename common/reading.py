@@ -104,13 +104,16 @@ def _fault(value: Any, schema: Dict[str, Any], name: str = '') -> Optional[str]:
 def _contradiction(record):
     """What no JSON Schema can say: the mean is that of the samples, and above 0; what was checked
     was timed."""
-    for i, entry in enumerate(record['results']):
+    timed = [('results[%d]' % i, entry) for i, entry in enumerate(record['results'])]
+    timed += [(name + '.scaling.alone', entry['scaling']['alone']) for name, entry in timed
+              if entry.get('scaling')]
+    for name, entry in timed:
         samples_s, mean_s = entry['samples_s'], entry['mean_s']
-        if samples_s or 'faults' in entry:
+        if samples_s or 'faults' in entry or 'alone' in name:
             mean = math.fsum(samples_s) / max(1, len(samples_s))
             if not mean_s or abs(mean_s - mean) > 1e-6 * mean or entry['sd_s'] is None:
-                return 'results[%d] has a mean of %s s, and %d samples of a mean of %.6g s' % (
-                    i, _shown(mean_s), len(samples_s), mean)
+                return '%s has a mean of %s s, and %d samples of a mean of %.6g s' % (
+                    name, _shown(mean_s), len(samples_s), mean)
     return None
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import fake_job
 import numpy as np
 import pytest
 
@@ -191,6 +192,35 @@ def test_a_faster_run_stands_against_the_plain_one_of_its_record(write, capsys):
     write('apart/faster.json', record(*faster))
     assert compare.against_plain(compare.load(os.path.dirname(both))) != []
     assert compare.against_plain(compare.load(os.path.dirname(both) + '/../apart')) == []
+
+
+def test_jobs_of_several_processes(write, capsys):
+    passes = [entry([0.1] * 100, info_string=name) for name in ('Forward', 'Forward-backward')]
+    for size, efficiency in ((1, 1), (2, 0.95), (4, 0.8)):
+        data = fake_job.job(record(*passes), size, efficiency) if size > 1 else record(*passes)
+        path = write('jobs/%d.json' % size, data)
+    jobs = os.path.dirname(path)
+    assert compare.main([jobs]) == 0
+    out = capsys.readouterr().out
+    table = re.search(r'jobs: scaling\n(.*?)\n\n', out, re.DOTALL).group(1)
+    assert [line.split() for line in table.splitlines()[1:-1]] == [
+        ['pass', 'processes', 'images', '/', 's', 'ideal', 'efficiency', 'communication'],
+        ['Forward', '1', '320', '-', '-', '-'],
+        ['Forward', '2', '608', '640', '95.0', '%', '-'],
+        ['Forward', '4', '1024', '1280', '80.0', '%', '-'],
+        ['Forward-backward', '1', '320', '-', '-', '-'],
+        ['Forward-backward', '2', '608', '640', '95.0', '%', '10.0', '%'],
+        ['Forward-backward', '4', '1024', '1280', '80.0', '%', '10.0', '%']]
+    assert 'batch 32 float32 4 processes: rank 3 on host1 (GPU X) is a straggler' in out
+
+    assert compare.main([jobs + '/1.json', path]) == 2   # other work
+    captured = capsys.readouterr()
+    assert '4, alexnet lrn Forward tensors batch 32 float32 4 processes' in captured.out
+    assert 'processes 4, not 1' in captured.out
+    invalid = fake_job.job(record(entry([0.1] * 100, faults=['nan'])), 8)
+    assert compare.scaling(compare.load(write('8.json', invalid)))[0].table[1][-4:] == [
+        'INVALID', '-', '-', '-']
+    assert compare.scaling(compare.load(jobs + '/1.json')) == []
 
 
 def test_an_invalid_figure_is_shown_and_never_compared(write, capsys):

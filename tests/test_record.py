@@ -38,7 +38,8 @@ def test_records_fit_the_schema(script, flags, schema, tmp_path):
     jsonschema.validate(written, schema)
     assert (written['status'], written['error'], written['faults']) == ('finished', None, [])
     for result in written['results']:                    # what an interrupted pass lacks is there
-        assert set(result) == set(schema['properties']['results']['items']['properties'])
+        assert {*result, 'scaling'} == set(                  # of jobs of several processes
+            schema['properties']['results']['items']['properties'])
 
 
 def test_the_record_of_a_refused_run_fits_the_schema(schema, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 
+import fake_job
 import numpy as np
 import pytest
 
@@ -261,6 +262,21 @@ def test_plain_and_faster_in_one_record(page):
     assert len(re.findall(r'mixed_float16: [\d.]+ times .* rate of float32; the', text)) == 2
     assert text.count('<summary>Forward by layer, of steps that are traced') == 1
     assert re.search(r'\n  conv1 &lt;x&gt; +10\.000 +20\.000', text)
+
+
+def test_the_curve_of_jobs(page):
+    jobs = {'j%d' % size: fake_job.job(record(share=0.5), size, 1 - 0.02 * size)
+            for size in (2, 4, 8)}
+    text = page(dict(jobs, j1=record(share=0.5)))
+    caption = 'mine: alexnet lrn, fetch tensors, batch 32 of each, float32: images / s of all'
+    shown = bars(text, caption)
+    assert {'1', '2', '4', '8', 'Forward', 'Forward-backward'} <= set(shown)
+    drawing = re.search('(?s)<figcaption>%s.*?</svg>' % re.escape(caption), text).group()
+    assert drawing.count('stroke-dasharray') == 2        # ideal, of each pass
+    assert text.count('84.0 %') == 2                     # the efficiency of 8, of each pass
+    assert 'mine: scaling' not in text                   # not once more in the comparison
+    assert bars(text, 'Forward, fetch tensors, batch 32 in each of 8 processes')
+    assert '1 warning' in text and 'rank 7 on host1 (GPU X) is a straggler' in text
 
 
 def test_two_folders_and_a_reference(page, tmp_path):
