@@ -137,7 +137,7 @@ def load(name: str, kind: Optional[str] = None) -> Side:
     paths, problems = [name], []
     if os.path.isdir(name):
         try:
-            files = sorted(os.listdir(name), key=_natural)
+            files = sorted(os.listdir(name), key=lambda file: _natural(_short(file)))
         except OSError as error:
             return Side(_short(name), {}, [], ['%s: %s' % (name, error.strerror)], [])
         paths = [os.path.join(name, file) for file in files
@@ -169,8 +169,9 @@ def load(name: str, kind: Optional[str] = None) -> Side:
             one, figures = _record(_short(path), data)
             records.append(Record(_short(path), data, figures))
             if data['status'] != 'finished':
-                problems.append('%s: the run did not finish (%s): %s' % (
-                    path, data['status'], data['error'] or '; '.join(data['faults'])))
+                why = [data['error']] if data['error'] else data['faults']
+                problems.append('%s: the run did not finish (%s)%s' % (
+                    path, data['status'], ': ' * bool(why) + '; '.join(why)))
         facts.append(one)
         for figure in figures:
             found.setdefault(figure.work, []).append((one, figure))
@@ -275,7 +276,8 @@ def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
     if len(sides) == 1:
         found.append(Block(sides[0].name, _table(['s / batch', '95 % interval', 'images / s'], [
             (figure.work, [_seconds(figure) + _marks(notes, sides[0], figure),
-                           _interval(figure.ci95_s, '%.4g'), _rate(figure)])
+                           '-' if figure.faults else _interval(figure.ci95_s, '%.4g'),
+                           _rate(figure)])
             for figure in sides[0].figures]), []))
     for side in sides:
         found += scaling(side)
@@ -314,15 +316,21 @@ def format_text(found: Sequence[Block]) -> str:
     lines = []                                           # type: List[str]
     for block in found:
         lines += [block.title]
-        columns = list(zip(*block.table))
-        common = [column for column in columns if column[0] in LABELS and len(set(column[1:])) == 1]
-        if common:
-            lines.append('  all: ' + ', '.join('%s %s' % column[:2] for column in common))
-        columns = [column for column in columns if column not in common]
-        widths = [max(map(len, column)) for column in columns]
-        lines += ['  ' + '  '.join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns)]
+        common, table = folded(block.table)
+        lines += ['  all: ' + common] * bool(common)
+        widths = [max(map(len, column)) for column in zip(*table)]
+        lines += ['  ' + '  '.join(map(str.ljust, row, widths)).rstrip() for row in table]
         lines += ['  ' + line for line in block.lines] + ['']
     return '\n'.join(lines).rstrip() + '\n'
+
+
+def folded(table: List[List[str]]) -> Tuple[str, List[List[str]]]:
+    """Returns what all rows of a table have in common of the work, and the table without it."""
+    columns = list(zip(*table))
+    common = [column for column in columns if column[0] in LABELS and len(set(column[1:])) == 1]
+    return (', '.join('%s %s' % column[:2] for column in common
+                      if column[:2] != ('processes', '1')),
+            list(map(list, zip(*[column for column in columns if column not in common]))))
 
 
 def format_markdown(found: Sequence[Block]) -> str:

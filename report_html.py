@@ -63,6 +63,7 @@ table { border-collapse: collapse; font-size: .9em; font-variant-numeric: tabula
 th, td { padding: .2em .9em .2em 0; text-align: left; vertical-align: top; white-space: nowrap;
   border-bottom: 1px solid var(--grid) }
 thead th { position: sticky; top: 0; background: var(--page) }
+td:last-child { white-space: normal; min-width: 9em }
 .facts td + td { white-space: normal; overflow-wrap: anywhere }
 .charts { display: grid; gap: 16px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 324px), 1fr)) }
@@ -153,7 +154,7 @@ def _summary(found, sides):
     lines = ['<p>%d record%s: %s</p>' % (len(found), 's' * (len(found) != 1), ', '.join(
         '<span class="%s">%d %s</span>' % (kind, kinds.count(kind), words)
         for kind, words in (('bad', 'INVALID or not finished'), ('warn', 'with warnings'),
-                            ('good', 'without')) if kind in kinds) or 'nothing was run')]
+                            ('good', 'without a warning')) if kind in kinds) or 'nothing was run')]
     lines += ['<p class="note bad">%s</p>' % _text(problem)
               for side in sides for problem in side.problems]
     lines += ['<p class="note bad">%s</p>' % _text('%s, %s %s %s, batch %s: INVALID: %s' % (
@@ -169,10 +170,12 @@ def _summary(found, sides):
             named = '%s, %s: ' % (link, _text(figure.work.info_string))
             lines += ['<p class="note bad">%sINVALID: %s</p>' % (named, _text(fault))
                       for fault in entry.get('faults', [])]
-            for one in entry['warnings']:
-                warned.setdefault(one['kind'], []).append(named + _text(one['text']))
+            stragglers = (entry.get('scaling') or {'stragglers': []})['stragglers']
+            for kind, text in [(one['kind'], one['text']) for one in entry['warnings']] + [
+                    ('straggler', text) for text in stragglers]:
+                warned.setdefault(kind, []).append(named + _text(text))
             cells = [figure.work.info_string, '%s %s' % figure.work[:2],
-                     _each(figure.work.batch_size, figure.work.processes), figure.work.fetch,
+                     figure.work.batch_size, figure.work.processes, figure.work.fetch,
                      figure.work.precision]
             cells += ['-'] * 4 if figure.faults else [
                 _ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
@@ -181,13 +184,14 @@ def _summary(found, sides):
             rows.append([link, _badge(verdict(run, i))] + list(map(_text, cells)))
         if run.data['status'] != 'finished' or not run.data['results']:
             rows.append([link, _badge(verdict(run)), '-', _text('%s %s' % (
-                run.data['benchmark'], run.data['variant'])), _text(_batch(run))] + ['-'] * 6)
+                run.data['benchmark'], run.data['variant'])), _text(_batch(run)),
+                         _text(compare.processes(run.data))] + ['-'] * 6)
     lines += ['<p class="note warn">%s%s</p>' % (texts[0], '' if len(texts) == 1 else
                                                  ' (and %d more like it)' % (len(texts) - 1))
               for texts in warned.values()]
-    return '\n'.join(lines + [_table(['record', 'verdict', 'pass', 'network', 'batch', 'fetch',
-                                      'precision', 'ms / batch', '95 % interval of the mean',
-                                      'images / s', 'share of peak'], rows)] * bool(rows))
+    head = ['record', 'verdict', 'pass', 'network', 'batch', 'processes', 'fetch', 'precision',
+            'ms / batch', '95 % interval of the mean', 'images / s', 'share of peak']
+    return '\n'.join(lines + [_table(head, rows)] * bool(rows))
 
 
 def _comparison(sides, references):
@@ -260,7 +264,9 @@ def _batch(run):
 
 
 def _table(head, rows, kind='scroll'):
-    lines = ['<div class="%s"><table>' % kind]
+    common, (head, *rows) = compare.folded([head] + rows) if head else ('', [[]] + rows)
+    lines = ['<p class="muted">all: %s</p>' % common] * bool(common)
+    lines += ['<div class="%s"><table>' % kind]
     if head:
         lines += ['<thead><tr>%s</tr></thead>' % ''.join('<th>%s</th>' % _text(cell)
                                                          for cell in head)]
@@ -295,9 +301,11 @@ def _times(sides, references):
         if not figure.differs and item not in works.setdefault(figure.work, []):
             works[figure.work].append(item)
     swept = {work for works_of_side in _series(sides).values() for work in works_of_side}
+    swept.update(figure.work for side in sides for figures in compare.curves(side).values()
+                 for figure in figures)
     charts = {}                                          # type: Dict[str, Dict[Tuple, List[Bar]]]
     for work, items in works.items():
-        if work not in swept or len(items) > 1:          # _sweeps draws the others
+        if work not in swept or len(items) > 1:          # _sweeps and _scaling draw the others
             bars = charts.setdefault(work.benchmark, {}).setdefault(
                 work[2:4] + (_each(work.batch_size, work.processes),), [])
             bars += [_time_bar(work, label, figure) for label, figure in items]
@@ -448,7 +456,7 @@ def _bars(bars, least=0.0):
         axes.text(0, i - 0.2, _drawn(bar.label, LETTERS - len(bar.text)), va='center')
         axes.text(right, i - 0.2, _drawn(bar.text), va='center', ha='right',
                   color=COLOURS['bad'] if bar.colour == COLOURS['bad'] else COLOURS['text'])
-    axes.set_xlim(0, right)
+    axes.set_xlim(0, 1.01 * right)                       # room for the end of an interval
     axes.set_ylim(len(bars) - 0.45, -0.5)
     axes.set_yticks([])
     axes.locator_params(axis='x', nbins=5)
