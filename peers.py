@@ -35,7 +35,7 @@ import inception_v3_benchmark
 import peers_torch
 import resnet_v2_benchmark
 import vgg16_benchmark
-from common import benchmark, cli, device, record, speedup, tf1, validity, workload
+from common import benchmark, cli, device, record, sides, speedup, tf1, validity, workload
 from common.tf1 import slim, tf
 from common.timing import time_tensorflow_run
 
@@ -254,7 +254,7 @@ def ratio(ours_s: Sequence[float], theirs_s: Sequence[float]) -> Tuple[float, fl
     """Returns (ratio, low, high): the geometric mean of ours / theirs over the rounds, in each of
     which both ran, and its 95 % interval by Student's t on the logarithms."""
     logs = [math.log(our / their) for our, their in zip(ours_s, theirs_s)]
-    half = compare.T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
+    half = sides.T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
     mean = statistics.mean(logs)
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Canvas
 
 import compare
 from common import reading, report
+from common.sides import processes
 
 WIDTH = 4.5                          # inches of 72: a chart is about as wide as a phone
 ROW, AXIS = 0.5, 0.4                 # inches: of a bar with its text, of what is below the bars
@@ -185,7 +186,7 @@ def _summary(found, sides):
         if run.data['status'] != 'finished' or not run.data['results']:
             rows.append([link, _badge(verdict(run)), '-', _text('%s %s' % (
                 run.data['benchmark'], run.data['variant'])), _text(_batch(run)),
-                         _text(compare.processes(run.data))] + ['-'] * 6)
+                         _text(processes(run.data))] + ['-'] * 6)
     lines += ['<p class="note warn">%s%s</p>' % (texts[0], '' if len(texts) == 1 else
                                                  ' (and %d more like it)' % (len(texts) - 1))
               for texts in warned.values()]
@@ -307,7 +308,7 @@ def _times(sides, references):
     for work, items in works.items():
         if work not in swept or len(items) > 1:          # _sweeps and _scaling draw the others
             bars = charts.setdefault(work.benchmark, {}).setdefault(
-                work[2:4] + (_each(work.batch_size, work.processes),), [])
+                work[2:4] + (_each(work),), [])
             bars += [_time_bar(work, label, figure) for label, figure in items]
     parts = ['<h2>Time of a step</h2>', TIMES]
     for benchmark, by_work in charts.items():
@@ -334,9 +335,9 @@ def _variant(work):
     return work.variant + ('' if work.precision == compare.PLAIN else ', ' + work.precision)
 
 
-def _each(batch_size, processes):
-    return '%s' % batch_size if processes == 1 else '%s in each of %d processes' % (
-        batch_size, processes)
+def _each(work):
+    return '%s' % work.batch_size if work.processes == 1 else '%s in each of %d processes' % (
+        work.batch_size, work.processes)
 
 
 def _label(side):
@@ -375,7 +376,7 @@ def _sweeps(found, sides):
         ends = ['batch %s: %s' % (_batch(run), verdict(run)[0]) for run in found
                 if run.data['status'] != 'finished' and key == (
                     run.side, run.data['benchmark'], run.data['variant'],
-                    run.data['options'].get('fetch'), key[4], compare.processes(run.data))]
+                    run.data['options'].get('fetch'), key[4], processes(run.data))]
         times, megabytes, percents = {}, {}, {}          # type: Dict[str, List[Tuple]], Dict, Dict
         for work in sorted(works, key=lambda work: work.batch_size):
             figure, at = figures[key[0], work], (key[0], work)
