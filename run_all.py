@@ -135,7 +135,7 @@ def finished_before(runs: List[Run], folder: str, device_name: str) -> Dict[str,
     """Returns the records in the folder that stand for runs, by name: those that finished, and the
     end of memory in a sweep.
 
-    Raises Refused: a record that finished is not of this run, which would overwrite it.
+    Raises Refused: a record is not of this run, which would overwrite it.
     """
     found = {}
     for run in runs:
@@ -153,9 +153,14 @@ def finished_before(runs: List[Run], folder: str, device_name: str) -> Dict[str,
 
 
 def read(path: str) -> Dict[str, Any]:
-    """Returns the record in a file; {} where there is none, and one line if it is damaged."""
+    """Returns the record in a file; {} where there is none, and one line if it is damaged.
+
+    Raises Refused: another version wrote it.
+    """
     try:
         return reading.load(path)
+    except reading.OtherVersion as error:
+        raise Refused('%s: %s' % (path, error)) from None
     except ValueError as error:
         if os.path.exists(path):
             print('%s: %s' % (path, error), file=sys.stderr, flush=True)

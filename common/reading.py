@@ -16,6 +16,10 @@ TYPES = {'string': str, 'number': (int, float), 'integer': int, 'object': dict, 
          'boolean': bool, 'null': type(None)}
 
 
+class OtherVersion(ValueError):
+    """A record that another version of this project has written."""
+
+
 def load(path: str) -> Dict[str, Any]:
     """Returns the record or the reference (which has `figures`) in a file, each text as one line.
 
@@ -33,8 +37,8 @@ def load(path: str) -> Dict[str, Any]:
     elif not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
         raise ValueError('not a record of these benchmarks')
     elif data['schema'] != SCHEMA:
-        raise ValueError('schema %s, and %d is read here: run the benchmark again, or compare with '
-                         'the version that wrote it' % (_shown(data['schema']), SCHEMA))
+        raise OtherVersion('schema %s, and %d is read here: run the benchmark again, or compare '
+                           'with the version that wrote it' % (_shown(data['schema']), SCHEMA))
     else:
         fault = _fault(data, _schema('record')) or _contradiction(data)
     if fault:

@@ -271,12 +271,29 @@ def test_records_of_other_runs_are_neither_taken_nor_overwritten(flags, variable
     assert stubs() == []
 
 
-def test_half_a_record_is_run_again(stubs):
+DAMAGED = '{"schema": %d, "benchmark": 2, "results": [3], "status": "finished"}'
+
+
+@pytest.mark.parametrize('text, line', [('{"status": "fini', 'not JSON, or cut short'),
+                                        (DAMAGED % 1, 'damaged: it lacks')])
+def test_a_damaged_record_is_named_and_run_again(text, line, stubs, capsys):
     os.mkdir('out')
     with open('out/alexnet-lrn-tensors-b32.json', 'w') as file:
-        file.write('{"status": "fini')
+        file.write(text)
     assert run_all.main(['--output', 'out', '--only', 'alexnet']) == 0
     assert stubs() == ['alexnet-lrn-tensors-b32']
+    err, = capsys.readouterr().err.splitlines()
+    assert err.startswith('out/alexnet-lrn-tensors-b32.json: ' + line)
+
+
+def test_a_record_of_another_version_is_not_overwritten(stubs, capsys):
+    os.mkdir('out')
+    with open('out/alexnet-lrn-tensors-b32.json', 'w') as file:
+        file.write(DAMAGED % 2)
+    assert run_all.main(['--output', 'out', '--only', 'alexnet']) == 2
+    assert 'out/alexnet-lrn-tensors-b32.json: schema 2, and 1' in capsys.readouterr().err
+    with open('out/alexnet-lrn-tensors-b32.json') as file:
+        assert file.read() == DAMAGED % 2
 
 
 def test_a_sweep_ends_where_memory_does_and_is_not_repeated(stubs, capsys):
