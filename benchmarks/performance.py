@@ -42,8 +42,8 @@ def plan():
         for network, flags in NETWORKS.items():
             for option, words in OPTIONS.items():
                 runs['%s-%s-r%d' % (network, option, i)] = network, flags + words
-    for network in 'vgg16', 'inception_v3', 'resnet_v2':
-        runs['%s-profile' % network] = network, NETWORKS[network] + ['--profile']
+    for network, flags in NETWORKS.items():
+        runs['%s-profile' % network] = network, flags + ['--profile']
     return runs
 
 

@@ -17,7 +17,8 @@ PIDS = 1000                          # more than a trace has processes
 
 # The scope of a whole network, which slim puts before each layer's: 'resnet_v2_152_1/'.
 NETWORK = r'(?:(?:InceptionV3|resnet_v2_\d+)(?:_\d+)?/)*'
-OTHER = 'other'
+OTHER = 'other'                      # what computes no product and hands on no array
+SCALAR = 8                           # bytes: the probability of dropout, a loss
 
 
 class Layer(NamedTuple):
@@ -74,16 +75,23 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
         name = layer(op)
         flops[name] = flops.get(name, 0) + workload.flops(op)
         for t in op.inputs:
-            if layer(t.op) != name and not _backward(op.name) and not _is_weight(t):
+            if layer(t.op) != name and not _backward(t.op.name) and not _is_weight(t):
                 handed_on.setdefault(layer(t.op), set()).add(t)
     for t in tensors:
         if not _backward(t.op.name):
             handed_on.setdefault(layer(t.op), set()).add(t)
-    names = [name for name in list(flops) + [OTHER] if flops.get(name) or
-             any(times.get((name, backward)) for backward in (False, True))]
-    return [Layer(name, times.get((name, False), 0.0), times.get((name, True), 0.0),
-                  flops.get(name, 0), sum(map(_size, handed_on.get(name, ()))))
-            for name in dict.fromkeys(names)]
+    sizes = {name: sum(map(_size, found)) for name, found in handed_on.items()}
+    rows = {}                                            # type: Dict[str, Layer]
+    for name in dict.fromkeys(list(flops) + [OTHER]):
+        row = Layer(name, times.get((name, False), 0.0), times.get((name, True), 0.0),
+                    flops.get(name, 0), sizes.get(name, 0))
+        if name == OTHER or not (row.flops or row.output_bytes > SCALAR):
+            name, before = OTHER, rows.get(OTHER, Layer(OTHER, 0.0, 0.0, 0, 0))
+            row = Layer(OTHER, before.forward_s + row.forward_s,
+                        before.backward_s + row.backward_s, 0, 0)
+            rows.pop(OTHER, None)                        # it stays the last
+        rows[name] = row
+    return list(rows.values())
 
 
 def layer(op: Any) -> str:
