@@ -6,7 +6,7 @@
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test doctor clean
+.PHONY: help bench test doctor horovod clean
 export RUNTIME PYTHON PYTHON37
 
 help:
@@ -15,6 +15,7 @@ help:
 	make bench ARGS="--variants"    the same with these flags of run_all.py
 	make test                       lint, then tests; needs no GPU
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
+	make horovod                    add Horovod to the classic environment, for more than one process
 	make clean                      remove the environments, a Python fetched by make, and caches
 	
 	Each takes RUNTIME=classic or RUNTIME=modern; without it, what fits this machine. PYTHON37=/path/to/python3.7 and
@@ -35,6 +36,9 @@ test:
 doctor:
 	@env=$$(sh tools/environment.sh bench)
 	$$env/bin/python -m common.device
+
+horovod:
+	@sh tools/horovod.sh
 
 clean:
 	rm -rf .venv .venv-modern .venv-modern-cpu .python37 .python37-not-found .pytest_cache .ruff_cache

@@ -1,6 +1,7 @@
 """Runs the passes of a benchmark in one session: graph -> session -> Timing -> record."""
 import argparse
 import contextlib
+import functools
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -10,10 +11,12 @@ from common.timing import Interrupted, time_tensorflow_run
 
 
 class Pass(NamedTuple):
-    """One thing to time: its name, the tensors it computes, and what is fed in every step."""
+    """One thing to time: its name, the tensors it computes, and what is fed in every step. In a
+    job of several processes the target is the averaged gradients, and `own` those of this one."""
     info_string: str
-    target: Any                          # a tensor or a list of tensors
+    target: Any                          # a tensor or a list of gradients
     feed_dict: Optional[Dict[Any, Any]] = None
+    own: Optional[List[Any]] = None
 
     @property
     def tensors(self) -> List[Any]:
@@ -41,11 +44,16 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
         cli.main. What was finished before is in the record.
     """
     network = workload.network(passes[0].target, parameters, args.batch_size)
+    if args.group:
+        passes = [one._replace(target=args.group.averaged(one.target, parameters), own=one.target)
+                  if isinstance(one.target, list) else one for one in passes]
     if args.layers:
         print('\n'.join(report.layers(network)), flush=True)
     args.startup.end('graph')
     with _monitor(args.device) as monitor:
-        log = record.new(benchmark, variant, args.options, args.device, monitor, network)
+        log = record.new(benchmark, variant, args.options, args.device, monitor, network,
+                         args.group and args.group.processes)
+        log['warnings'] += args.group.warnings() if args.group else []
         log['faults'] = validity.sync_on_finish()
         if log['faults']:                                # no figure at all: it would be wrong
             log['status'] = 'refused'
@@ -60,6 +68,8 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
         with _kept(log, args.json), speedup.xla_dump(args) as dump, \
                 _session(args, log, passes) as session:
             session.run(tf.global_variables_initializer())
+            if args.group:
+                args.group.start(session)
             args.startup.end('initialisation')
             if args.device.gpu:
                 log['environment'].update(device.loaded_versions())
@@ -90,10 +100,13 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
     """Times one pass, checks it in untimed steps, and adds its entry to the record `log`; xla_dump
     is the folder of speedup.xla_dump."""
     target, precision = fetches(one.target, args.fetch), speedup.precision(args)
+    time_run = time_tensorflow_run
+    if args.group:
+        time_run = functools.partial(time_run, after_step=args.group.exchange.slowest)
+    protocol = one.feed_dict, args.num_batches, args.num_steps_burn_in
     try:
         with telemetry.Watch(monitor) as watch:
-            timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
-                                         args.num_batches, args.num_steps_burn_in)
+            timing = time_run(session, target, one.info_string, *protocol)
     except (Interrupted, Exception) as error:            # what was finished is kept
         finished = getattr(error, 'timing', None)
         if finished and (finished.seconds or finished.burn_in_seconds):
@@ -104,6 +117,9 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
     log['results'].append(entry)
     gpu = watch.summary(last_s=sum(timing.seconds))
     entry['warnings'] += [warning._asdict() for warning in telemetry.warnings(gpu)]
+    scaling = args.group and args.group.scaling(
+        session, lambda *what: time_run(*what, *protocol), one.info_string, timing,
+        fetches(one.own or one.target, args.fetch), one.target if one.own else [])
 
     step_stats = validity.trace(session, target, one.feed_dict)
     clustered = xla_dump and speedup.clustered_convolutions(step_stats, xla_dump)
@@ -133,6 +149,15 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
     })
     if args.xla:
         entry['convolutions']['executed']['in clusters'] = clustered
+    entry['scaling'] = scaling
+    if scaling:
+        scaling['images_per_s'] = args.group.job.size * args.batch_size / entry['mean_s']
+        scaling['allreduces'] = {'executed': validity.executed_allreduces(step_stats),
+                                 'graph': validity.graph_allreduces(one.tensors)}
+        entry['faults'] += (validity.reduced(scaling['allreduces'], len(one.own or []))
+                            + args.group.unequal(session, one.target if one.own else [],
+                                                 one.feed_dict))
+        args.group.gather_entry(entry)
     return entry
 
 

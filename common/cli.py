@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Callable, Optional, Sequence
 
-from common import device, memory, record, speedup, startup, tf1
+from common import device, distributed, memory, record, report, speedup, startup, tf1
 from common.tf1 import tf
 
 LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond
@@ -90,8 +90,13 @@ def main(parser: argparse.ArgumentParser,
 
     Returns the exit code. Every foreseeable error ends in one plain sentence on stderr.
     """
+    job = distributed.launched()
     try:
         args = parser.parse_args(argv)
+        if job and distributed.problem(args):
+            parser.error(distributed.problem(args))
+        if job and job.rank:                             # rank 0 writes for all
+            args.json = None
         for flag, path in ('--json', args.json), ('--trace', args.trace):
             problem = path is not None and record.why_unwritable(path)
             if problem:
@@ -110,10 +115,15 @@ def main(parser: argparse.ArgumentParser,
                 return _fail('The plain run, which this one is printed beside, failed.', code)
             print('\n*** The same in %s%s ***' % (speedup.precision(args), ', XLA' * args.xla))
             args.startup.end('plain run')
-        print('Device: %s' % args.device.sentence, flush=True)
-        if args.device.kind == 'cpu':
-            print('*** CPU figures: no GPU is used. ***', flush=True)
-        return run_benchmark(args)
+        script = os.path.basename(sys.modules[run_benchmark.__module__].__file__)
+        with distributed.joined(job, args.device, script, args.options) as args.group:
+            print('Device: %s' % args.device.sentence, flush=True)
+            if args.device.kind == 'cpu':
+                print('*** CPU figures: no GPU is used. ***', flush=True)
+            if job:
+                print(report.processes(args.group.processes, args.group.ranks), flush=True)
+                args.startup.end('Horovod')
+            return run_benchmark(args)
     return run_on_device(args, run)
 
 
@@ -130,6 +140,9 @@ def run_on_device(args: argparse.Namespace, run: Callable[[], int]) -> int:
     args.startup.end('import')
     args.plain = []                                      # the results that it is printed beside
     try:
+        job = distributed.launched()
+        if job:
+            distributed.pin(job, args.device)
         args.device = device.choose(args.device)
         problem = speedup.problem(args)
         if problem:
@@ -139,7 +152,7 @@ def run_on_device(args: argparse.Namespace, run: Callable[[], int]) -> int:
         return run()
     except KeyboardInterrupt:
         return _fail('Interrupted.', 130)
-    except (device.Unusable, memory.Exhausted) as error:
+    except (device.Unusable, distributed.Lost, memory.Exhausted) as error:
         return _fail(str(error), 3)
     except tf.errors.OpError as error:
         return _fail('TensorFlow failed with %s at batch size %d: %s'
@@ -158,5 +171,9 @@ def run_on_device(args: argparse.Namespace, run: Callable[[], int]) -> int:
 
 
 def _fail(sentence, code):
-    print(sentence, file=sys.stderr, flush=True)
+    """Prints the sentence, of a job's process with its rank."""
+    job = distributed.launched()
+    if sentence:
+        print('rank %d: %s' % (job.rank, sentence) if job else sentence, file=sys.stderr,
+              flush=True)
     return code

@@ -204,6 +204,12 @@ def nvidia_smi() -> List[Tuple[str, str]]:
     return [row for row in rows if len(row) == 2 and re.match(r'\d+\.\d', row[0])]
 
 
+def count() -> int:
+    """Returns the number of GPUs of this machine, hidden from CUDA or not, without CUDA: the driver
+    reads CUDA_VISIBLE_DEVICES in its first call."""
+    return len(nvidia_smi()) or _on_bus()
+
+
 def _on_bus():
     """Counts the display controllers of vendor 10de, NVIDIA, on the PCI bus."""
     count = 0

@@ -18,19 +18,26 @@ from common.device import Device
 from common.timing import Timing
 
 SCHEMA = 1
-VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_')      # that change speed, by prefix
-OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR')     # Terraform's, not TensorFlow's
+# Environment variables that change speed, by prefix; and others: Terraform's, not TensorFlow's, and
+# what horovodrun tells each process.
+VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_', 'NCCL_', 'HOROVOD_')
+OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR', 'HOROVOD_GLOO_RENDEZVOUS',
+          'HOROVOD_HOSTNAME')
 
 
 def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
-        monitor: Optional[telemetry.Monitor], network: Dict[str, Any]) -> Dict[str, Any]:
+        monitor: Optional[telemetry.Monitor], network: Dict[str, Any],
+        processes: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
     """Returns a record without results. `options` are the flags as given; `monitor` watches the
-    GPU, None where there is none; `network` is workload.network's."""
+    GPU, None where there is none; `network` is workload.network's; `processes` those of a job,
+    distributed.Group's, None for a plain run."""
     described = environment(device, monitor, options)
     busy = (telemetry.gpu_busy(described['gpu_before']) if monitor else
-            telemetry.cpu_busy(described['cpu_before']) if device.kind == 'cpu' else [])
+            telemetry.cpu_busy(described['cpu_before'])  # the other processes of a job start too
+            if device.kind == 'cpu' and not processes else [])
     return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
-            'environment': described, 'network': network, 'status': 'running',
+            'environment': described, 'network': network, 'processes': processes,
+            'status': 'running',
             'warnings': [warning._asdict() for warning in busy], 'faults': [], 'error': None,
             'startup_s': None, 'results': []}
 
@@ -43,7 +50,7 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor], options: D
     clock_mhz = gpu and gpu['max_sm_clock_mhz']
     return {
         'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        'commit': _commit(),
+        'commit': commit(),
         'command': sys.argv,
         'host': platform.node(),
         'system': platform.platform(),
@@ -130,9 +137,9 @@ def _umask():
     return umask
 
 
-def _commit():
-    """The commit of this checkout, with '+' if files differ from it; an image, which has no
-    checkout, says it in BENCHMARK_COMMIT; None where neither is known."""
+def commit() -> Optional[str]:
+    """Returns the commit of this checkout, with '+' if files differ from it; an image, which has
+    no checkout, says it in BENCHMARK_COMMIT; None where neither is known."""
     try:
         return subprocess.run(['git', 'describe', '--always', '--abbrev=40', '--dirty=+'],
                               cwd=os.path.dirname(os.path.abspath(__file__)), check=True,

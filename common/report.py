@@ -1,4 +1,5 @@
 """The lines that a run prints besides the chapter's: made from the record, so that both agree."""
+import collections
 from typing import Any, Dict, List
 
 from common import stats
@@ -9,23 +10,38 @@ def result(entry: Dict[str, Any]) -> List[str]:
     stands on, and, where something is wrong, what."""
     mean, batch_size = entry['mean_s'], entry['batch_size']
     statistics = entry['statistics']
-    lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d, %s)'
-             % (entry['info_string'], 1e3 * mean, 1e3 * mean / batch_size, batch_size / mean,
-                batch_size, precision(entry))]
+    scaling = entry.get('scaling')                       # none in a plain run, and in old records
+    images = batch_size * (scaling['processes'] if scaling else 1)
+    lines = ['%s: %.3f ms / batch, %.3f ms / image, %.1f images / s (batch size %d%s, %s)'
+             % (entry['info_string'], 1e3 * mean, 1e3 * mean / images, images / mean, batch_size,
+                ' on each of %d processes' % scaling['processes'] if scaling else '',
+                precision(entry))]
     lines.append('  median %.3f ms, min %.3f, p95 %.3f, p99 %.3f' % tuple(
         1e3 * statistics[key] for key in ('median_s', 'min_s', 'p95_s', 'p99_s')))
     if statistics['ci95_s']:
         lines[-1] += '; 95 %% interval of the mean %.3f to %.3f' % tuple(
             1e3 * bound for bound in statistics['ci95_s'])
-    lines.append('  %s GFLOP a step, %s; %s; peak memory %s'
-                 % (_figures(entry['flops'] / 1e9), _rate(entry), _fetched(entry),
+    lines.append('  %s%s GFLOP a step, %s; %s; peak memory %s'
+                 % ('each process: ' if scaling else '', _figures(entry['flops'] / 1e9),
+                    _rate(entry), _fetched(entry),
                     'unknown' if entry['peak_bytes'] is None else _megabytes(entry['peak_bytes'])))
     if entry['gpu']:
         lines.append('  GPU: ' + _gpu(entry))
     lines.append('  ' + _layers(entry['layers_that_run']))
+    if scaling:
+        lines += _scaling(entry)
     lines += ['  warning: ' + warning['text'] for warning in entry['warnings']]
     lines += ['  INVALID: ' + fault for fault in entry['faults']]
     return lines
+
+
+def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:
+    """Returns the line about the processes of a job: how many, on which hosts and devices."""
+    devices = collections.Counter((one['host'], one['device']) for one in ranks)
+    return 'Processes: %d (%s); Horovod %s, gradients over %s' % (
+        job['size'], ', '.join('%d on %s: %s' % (number, *where)
+                               for where, number in devices.items()),
+        job['horovod'], job['backend'])
 
 
 def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
@@ -92,6 +108,32 @@ def layers(network: Dict[str, Any]) -> List[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ['  '.join([name.ljust(widths[0]), shape.ljust(widths[1]), parameters.rjust(widths[2]),
                        macs.rjust(widths[3])]) for name, shape, parameters, macs in rows]
+
+
+def _scaling(entry):
+    """The lines about a job of several processes: against one alone, and what is communicated."""
+    scaling, alone = entry['scaling'], entry['scaling']['alone']
+    text = '%.2f times the images / s of one process alone (%.3f ms / batch, %.1f images / s)' % (
+        scaling['processes'] * scaling['efficiency'], 1e3 * alone['mean_s'],
+        entry['batch_size'] / alone['mean_s'])
+    text += ': scaling efficiency %.1f %%' % (100 * scaling['efficiency'])
+    if alone['ci95_s'] and entry['statistics']['ci95_s']:
+        text += ' (95 %% interval %.1f to %.1f)' % tuple(100 * value for value in stats.ratio(
+            (entry['mean_s'], *entry['statistics']['ci95_s']),
+            (alone['mean_s'], *alone['ci95_s']))[1:])
+    lines = ['  ' + text]
+    if scaling['without_allreduce']:
+        lines.append('  communication takes %.1f %% of the step, %.3f ms without the allreduce; %s '
+                     'of gradients reduced a step in %d allreduces' % (
+                         100 * scaling['communication_share'],
+                         1e3 * scaling['without_allreduce']['mean_s'],
+                         _megabytes(scaling['reduced_bytes']), scaling['allreduces']['executed']))
+    own = sorted(scaling['ranks'], key=lambda one: one['own_mean_s'])
+    lines.append('  ranks%s: %s' % (
+        ' without the allreduce' if scaling['without_allreduce'] else '', ' to '.join(
+            '%.3f ms (rank %d)' % (1e3 * one['own_mean_s'], one['rank'])
+            for one in (own[0], own[-1]))))
+    return lines + ['  warning: ' + sentence for sentence in scaling['stragglers']]
 
 
 def _rate(entry):

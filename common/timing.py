@@ -55,7 +55,8 @@ def time_tensorflow_run(session: Any,
                         feed_dict: Optional[dict] = None,
                         num_batches: int = 100,
                         num_steps_burn_in: int = 10,
-                        clock: Callable[[], float] = time.perf_counter) -> Timing:
+                        clock: Callable[[], float] = time.perf_counter,
+                        after_step: Optional[Callable[[float], float]] = None) -> Timing:
     """Runs `target` num_steps_burn_in + num_batches times and prints the chapter's lines.
 
     Args:
@@ -67,6 +68,8 @@ def time_tensorflow_run(session: Any,
         num_batches: number of timed steps, at least 1.
         num_steps_burn_in: number of steps before them, at least 0.
         clock: returns a monotonic time in seconds.
+        after_step: called after each step, outside its time, with its duration in seconds; what it
+            returns counts as the duration (that of the slowest of several processes).
 
     Returns:
         A Timing with num_batches samples.
@@ -83,6 +86,8 @@ def time_tensorflow_run(session: Any,
             start_time = clock()
             session.run(target, feed_dict=feed_dict)
             duration = clock() - start_time
+            if after_step:
+                duration = after_step(duration)
             durations.append(duration)
             if i >= 0 and i % 10 == 0:
                 print('%s: step %d, duration = %.3f' % (datetime.now(), i, duration), flush=True)

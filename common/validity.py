@@ -85,12 +85,34 @@ def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] =
             % (_counts(ran), _counts(wanted))]
 
 
+def graph_allreduces(targets: Iterable[Any]) -> int:
+    """Counts the allreduces that a run of `targets` needs by the graph."""
+    return sum(op.type == 'HorovodAllreduce' for op in workload.needed_ops(targets))
+
+
+def executed_allreduces(step_stats: Any) -> int:
+    """Counts the allreduces that a traced step executed."""
+    return sum(' = HorovodAllreduce(' in node.timeline_label for device in step_stats.dev_stats
+               if is_executor(device) for node in device.node_stats)
+
+
+def reduced(allreduces: Dict[str, int], gradients: int) -> List[str]:
+    """Each gradient was reduced, once: TensorFlow prunes an allreduce that is not fetched.
+    `allreduces` are the 'executed' and those of the 'graph'."""
+    if allreduces['executed'] == allreduces['graph'] == gradients:
+        return []
+    return ['the step executed %(executed)d allreduces, the graph has %(graph)d' % allreduces
+            + ', and %d gradients are to be reduced' % gradients]
+
+
 def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[str]:
-    """On a GPU run every operation that makes float arrays runs on the GPU."""
+    """On a GPU run every operation that makes float arrays runs on the GPU; but for the allreduce,
+    which is where Horovod was built for."""
     if device.kind != 'gpu':
         return []
     arrays = {op.name for op in workload.needed_ops(targets)
-              if op.type != 'Placeholder' and any(map(_is_array, op.outputs))}
+              if op.type not in ('Placeholder', 'HorovodAllreduce')
+              and any(map(_is_array, op.outputs))}
     fallen = sorted({node.node_name.partition(':')[0] for stats in step_stats.dev_stats
                      if is_executor(stats) and 'CPU' in stats.device
                      for node in stats.node_stats} & arrays)

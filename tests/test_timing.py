@@ -131,3 +131,16 @@ def test_timing_is_immutable():
     assert timing.seconds == (1.0, 2.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         timing.seconds = ()
+
+
+def test_what_other_processes_took_counts_and_telling_them_is_not_timed():
+    session, told = FakeSession([8.0, 0.5, 0.25]), []
+
+    def after_step(seconds):
+        told.append(seconds)
+        session.now += 100
+        return max(seconds, 0.375)
+    timing = time_tensorflow_run(session, 'target', 'Forward', num_batches=2, num_steps_burn_in=1,
+                                 clock=session.clock, after_step=after_step)
+    assert told == [8.0, 0.5, 0.25]
+    assert timing == Timing('Forward', (0.5, 0.375), (8.0,))

@@ -1,5 +1,6 @@
 """Each check of common/validity.py finds a planted fault, and is quiet without one."""
 import json
+import types
 
 import pytest
 
@@ -128,6 +129,24 @@ def test_an_operation_on_the_cpu_is_named(fallen):
     faults = validity.placement(stats, [conv], GPU)
     assert faults == ['1 operations fell back to the CPU: conv'] * len(fallen)
     assert validity.placement(stats, [conv], CPU) == []
+
+
+class Op(types.SimpleNamespace):
+    """Stands for an operation that is there with Horovod alone, and for what belongs to it."""
+    __hash__ = object.__hash__
+
+
+def test_allreduces_are_counted_and_may_be_on_the_cpu():
+    """gloo reduces on the CPU what was computed on a GPU."""
+    stats = traced(('CPU:0', 'allreduce/kernel', 'HorovodAllreduce'), ('GPU:0', 'conv', 'Conv2D'))
+    assert validity.executed_allreduces(stats) == 1
+    kernel = Op(name='allreduce/kernel', type='HorovodAllreduce', inputs=[], control_inputs=[],
+                outputs=[Op(dtype=tf.float32, shape=tf.TensorShape([3, 3]))])
+    kernel.graph = Op(get_operations=lambda: [kernel])
+    assert validity.graph_allreduces([kernel]) == 1
+    assert validity.placement(stats, [kernel], GPU) == []
+    kernel.type = 'Conv2D'
+    assert validity.placement(stats, [kernel], GPU) != []
 
 
 @pytest.mark.parametrize('op, counted', [
