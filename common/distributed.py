@@ -389,15 +389,16 @@ def _horovod():
         return importlib.import_module('horovod.tensorflow')
     except Exception as error:       # a build for another TensorFlow: an undefined symbol, or worse
         why = str(error).strip().split('\n')[0]
+    image = 'nvcr.io/nvidia/tensorflow:23.03-tf1-py3, which has it (docs/scaling.md)'
     if tf1.RUNTIME == 'modern':
         raise device.Unusable(
             'Horovod 0.28.1, the last, does not build against TensorFlow %s: more than one process '
-            'needs the classic runtime (make horovod), or, for GPUs from Ampere on, the image '
-            'nvcr.io/nvidia/tensorflow:23.03-tf1-py3, which has it (docs/scaling.md).'
-            % tf1.VERSION) from None
+            'needs the classic runtime (make horovod) or, for GPUs from Ampere on, the image %s.'
+            % (tf1.VERSION, image)) from None
     raise device.Unusable(
         'More than one process needs Horovod, and it cannot be imported (%s): give the command '
-        '`make horovod`, which builds it into .venv (docs/scaling.md).' % why) from None
+        '`make horovod`, which builds it into .venv, or take the image %s.' % (why, image)
+    ) from None
 
 
 def _version():

@@ -1,0 +1,58 @@
+"""The calculation of docs/scaling.md, and that its tables are what it gives."""
+import os
+
+import pytest
+
+import compare
+from benchmarks import scaling_model
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(scaling_model.__file__)))
+
+
+def test_a_ring_of_two_sends_each_byte_once_and_a_long_one_twice():
+    assert scaling_model.reduction_s(100, 1, 50) == 0
+    assert scaling_model.reduction_s(100, 2, 50) == 2
+    assert scaling_model.reduction_s(100, 10 ** 9, 50) == pytest.approx(4)
+
+
+@pytest.mark.parametrize('communication_s, apart, overlapped', [
+    (0, 1, 1), (2, 3 / 5, 1), (3, 1 / 2, 3 / 4), (9, 1 / 4, 3 / 10)])
+def test_what_is_hidden_behind_the_backward_pass_costs_nothing(communication_s, apart, overlapped):
+    """A step of 3 s, of which 2 are the backward pass."""
+    assert scaling_model.efficiency(3, communication_s, False) == pytest.approx(apart)
+    assert scaling_model.efficiency(3, communication_s, True) == pytest.approx(overlapped)
+
+
+CASE = scaling_model.Case('', '', gradients=80, images_per_s=10, links=[])
+
+
+@pytest.mark.parametrize('overlapped', [True, False])
+def test_the_smallest_batch_is_good_and_one_image_less_is_not(overlapped):
+    batch = scaling_model.smallest_batch(CASE, 100, overlapped)
+    communication_s = scaling_model.reduction_s(80, scaling_model.NODE, 100)
+    assert scaling_model.efficiency(batch / 10, communication_s, overlapped) >= 0.9
+    assert scaling_model.efficiency((batch - 1) / 10, communication_s, overlapped) < 0.9
+
+
+def test_from_the_most_gpus_on_the_gradients_take_longer():
+    """256 images at 10 images / s are 25.6 s of work; the gradients take nearly 2 x 80 / 100 s."""
+    gpus = scaling_model.most_gpus(CASE, 100)
+    assert 25.6 / gpus < scaling_model.reduction_s(80, gpus, 100)
+    assert 25.6 / (gpus - 1) >= scaling_model.reduction_s(80, gpus - 1, 100)
+    assert scaling_model.most_gpus(CASE, 1e9) == 256
+
+
+def test_every_figure_is_from_references():
+    rows = [(case.network, case.gpu, case.gradients / 4, round(case.images_per_s, 1))
+            for case in scaling_model.cases()]
+    assert len(rows) == 15
+    assert ('AlexNet, convolutions', 'GTX 1080', 2469696, 410.3) in rows
+    assert ('VGG-16', 'A100', 138357544, 504) in rows
+    assert ('ResNet-152', 'Tesla P100', 60236904, 91.8) in rows
+
+
+@pytest.mark.parametrize('name', sorted(scaling_model.TABLES))
+def test_the_tables_of_the_page_are_up_to_date(name):
+    with open(os.path.join(ROOT, 'docs', 'scaling.md'), encoding='utf-8') as file:
+        page = file.read()
+    assert compare.replace_table(page, name, scaling_model.TABLES[name]()) == page
