@@ -16,6 +16,10 @@ docker run --rm --gpus all IMAGE alexnet --no_lrn      one benchmark with its fl
 docker run --rm --gpus all IMAGE alexnet --help        the flags of a benchmark
 docker run --rm --gpus all IMAGE doctor                what is seen of the GPU, driver and CUDA
 
+In an image of the target classic-horovod or modern-horovod, on 4 GPUs (NCCL needs more shared memory than Docker gives):
+
+docker run --rm --gpus all --shm-size=1g IMAGE horovodrun -np 4 python alexnet_benchmark.py
+
 To keep the JSON records, each run in a folder of its own, with you as the owner:
 
 mkdir -p results-local
@@ -123,12 +127,19 @@ case $word in
         shift
         run python -m common.device "$@"
         folder= ;;
+    horovodrun)
+        command -v horovodrun >/dev/null || {
+            echo 'This image has no Horovod: build one with --target classic-horovod or modern-horovod.' >&2
+            exit 3
+        }
+        run "$@"
+        folder= ;;
     *)
         name=${word%.py}
         name=${name%_benchmark}
         case $name in
             alexnet | vgg16 | inception_v3 | resnet_v2) ;;
-            *) refuse "Unknown benchmark '$word': it is one of $NAMES, or doctor." ;;
+            *) refuse "Unknown benchmark '$word': it is one of $NAMES, or doctor, or horovodrun." ;;
         esac
         shift
         make_folder

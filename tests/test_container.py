@@ -121,11 +121,28 @@ def test_doctor_keeps_no_records(app):
     assert not list((app.parent / 'results').iterdir())
 
 
+def test_horovodrun_gets_its_words_and_keeps_no_records(app):
+    horovodrun = app.parent / 'bin' / 'horovodrun'
+    horovodrun.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    horovodrun.chmod(0o755)
+    code, out, error = run(app, 'horovodrun', '-np', '4', 'python', 'vgg16_benchmark.py',
+                           '--fail=vgg16', 'a word with blanks')
+    assert (code, error) == (3, '')
+    assert out == 'called: vgg16_benchmark.py --fail=vgg16 a word with blanks\n'
+    assert not list((app.parent / 'results').iterdir())
+
+
+def test_without_horovod_it_says_which_image_has_it(app):
+    code, out, error = run(app, 'horovodrun', '-np', '4', 'python', 'vgg16_benchmark.py')
+    assert (code, out) == (3, '')
+    assert '--target classic-horovod' in error
+
+
 @pytest.mark.parametrize('word', ['--help', '-h', 'help'])
 def test_help_names_what_there_is(app, word):
     code, out, _ = run(app, word)
     assert code == 0
-    for name in NAMES + ['doctor', '/results', '--gpus all']:
+    for name in NAMES + ['doctor', 'horovodrun', '/results', '--gpus all']:
         assert name in out
     assert not calls(out)
 
@@ -238,7 +255,7 @@ def stages():
 
 def test_the_default_target_is_classic():
     assert list(stages())[-1] == 'classic'
-    assert 'modern' in stages()
+    assert {'modern', 'classic-horovod', 'modern-horovod'} < set(stages())
 
 
 def test_images_and_conda_packages_are_pinned():
@@ -246,7 +263,8 @@ def test_images_and_conda_packages_are_pinned():
         if re.match(r'ARG \w+_IMAGE=', instruction):
             assert re.search(r':\d+\.\d+\.\d+(-[\w.-]+)?$', instruction), instruction
         if instruction.startswith('FROM '):
-            assert re.match(r'FROM (\$\{\w+_IMAGE\}|base) AS ', instruction), instruction
+            image = instruction.split()[1]
+            assert re.match(r'\$\{\w+_IMAGE\}$', image) or image in stages(), instruction
         if 'micromamba install' in instruction:
             packages = re.search(r'--channel \S+ (.*?) &&', instruction).group(1).split()
             assert packages and all(re.match(r'[a-z]+=\d+(\.\d+)+$', one) for one in packages)
@@ -261,19 +279,19 @@ def test_python_packages_come_from_the_lock_with_hashes(stage, lock):
     assert 'COPY --chmod=644 %s /tmp/' % lock in stages()[stage]
 
 
-def test_the_modern_image_has_a_horovod_with_nccl_of_its_own_tensorflow():
-    built, installed = stages()['modern-horovod'], stages()['modern-build']
+def test_the_modern_image_for_several_gpus_has_a_horovod_with_nccl_of_its_own_tensorflow():
+    built, installed = stages()['modern-horovod-wheels'], stages()['modern-horovod-build']
     lock, = [line for line in built if line.startswith('COPY ')]
     assert set(lock.split()) >= {'requirements-modern.lock', 'requirements-horovod-modern.lock'}
     run = built[-1]
     assert run.index('-r /tmp/requirements-modern.lock') < run.index(
         'HOROVOD_GPU_OPERATIONS=NCCL sh /tmp/horovod_wheel.sh /venv/bin/python ')
-    assert 'COPY --from=modern-horovod /wheels /tmp/wheels' in installed
+    assert 'COPY --from=modern-horovod-wheels /wheels /tmp/wheels' in installed
     assert '--no-deps /tmp/wheels/*.whl' in installed[-1]
 
 
-@pytest.mark.parametrize('target', ['classic', 'modern'])
-def test_neither_image_runs_as_root_nor_reinstalls_when_the_code_changes(target):
+@pytest.mark.parametrize('target', ['classic', 'classic-horovod', 'modern', 'modern-horovod'])
+def test_no_image_runs_as_root_nor_reinstalls_when_the_code_changes(target):
     shared, own = stages()['base'], stages()[target]
     users = [line for line in shared + own if line.startswith('USER ')]
     assert users == ['USER 1000:1000']
@@ -285,11 +303,25 @@ def test_neither_image_runs_as_root_nor_reinstalls_when_the_code_changes(target)
     assert not any(line.startswith('RUN ') for line in own)
 
 
+def test_horovod_is_built_from_its_lock_for_nccl_and_not_into_the_plain_image():
+    build = stages()['classic-horovod-build']
+    assert 'COPY --chmod=644 requirements-horovod.lock /tmp/' in build
+    others, own = [line for line in build if 'pip install' in line]
+    for install in (others, own):
+        assert re.search(r'--no-cache-dir .*--no-deps --require-hashes -r /tmp/\w+\.lock', install)
+    for flag in ('GPU_OPERATIONS=NCCL', 'NCCL_LINK=STATIC', 'BUILD_CUDA_CC_LIST=50,60,70,75',
+                 'BUILD_ARCH_FLAGS=-mavx', 'WITHOUT_MPI=1'):
+        assert 'HOROVOD_%s ' % flag in own
+    assert 'nccl_built()' in build[-1]
+    assert 'horovod' not in ' '.join(stages()['classic'] + stages()['classic-build'])
+
+
 def test_older_drivers_are_let_in():
     # With an empty NVIDIA_REQUIRE_CUDA the container toolkit asks for CUDA_VERSION instead.
     assert 'NVIDIA_REQUIRE_CUDA="cuda>=10.0"' in ' '.join(stages()['classic'])
     assert 'CUDA_VERSION=10.0.130' in ' '.join(stages()['classic'])
-    assert 'NVIDIA_REQUIRE_CUDA="cuda>=12.0"' in ' '.join(stages()['modern'])
+    for target in ('modern', 'classic-horovod'):
+        assert 'NVIDIA_REQUIRE_CUDA="cuda>=12.0"' in ' '.join(stages()[target])
 
 
 def test_the_context_holds_the_scripts_and_not_the_rest():
@@ -304,8 +336,9 @@ def test_the_context_holds_the_scripts_and_not_the_rest():
     wanted = [name + '_benchmark.py' for name in NAMES]
     wanted += ['common/' + name for name in os.listdir(os.path.join(ROOT, 'common'))
                if name.endswith('.py')]
-    wanted += ['docker/entrypoint.sh', 'requirements.lock', 'requirements-modern.lock',
-               'requirements-horovod-modern.lock', 'tools/horovod_wheel.sh']
+    wanted += ['docker/entrypoint.sh', 'requirements.lock', 'requirements-horovod.lock',
+               'requirements-modern.lock', 'requirements-horovod-modern.lock',
+               'tools/horovod_wheel.sh']
     for path in wanted:
         assert sent(path) and os.path.exists(os.path.join(ROOT, path)), path
     for path in ['.git/HEAD', '.venv/bin/python', 'tests/test_container.py', 'README.md',
