@@ -36,6 +36,7 @@ import peers_torch
 import resnet_v2_benchmark
 import vgg16_benchmark
 from common import benchmark, cli, device, record, sides, speedup, tf1, validity, workload
+from common.distributed import NO_SCRIPT, launched
 from common.tf1 import slim, tf
 from common.timing import time_tensorflow_run
 
@@ -336,6 +337,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help='out of %s (default: all)' % ', '.join(NETWORKS))
     try:
         args = parser.parse_args(argv)
+        if launched():
+            parser.error(NO_SCRIPT)
         problem = args.json and record.why_unwritable(args.json)
         if problem:
             parser.error('argument --json: cannot write %r: %s' % (args.json, problem))

@@ -404,15 +404,20 @@ def _scaling(sides):
     for side in sides:
         charts = {}                                      # type: Dict[Tuple, Dict[str, List]]
         for work, figures in compare.curves(side).items():
+            measured, ideal = [], []                     # type: List, List
             for figure in [figure for figure in figures if not figure.faults]:
+                if figure.alone_s and not ideal:         # one process alone, of the smallest job
+                    ideal.append((1, work.batch_size / figure.alone_s, []))
+                    measured += [] if measured else ideal
                 number, per_s = figure.work.processes, compare.rate(figure)
-                bounds = [per_s * figure.mean_s / bound for bound in figure.ci95_s] \
-                    if figure.ci95_s and figure.ci95_s[0] > 0 else []
-                lines = charts.setdefault(work[:2] + work[3:6], {})
-                lines.setdefault(work.info_string, []).append((number, per_s, bounds))
+                measured.append((number, per_s, [per_s * figure.mean_s / bound
+                                                 for bound in figure.ci95_s]
+                                 if figure.ci95_s and figure.ci95_s[0] > 0 else []))
                 if figure.alone_s:
-                    lines.setdefault('_' + work.info_string, []).append(
-                        (number, compare.ideal(figure), []))
+                    ideal.append((number, compare.ideal(figure), []))
+            if ideal:                                    # a valid job
+                lines = charts.setdefault(work[:2] + work[3:6], {})
+                lines.update({work.info_string: measured, '_' + work.info_string: ideal})
         parts += ['<div class="charts">%s</div>' % ''.join(
             _figure('%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
                     'dashed: ideal' % ((side.name,) + key), _lines(lines, False, False))

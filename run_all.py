@@ -28,7 +28,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import cli, device, output, reading, report, speedup, tf1
+from common import cli, device, distributed, output, reading, report, speedup, tf1
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 CHAPTER = os.path.join(SCRIPTS, 'references', 'chapter.json')
@@ -457,6 +457,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argument_parser()
     try:
         args = parser.parse_args(words)
+        if distributed.launched():
+            parser.error(distributed.NO_SCRIPT)
         if args.sweep and args.batch_size:
             parser.error('argument --batch_size: not allowed with --sweep, which tries them all')
         if args.sweep and (args.xla or args.precision != 'float32'):

@@ -50,6 +50,8 @@ ENDED = 'ended'                      # the last beat
 # rank's: the whole job waits for it in every step.
 STRAGGLER = 1.10
 
+NO_SCRIPT = 'it starts processes of its own: horovodrun and mpirun start one of the four scripts'
+
 LAUNCHERS = [                        # rank, size, local rank, local size
     ['HOROVOD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')],
     ['OMPI_COMM_WORLD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')]]

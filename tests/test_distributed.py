@@ -17,6 +17,8 @@ import numpy
 import pytest
 
 import alexnet_benchmark
+import peers
+import run_all
 from common import device, distributed, record, report, tf1, validity
 from common.timing import Timing
 
@@ -80,6 +82,12 @@ def test_what_is_of_one_process_alone_is_refused(flags, launched, capsys):
     assert alexnet_benchmark.main(SHORT + flags) == 2
     error = capsys.readouterr().err
     assert 'argument %s: not allowed with more than one process' % flags[0] in error
+
+
+@pytest.mark.parametrize('script', [run_all, peers])
+def test_what_starts_processes_of_its_own_is_refused(script, launched, capsys):
+    assert script.main([]) == 2
+    assert 'horovodrun and mpirun start one of the four scripts' in capsys.readouterr().err
 
 
 def test_without_horovod_the_command_that_installs_it_is_named(launched, monkeypatch, capsys):

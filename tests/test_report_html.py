@@ -273,11 +273,20 @@ def test_the_curve_of_jobs(page):
     assert {'1', '2', '4', '8', 'Forward', 'Forward-backward'} <= set(shown)
     drawing = re.search('(?s)<figcaption>%s.*?</svg>' % re.escape(caption), text).group()
     assert drawing.count('stroke-dasharray') == 2        # ideal, of each pass
-    assert text.count('84.0 %') == 2                     # the efficiency of 8, of each pass
+    assert text.count('<td>84.0 %</td>') == 2           # the efficiency of 8, of each pass
     assert 'mine: scaling' not in text                   # not once more in the comparison
     assert 'in each of 8 processes' not in text          # one bar shows no more than the curve
     assert re.search(r'<p class="note warn"><a href="#run-\d">j\d</a>, Forward: rank \d on host1 '
                      r'\(GPU X\) is a straggler \(and 5 more like it\)</p>', text)
+
+
+def test_the_curve_of_one_job_begins_with_its_process_alone(page):
+    job = fake_job.job(record(), 4)
+    caption = 'mine: alexnet lrn, fetch tensors, batch 32 of each, float32: images / s of all'
+    assert {'1', '4'} <= set(bars(page({'alexnet': job}), caption))
+    for entry in job['results']:
+        entry['faults'] = ['the step executed nothing']
+    assert caption not in page({'alexnet': job, 'plain': record()})
 
 
 def test_two_folders_and_a_reference(page, tmp_path):
