@@ -53,8 +53,9 @@ ROUNDS = 10                          # of num_batches / ROUNDS steps
 
 # What a peer computes that ours does not, or not so; the GFLOP of both are printed too.
 DIFFERS = {
-    ('alexnet', 'slim'): 'conv1 pads as VALID; conv4 has 384 kernels; the fully connected layers '
-                         'are convolutions',
+    ('alexnet', 'slim'): 'conv1 pads as VALID: 54 x 54 outputs, ours 56 x 56, and fc6 has 26 '
+                         'million weights, ours 38; conv4 has 384 kernels; the fully connected '
+                         'layers are convolutions',
     ('alexnet', 'torchvision'): 'conv1 pads by 2: 55 x 55 outputs, ours 56 x 56',
     ('vgg16', 'slim'): 'the fully connected layers are convolutions; no ReLU on fc8; logits, not '
                        'the likeliest class',

@@ -94,8 +94,9 @@ def main(argv=None):
     for name, (network, flags) in plan().items():
         run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))
-    run(['peers.py', '--num_batches', '20', '--num_steps_burn_in', '2', '--batch_size', '2']
-        + common, os.path.join(folder, 'peers.json'))
+    words = ['peers.py', '--num_batches', '20', '--num_steps_burn_in', '2', '--batch_size']
+    run(words + ['2'] + common, os.path.join(folder, 'peers.json'))
+    run(words + ['32', '--only', 'alexnet'] + common, os.path.join(folder, 'peers-alexnet.json'))
     return 0
 
 
