@@ -348,7 +348,8 @@ def _cells(work):
 def _marks(notes, side, figure):
     """The marks of the figure's faults and warnings, which are added to the notes."""
     marks = ''
-    for text in ['INVALID: ' + fault for fault in figure.faults] + list(figure.warnings):
+    texts = ['INVALID: ' + fault for fault in figure.faults] + list(figure.warnings)
+    for text in dict.fromkeys(texts):                    # repeats may all have the same
         text = '%s, %s: %s' % (side.name, _named(figure.work), text)
         if text not in notes:
             notes.append(text)
@@ -433,6 +434,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             parser.error('--write goes with --readme')
         if args.html and args.readme:
             parser.error('--html does not go with --readme')
+        if args.html and args.html.endswith('.json'):
+            parser.error('argument --html: %r would be taken for a record' % args.html)
         if args.fail_if_slower is not None and len(args.results) < 2:
             parser.error('--fail-if-slower needs two or more results')
     except SystemExit as stop:       # argparse's way out; 0 after --help
@@ -456,7 +459,7 @@ def _compare(args):
         try:
             report_html.write(args.html, args.results, sides)
         except OSError as error:
-            return _nothing('%s: %s' % (args.html, error.strerror))
+            return _nothing('%s: %s' % (args.html, error.strerror), 3)
     if not sides[0].figures:
         return _nothing('%s has no figures' % sides[0].name)
     if len(sides) > 1:
@@ -468,12 +471,14 @@ def _compare(args):
 
     rows = [row for pair in pairs for row in pair.rows]
     if len(sides) > 1 and not any(row.ratio for row in rows):
-        return _nothing('no valid figures of the same work')
+        print('There are no valid figures of the same work.', file=sys.stderr)
+        return 2
     if args.fail_if_slower is None:
         return 0
     judged, slow = [row for row in rows if row.interval], too_slow(pairs, args.fail_if_slower)
     if not judged:
-        return _nothing('--fail-if-slower finds no ratio with an interval')
+        print('--fail-if-slower finds no ratio with an interval.', file=sys.stderr)
+        return 2
     print('--fail-if-slower %g: %d of %d rows have an interval, in %d it is above %+g %% as a whole'
           % (args.fail_if_slower, len(judged), len(rows), len(slow), args.fail_if_slower),
           file=sys.stderr)
@@ -488,16 +493,17 @@ def _readme(path):
     try:
         with open(path, encoding='utf-8') as file:
             text = replace_table(file.read(), 'chapter', table)
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(text)
-    except (OSError, ValueError) as error:
+        output.write(path, text)
+    except OSError as error:
+        return _nothing('%s: %s' % (path, error.strerror), 3)
+    except ValueError as error:
         return _nothing('%s: %s' % (path, error))
     return 0
 
 
-def _nothing(why):
+def _nothing(why, code=2):
     print('Nothing done: %s.' % why, file=sys.stderr)
-    return 2
+    return code
 
 
 def _percent(text):

@@ -35,7 +35,7 @@ import inception_v3_benchmark
 import peers_torch
 import resnet_v2_benchmark
 import vgg16_benchmark
-from common import benchmark, cli, device, record, sides, speedup, tf1, validity, workload
+from common import benchmark, child, cli, device, record, sides, speedup, tf1, validity, workload
 from common.distributed import NO_SCRIPT, launched
 from common.tf1 import slim, tf
 from common.timing import time_tensorflow_run
@@ -52,18 +52,20 @@ PASSES = 'Forward', 'Forward-backward'
 ROUNDS = 10                          # of num_batches / ROUNDS steps
 
 # What a peer computes that ours does not, or not so; the GFLOP of both are printed too.
+DROPOUT = 'no dropout in Forward, where ours draws its random numbers and keeps all'
+AVERAGES = 'the training step updates the moving averages, which ours does not'
 DIFFERS = {
     ('alexnet', 'slim'): 'conv1 pads as VALID: 54 x 54 outputs, ours 56 x 56, and fc6 has 26 '
                          'million weights, ours 38; conv4 has 384 kernels; the fully connected '
-                         'layers are convolutions',
-    ('alexnet', 'torchvision'): 'conv1 pads by 2: 55 x 55 outputs, ours 56 x 56',
+                         'layers are convolutions; ' + DROPOUT,
+    ('alexnet', 'torchvision'): 'conv1 pads by 2: 55 x 55 outputs, ours 56 x 56; ' + DROPOUT,
     ('vgg16', 'slim'): 'the fully connected layers are convolutions; no ReLU on fc8; logits, not '
-                       'the likeliest class',
+                       'the likeliest class; ' + DROPOUT,
     ('vgg16', 'keras'): 'no dropout; no ReLU on fc8; logits, not the likeliest class',
-    ('vgg16', 'torchvision'): 'no ReLU on fc8; logits, not the likeliest class',
+    ('vgg16', 'torchvision'): 'no ReLU on fc8; logits, not the likeliest class; ' + DROPOUT,
     ('inception_v3', 'keras'): 'no auxiliary classifier, no dropout',
-    ('inception_v3', 'torchvision'): 'the auxiliary classifier in the training step alone',
-    ('resnet_v2', 'timm'): 'the stride sits in the first unit of a block',
+    ('inception_v3', 'torchvision'): 'gammas in batch norm; ' + AVERAGES,
+    ('resnet_v2', 'timm'): 'the stride sits in the first unit of a block; no biases; ' + AVERAGES,
 }
 
 
@@ -197,20 +199,19 @@ def on_torch(network: str, args: argparse.Namespace) -> Iterator[Optional[Conten
     asked = peers_torch.Network(network, args.batch_size, args.precision, args.fetch,
                                 args.forward_only, args.intra_op_threads, args.device.kind == 'gpu',
                                 script.IMAGE_SIZE, drawn, inception_v3_benchmark.AUX_WEIGHT)
-    with subprocess.Popen([sys.executable, peers_torch.__file__, json.dumps(asked._asdict())],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                          start_new_session=True) as child:              # else Ctrl-C reaches it
+    with child.start([sys.executable, peers_torch.__file__, json.dumps(asked._asdict())],
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         def answer():
-            line = child.stdout.readline()
+            line = running.stdout.readline()
             if not line:
                 raise device.Unusable('%s: PyTorch ended with exit code %d; why stands above.'
-                                      % (network, child.wait()))
+                                      % (network, running.wait()))
             return json.loads(line)
 
         def seconds(name, num_batches, num_steps_burn_in):
-            child.stdin.write(json.dumps({'pass': name, 'num_batches': num_batches,
+            running.stdin.write(json.dumps({'pass': name, 'num_batches': num_batches,
                                           'num_steps_burn_in': num_steps_burn_in}) + '\n')
-            child.stdin.flush()
+            running.stdin.flush()
             return answer()
 
         try:
@@ -218,7 +219,7 @@ def on_torch(network: str, args: argparse.Namespace) -> Iterator[Optional[Conten
             yield Contender(library, checked['version'], seconds, checked['flops'],
                             checked['faults'])
         finally:
-            child.kill()
+            running.kill()
 
 
 @contextlib.contextmanager
@@ -340,6 +341,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         args = parser.parse_args(argv)
         if launched():
             parser.error(NO_SCRIPT)
+        if args.num_batches % ROUNDS:
+            parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
+                         % (args.num_batches, ROUNDS))
         problem = args.json and record.why_unwritable(args.json)
         if problem:
             parser.error('argument --json: cannot write %r: %s' % (args.json, problem))

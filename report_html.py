@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure as Canvas
 
 import compare
-from common import reading, report
+from common import output, reading, report
 from common.sides import processes
 
 WIDTH = 4.5                          # inches of 72: a chart is about as wide as a phone
@@ -111,8 +111,7 @@ def write(path: str, names: Sequence[str], sides: Sequence[compare.Side]) -> Non
     """
     references = [compare.load(name) for name in compare.reference_names()]
     text = page(runs(names, sides), sides, references)
-    with open(path, 'w', encoding='utf-8') as file:
-        file.write(text)
+    output.write(path, text)
 
 
 def runs(names: Sequence[str], sides: Sequence[compare.Side]) -> List[Run]:
@@ -140,8 +139,10 @@ def page(found: Sequence[Run], sides: Sequence[compare.Side],
 def verdict(run: Run, i: Optional[int] = None) -> Tuple[str, str]:
     """Returns the verdict on a pass, or on the run, in a word or two, and its class in the page."""
     figures = run.figures if i is None else [run.figures[i]]
-    status, count = run.data['status'], len(run.data.get('warnings', []))
-    count += sum(len(figure.warnings) for figure in figures)
+    status = run.data['status']
+    count = sum(len(figure.warnings) for figure in figures)
+    if i is None:                                        # what is of the run is with each pass
+        count -= (len(figures) - 1) * len(run.data.get('warnings', []))
     if i is None and status != 'finished':
         return VERDICTS.get(status, status), 'bad'
     if any(figure.faults for figure in figures):

@@ -28,7 +28,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import cli, device, distributed, output, reading, report, speedup, tf1
+from common import child, cli, device, distributed, output, reading, report, speedup, tf1
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 CHAPTER = os.path.join(SCRIPTS, 'references', 'chapter.json')
@@ -283,28 +283,26 @@ def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, kind:
 def run_child(run: Run, path: str, held: int, tick: Callable[[], None]) -> int:
     """Runs a script, calls tick() about once a second, returns the exit code of the process.
 
-    It has a session of its own, or Ctrl-C would reach it twice, from the terminal and from here. On
-    Ctrl-C it writes its record and ends after the step; a second Ctrl-C kills it.
+    On Ctrl-C it writes its record and ends after the step; a second Ctrl-C kills it.
     """
     if os.path.exists(path + '.json'):                   # of a run that did not finish
         os.unlink(path + '.json')
     with open(path + '.log', 'w') as log:
-        child = subprocess.Popen(run.command + ['--json', path + '.json'], stdout=log,
-                                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                 start_new_session=True, pass_fds=[held])
+        running = child.start(run.command + ['--json', path + '.json'], stdout=log,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, pass_fds=[held])
     try:
         while True:
             try:
-                return child.wait(timeout=1)
+                return running.wait(timeout=1)
             except subprocess.TimeoutExpired:
                 tick()
     except BaseException:
-        child.send_signal(signal.SIGINT)
+        running.send_signal(signal.SIGINT)
         try:
-            child.wait()
+            running.wait()
         except KeyboardInterrupt:
-            child.kill()
-            child.wait()
+            running.kill()
+            running.wait()
         raise
 
 
@@ -335,7 +333,7 @@ def verdict(outcome: Outcome, entry: Optional[Dict[str, Any]] = None) -> str:
         return failure(outcome)
     if any(one['faults'] for one in entries):
         return 'INVALID'
-    count = sum(len(one['warnings']) for one in entries)
+    count = sum(len(one.get('warnings', [])) for one in [outcome.record] + entries)
     return '%d warning%s' % (count, 's' if count > 1 else '') if count else 'ok'
 
 
@@ -465,6 +463,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             parser.error('argument --sweep: not allowed with --precision or --xla: it would end '
                          'where the plain run before each does not fit')
         on = device.choose(args.device)
+        trouble = speedup.problem(argparse.Namespace(precision=args.precision, device=on))
+        if trouble:
+            raise device.Unusable(trouble)
         why = '--protocol asks' if args.protocol else 'a %s is timed' % on.kind.upper()
         args.device = on.kind
         args.protocol = args.protocol or ('chapter' if on.kind == 'gpu' else 'quick')

@@ -5,7 +5,18 @@ import functools
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from common import device, memory, profiler, record, report, speedup, telemetry, validity, workload
+from common import (
+    device,
+    memory,
+    output,
+    profiler,
+    record,
+    report,
+    speedup,
+    telemetry,
+    validity,
+    workload,
+)
 from common.tf1 import tf
 from common.timing import Interrupted, time_tensorflow_run
 
@@ -75,6 +86,8 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
                 log['environment'].update(device.loaded_versions())
             for one in passes:
                 difference = _difference(session, one, args)
+                if one is passes[0] and difference:
+                    args.startup.end('comparison')
                 log['faults'] = speedup.disagreement(one.info_string, difference)
                 if log['faults']:
                     log['status'] = 'refused'
@@ -180,10 +193,12 @@ def _difference(session, one, args):
 
 
 def _first_steps(entry):
-    """The last parts of the start: the first step, in which TensorFlow optimises the graph, and the
-    rest of the burn-in."""
-    first, *rest = entry['burn_in_s'] + entry['samples_s'][:1]
-    return {'first run': first, 'burn-in': sum(rest[:-1])}
+    """The last parts of the start: the first step of the burn-in, in which TensorFlow optimises the
+    graph unless a comparison has run it before, and the rest."""
+    if not entry['burn_in_s']:
+        return {}
+    first, *rest = entry['burn_in_s']
+    return {'first run': first, 'burn-in': sum(rest, 0.0)}
 
 
 def _explain(session, one, args, entry, traces):
@@ -197,8 +212,7 @@ def _explain(session, one, args, entry, traces):
     if args.trace:
         traces.append((one.info_string, profiler.trace(session, target, one.feed_dict,
                                                         args.device.kind)))
-        with open(args.trace, 'w') as file:
-            file.write(profiler.chrome_trace(traces))
+        output.write(args.trace, profiler.chrome_trace(traces))
 
 
 @contextlib.contextmanager

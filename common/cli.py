@@ -101,6 +101,8 @@ def main(parser: argparse.ArgumentParser,
             problem = path is not None and record.why_unwritable(path)
             if problem:
                 parser.error('argument %s: cannot write %r: %s' % (flag, path, problem))
+        if args.json and args.trace and os.path.realpath(args.json) == os.path.realpath(args.trace):
+            parser.error('argument --trace: it is the file of --json')
         if args.profile and args.xla:
             parser.error('argument --profile: not allowed with --xla, which merges the layers')
     except SystemExit as stop:       # argparse's way out; 0 after --help

@@ -1,6 +1,7 @@
-"""What becomes of a program when its stdout cannot take what it prints."""
+"""Files that are written whole, and what becomes of a program whose stdout cannot take more."""
 import os
 import sys
+import tempfile
 from typing import Callable
 
 
@@ -19,3 +20,32 @@ def guarded(main: Callable[[], int]) -> int:
             print('Stopped: %s' % error, file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())       # for what is left
         return 3
+
+
+def write(path: str, text: str) -> None:
+    """Writes a file so that a reader finds the old one or the new one, never half of one.
+
+    Raises OSError, with the path: the folder is missing, not writable, or full.
+    """
+    try:
+        path = os.path.realpath(path)                    # a link stays one
+        folder, name = os.path.split(path)
+        handle, temporary = tempfile.mkstemp(prefix='.' + name[:100], suffix='.tmp', dir=folder)
+        try:
+            with os.fdopen(handle, 'w', encoding='utf-8') as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())       # mkstemp's files are the owner's alone
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def _umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

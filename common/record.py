@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional
 
 import numpy
 
-from common import peak, stats, telemetry, tf1
+from common import output, peak, stats, telemetry, tf1
 from common.device import Device
 from common.timing import Timing
 
@@ -69,7 +69,8 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor], options: D
         'peak_flops': peak.peak_flops(device.gpu.compute_capability, device.gpu.multiprocessors,
                                       1e6 * clock_mhz) if device.gpu and clock_mhz else None,
         'variables': {name: value for name, value in sorted(os.environ.items())
-                      if name.startswith(VARIABLES) and not name.startswith(OTHERS)},
+                      if name.startswith(VARIABLES) and not name.startswith(OTHERS)
+                      and not (name == 'CUDA_VISIBLE_DEVICES' and device.kind == 'cpu')},  # ours
     }
 
 
@@ -93,20 +94,7 @@ def write(record: Dict[str, Any], path: str) -> None:
 
     Raises OSError: the folder is missing, not writable, or full.
     """
-    path = os.path.realpath(path)                        # a link stays one
-    folder, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix='.' + name[:100], suffix='.tmp', dir=folder)
-    try:
-        with os.fdopen(handle, 'w') as file:
-            json.dump(record, file, indent=1, allow_nan=False)
-            file.write('\n')
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())           # mkstemp's files are the owner's alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    output.write(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
 
 def keep(record: Dict[str, Any], path: Optional[str]) -> None:
@@ -129,12 +117,6 @@ def why_unwritable(path: str) -> Optional[str]:
             return None
     except OSError as error:
         return '%s: %s' % (folder, error.strerror)
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def commit() -> Optional[str]:

@@ -74,6 +74,8 @@ def profile(entry: Dict[str, Any]) -> List[str]:
     """Returns the table of --profile: where the time of a step goes, and what the sum of it is
     beside the timed step."""
     rows = [('layer', 'forward ms', 'backward ms', 'share', 'GFLOP', 'TFLOP / s', 'output MB')]
+    if entry['precision'].startswith('mixed'):           # the graph does not know what is halved
+        rows[0] = rows[0][:-1] + ('float32 output MB',)
     sum_s = sum(layer['forward_s'] + layer['backward_s'] for layer in entry['layers'])
     for layer in entry['layers']:
         seconds = layer['forward_s'] + layer['backward_s']

@@ -1,4 +1,5 @@
 """The figures of records, of folders of them, and of references: what compare.py compares."""
+import itertools
 import math
 import os
 import re
@@ -175,7 +176,8 @@ def _record(name, data):
             figures.append(Figure(work, None, None, None, (name,), faults=faults))
             continue
         summary = stats.summarise(entry['samples_s'])
-        warnings = [one['text'] for one in entry['warnings']] + scaling['stragglers']
+        warnings = [one['text'] for one in data.get('warnings', []) + entry['warnings']
+                    ] + scaling['stragglers']
         figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, (name,),
                               warnings=tuple(warnings), faults=faults,
                               alone_s=scaling.get('alone', {}).get('mean_s'),
@@ -216,6 +218,9 @@ def _combined(repeats):
                   if any(other.get(key) != one[key] for other in facts)})
     if odd:
         faults += ('its %d records are no repeats: they differ in %s' % (n, ', '.join(odd)),)
+    elif any(one.sd_s and one[1:4] == other[1:4]         # to the last digit
+             for one, other in itertools.combinations(figures, 2)):
+        faults += ('its %d records are no repeats: two have the same steps' % n,)
     first = first._replace(records=tuple(name for figure in figures for name in figure.records))
     if faults:
         return first._replace(faults=faults)

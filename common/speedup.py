@@ -21,15 +21,13 @@ import math
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
-from common import tf1, validity, workload
+from common import child, tf1, validity, workload
 from common.tf1 import tf
 
 PRECISIONS = 'float32', 'tf32', 'mixed'
@@ -126,13 +124,12 @@ def plain_run(script: str, words: Sequence[str]) -> Tuple[int, List[Dict[str, An
     _, words = leave_out.parse_known_args(words)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'plain.json')
-        child = subprocess.Popen([sys.executable, script] + words + ['--json', path],
-                                 start_new_session=True)     # else Ctrl-C would reach it twice
+        running = child.start([sys.executable, script] + words + ['--json', path])
         try:
-            code = child.wait()
+            code = running.wait()
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            child.wait()
+            running.terminate()                          # SIGINT may be ignored: `script &`
+            running.wait()
             raise
         if code:
             return code, []

@@ -251,6 +251,24 @@ def test_the_mark_of_a_warning(write, capsys):
     assert '[1] a, alexnet lrn Forward tensors batch 32 float32: the steps have not settled' in out
 
 
+def test_a_warning_about_the_run_marks_its_figures_once(write, capsys):
+    busy = dict(record(entry(steps())), warnings=[{'kind': 'busy', 'text': 'the GPU was busy'}])
+    other = dict(busy, results=[entry(steps(seed=1))])
+    path = os.path.dirname(write('two/a.json', busy))
+    write('two/b.json', other)
+    assert compare.main([path]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r' 0\.1\d* \[1\] ', out) and '[1] [1]' not in out
+    assert '[1] two, alexnet lrn Forward tensors batch 32 float32: the GPU was busy' in out
+
+
+def test_copies_of_a_record_are_no_repeats(write):
+    for name in 'abc':
+        path = write('copies/%s.json' % name, record(entry(steps())))
+    figure, = compare.load(os.path.dirname(path)).figures
+    assert figure.faults == ('its 3 records are no repeats: two have the same steps',)
+
+
 def test_repeats_are_as_uncertain_as_their_processes_differ(write):
     for i, mean_s in enumerate([0.100, 0.104, 0.108]):
         path = write('three/%d.json' % i, record(entry([mean_s] * 100)))

@@ -1,4 +1,5 @@
-"""A stdout that is full, closed or no longer read ends compare.py and run_all.py in one line."""
+"""A stdout that is full, closed or no longer read ends compare.py and run_all.py in one line, and no
+file is half written."""
 import argparse
 import inspect
 import os
@@ -7,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+from common import output
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LINE = 3, 'Stopped: [Errno 28] No space left on device\n'
@@ -54,3 +57,17 @@ def test_letters_that_the_terminal_has_not(tmp_path):
     shutil.copy(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json'), str(name))
     assert call(['compare.py', str(name)], tmp_path, '> /dev/null',
                 env=dict(os.environ, PYTHONIOENCODING='ascii')) == (0, '')
+
+
+def test_a_file_is_the_old_one_or_the_new_one(tmp_path, monkeypatch):
+    path = tmp_path / 'page.html'
+    output.write(str(path), 'old')
+    assert os.listdir(str(tmp_path)) == ['page.html']
+
+    def full(descriptor):
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(output.os, 'fsync', full)
+    with pytest.raises(OSError, match='No space left on device.*page.html'):
+        output.write(str(path), 'new')
+    assert path.read_text() == 'old'
+    assert os.listdir(str(tmp_path)) == ['page.html']

@@ -116,7 +116,7 @@ def test_the_sum_is_held_against_the_timed_step():
     layers = [profiler.Layer('conv1', 0.002, 0.004, 3 * 10 ** 9, 10 ** 6)._asdict(),
               profiler.Layer('lrn1', 0.001, 0.001, 0, 10 ** 6)._asdict()]
     entry = {'info_string': 'Forward-backward', 'layers': layers, 'mean_s': 0.010,
-             'flops': 3 * 10 ** 9}
+             'flops': 3 * 10 ** 9, 'precision': 'float32'}
     lines = report.profile(entry)
     assert lines[1].split() == ['layer', 'forward', 'ms', 'backward', 'ms', 'share', 'GFLOP',
                                 'TFLOP', '/', 's', 'output', 'MB']

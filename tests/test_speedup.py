@@ -1,5 +1,7 @@
 """--precision and --xla: refused where there is no such thing, not timed with wrong results."""
 import argparse
+import contextlib
+import glob
 import json
 import os
 import signal
@@ -143,7 +145,8 @@ def test_nothing_is_timed_beside_wrong_results(monkeypatch, tmp_path, capsys):
 
 
 SCRIPT = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGTERM, signal.default_int_handler)          # as the scripts
 words = sys.argv[1:]
 open({seen!r}, 'w').write(json.dumps(words))
 try:
@@ -284,3 +287,23 @@ def test_a_mixed_run_stands_beside_the_plain_one(tmp_path, capfd):
     assert '*** The same in mixed_bfloat16 ***' in out
     assert out.count('times the rate of float32; the results differ by') == 2
     assert 'plain run' in written['startup_s']
+
+
+def test_a_killed_script_takes_the_plain_run_with_it(script):
+    path, seen = script(sleep_s=60)
+    parent = subprocess.Popen([sys.executable, '-c', PARENT, path], cwd=ROOT)
+    deadline_s = time.monotonic() + 60
+    while not seen.exists() and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait(60)
+    while any(path in command for command in commands()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+def commands():
+    """The command lines of all processes."""
+    for name in glob.glob('/proc/[0-9]*/cmdline'):
+        with contextlib.suppress(OSError), open(name, errors='replace') as file:
+            yield file.read()
