@@ -95,6 +95,7 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
                     return 1
                 entry = measure(session, monitor, one, args, log, dump)
                 entry.update(difference=difference and difference._asdict(), layers=None)
+                entry['warnings'] += [warning._asdict() for warning in speedup.doubts(difference)]
                 print('\n'.join(report.result(entry)), flush=True)
                 if args.plain:
                     print(report.speedup(entry, args.plain), flush=True)

@@ -27,7 +27,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy
 
-from common import child, tf1, validity, workload
+from common import child, stats, tf1, validity, workload
 from common.tf1 import tf
 
 PRECISIONS = 'float32', 'tf32', 'mixed'
@@ -172,6 +172,17 @@ def disagreement(info_string: str, found: Optional[Difference]) -> List[str]:
         return []
     return ["%s: the results differ from float32's by %.2g (relative L2 norm; allowed: %.2g): they "
             'are not timed' % (info_string, found.relative_l2, found.allowed)]
+
+
+def doubts(found: Optional[Difference]) -> List[stats.Warning]:
+    """Returns a 'comparison' warning where float32's own results are so sensitive to roundings that
+    as large a difference as themselves is allowed."""
+    if found is None or found.allowed < 1:
+        return []
+    return [stats.Warning('comparison', "the results cannot be told from others: one rounding of "
+                          "the variables moves float32's own by %.0f %% (limit: %.0f %%), as batch "
+                          'norm over few values does: use a larger --batch_size'
+                          % (100 * found.allowed / SENSITIVE, 100 / SENSITIVE))]
 
 
 # What ran

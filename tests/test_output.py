@@ -1,4 +1,4 @@
-"""A stdout that is full, closed or no longer read ends compare.py and run_all.py in one line, and no
+"""A stdout that is full, closed or no longer read ends compare.py and run_all.py in one line; no
 file is half written."""
 import argparse
 import inspect

@@ -130,6 +130,13 @@ def test_where_roundings_grow_more_is_allowed():
         found = speedup.difference(session, [result], None, flags('mixed', capability=(7, 0)))
     assert found.relative_l2 == 0
     assert found.allowed > 0.02
+    assert speedup.doubts(found) == []
+
+
+def test_where_roundings_change_all_it_is_said():
+    assert speedup.doubts(None) == speedup.doubts(speedup.Difference(0.9, 0.99)) == []
+    warning, = speedup.doubts(speedup.Difference(0.9, 2.0))
+    assert "moves float32's own by 50 % (limit: 25 %)" in warning.text
 
 
 def test_nothing_is_timed_beside_wrong_results(monkeypatch, tmp_path, capsys):
