@@ -55,7 +55,7 @@ def test_keys_of_a_later_version_are_let_be(tmp_path):
 
 
 @pytest.mark.parametrize('change, why', [
-    ({'mean_s': 2}, r'results[1] has a mean of 2 s, and 100 samples of a mean of 0.585263 s'),
+    ({'mean_s': 2}, r'results[1] has a mean of 2 s, and 100 samples of a mean of'),
     ({'samples_s': [0.0] * 3, 'mean_s': 0.0}, 'a mean of 0.0 s, and 3 samples'),
     ({'samples_s': []}, 'and 0 samples'), ({'mean_s': None}, 'a mean of null s'),
     ({'samples_s': [1e200]}, 'a number of 1e+200'), ({'mean_s': float('nan')}, 'a number of NaN')])
