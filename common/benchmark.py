@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from common import (
     device,
+    distributed,
     memory,
     output,
     profiler,
@@ -171,6 +172,7 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
         entry['faults'] += (validity.reduced(scaling['allreduces'], len(one.own or []))
                             + args.group.unequal(session, one.target if one.own else [],
                                                  one.feed_dict))
+        entry['warnings'] += [warning._asdict() for warning in distributed.doubts(scaling)]
         args.group.gather_entry(entry)
     return entry
 
@@ -261,7 +263,7 @@ def _kept(log, path):
         raise
     except BaseException as error:
         log.update(status='failed' if log['status'] == 'running' else log['status'],
-                   error=str(error))
+                   error=(getattr(error, 'message', None) or str(error)).strip().split('\n')[0])
         raise
     finally:
         record.keep(log, path)

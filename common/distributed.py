@@ -220,6 +220,10 @@ class Group:
     def warnings(self) -> List[Dict[str, str]]:
         """Returns what is said before the figures, as in a record."""
         hosts, backend = self.processes['hosts'], self.processes['backend']
+        if self.job.size == 1:
+            return [{'kind': 'alone', 'text':
+                     'this job has one process: its efficiency and communication are noise and the '
+                     'cost of Horovod itself; run the script without horovodrun'}]
         if self.on_gpu and backend != 'nccl':
             return [{'kind': 'backend', 'text':
                      'the gradients of the GPUs are copied to the host and reduced by %s: this '
@@ -343,6 +347,15 @@ def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[floa
             'efficiency': alone.mean / timing.mean,
             'communication_share': 1 - without.mean / timing.mean if without else None,
             **reduced, 'ranks': ranks, 'stragglers': stragglers(ranks, own_columns)}
+
+
+def doubts(scaling: Dict[str, Any]) -> List[stats.Warning]:
+    """Returns what common.stats says of the steps that the job is held against; that they are few
+    is said of the job."""
+    return [stats.Warning(warning.kind, '%s: %s' % (name, warning.text))
+            for name, key in (('without the allreduce', 'without_allreduce'),
+                              ('one process alone', 'alone')) if scaling[key]
+            for warning in stats.warn(scaling[key]['samples_s']) if warning.kind != 'few_steps']
 
 
 def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> List[str]:

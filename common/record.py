@@ -33,13 +33,18 @@ def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
     distributed.Group's, None for a plain run."""
     described = environment(device, monitor, options)
     busy = (telemetry.gpu_busy(described['gpu_before']) if monitor else
-            telemetry.cpu_busy(described['cpu_before'])  # the other processes of a job start too
-            if device.kind == 'cpu' and not processes else [])
+            telemetry.cpu_busy(described['cpu_before'])
+            if device.kind == 'cpu' and not _shared(processes) else [])
     return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
             'environment': described, 'network': network, 'processes': processes,
             'status': 'running',
             'warnings': [warning._asdict() for warning in busy], 'faults': [], 'error': None,
             'startup_s': None, 'results': []}
+
+
+def _shared(processes):
+    """Whether other processes of the job run on this host, which start at the same time."""
+    return processes and processes['hosts'].get(platform.node(), 0) > 1
 
 
 def environment(device: Device, monitor: Optional[telemetry.Monitor], options: Dict[str, Any]

@@ -59,6 +59,16 @@ def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
         entry['difference']['relative_l2'], entry['difference']['allowed'])
 
 
+def _share_interval(entry):
+    """Of the share of communication, in brackets; '' where there is none."""
+    job, without = entry['statistics']['ci95_s'], entry['scaling']['without_allreduce']
+    if not (job and without['ci95_s']):
+        return ''
+    _, low, high = stats.ratio((entry['mean_s'], *job), (without['mean_s'], *without['ci95_s']))
+    return ' (95 %% interval %.1f to %.1f%s)' % (
+        100 * (1 - high), 100 * (1 - low), ': it cannot be told from 0' * (low < 1 < high))
+
+
 def precision(entry: Dict[str, Any]) -> str:
     """Returns the precision of a pass, and whether XLA compiled it: 'float32', 'float32, XLA'."""
     return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
@@ -125,9 +135,9 @@ def _scaling(entry):
             (alone['mean_s'], *alone['ci95_s']))[1:])
     lines = ['  ' + text]
     if scaling['without_allreduce']:
-        lines.append('  communication takes %.1f %% of the step, %.3f ms without the allreduce; %s '
-                     'of gradients reduced a step in %d allreduces' % (
-                         100 * scaling['communication_share'],
+        lines.append('  communication takes %.1f %% of the step%s, %.3f ms without the allreduce; '
+                     '%s of gradients reduced a step in %d allreduces' % (
+                         100 * scaling['communication_share'], _share_interval(entry),
                          1e3 * scaling['without_allreduce']['mean_s'],
                          _megabytes(scaling['reduced_bytes']), scaling['allreduces']['executed']))
     own = sorted(scaling['ranks'], key=lambda one: one['own_mean_s'])

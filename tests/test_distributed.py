@@ -279,6 +279,32 @@ def test_what_makes_a_figure_another_one_is_said_before_it(on_gpu, nccl, ranks_b
     assert [warning['kind'] for warning in group.warnings()] == kinds
 
 
+def test_a_job_of_one_process_is_said_to_be_one(monkeypatch):
+    monkeypatch.setattr(distributed, '_version', lambda: '0.28.1')
+    group = distributed.Group(argparse.Namespace(gloo_enabled=lambda: True),
+                              distributed.Job(0, 1, 0, 1),
+                              [{'host': 'host0', 'device': 'X', 'same': {'device': 'cpu'}}])
+    assert [warning['kind'] for warning in group.warnings()] == ['alone']
+
+
+def test_the_steps_that_a_job_is_held_against_are_doubted_too():
+    quiet, noisy = {'samples_s': [0.1] * 30}, {'samples_s': [0.5] + [0.1] * 29}
+    few = {'samples_s': [0.1] * 3}
+    assert distributed.doubts({'without_allreduce': None, 'alone': few}) == []
+    one, = distributed.doubts({'without_allreduce': noisy, 'alone': quiet})
+    assert (one.kind, one.text[:40]) == ('outliers', 'without the allreduce: 1 of 30 steps too')
+
+
+def test_the_share_of_communication_has_an_interval():
+    entry = {'mean_s': 1.0, 'statistics': {'ci95_s': [0.99, 1.01]},
+             'scaling': {'without_allreduce': {'mean_s': 0.9, 'ci95_s': [0.89, 0.91]}}}
+    assert report._share_interval(entry) == ' (95 % interval 8.6 to 11.3)'
+    entry['statistics']['ci95_s'] = [0.8, 1.2]
+    assert 'it cannot be told from 0' in report._share_interval(entry)
+    entry['scaling']['without_allreduce']['ci95_s'] = None
+    assert report._share_interval(entry) == ''
+
+
 # Real jobs
 
 class Finished:
