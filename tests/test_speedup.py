@@ -201,12 +201,18 @@ def test_the_exit_code_of_the_plain_run_is_passed_on(script):
     assert speedup.plain_run(script(code=3)[0], []) == (3, [])
 
 
-def test_ctrl_c_ends_the_plain_run(script):
-    path, seen = script(sleep_s=60)
+def started(path, seen):
+    """Starts PARENT and returns its process once the script at `path` has left its note."""
     parent = subprocess.Popen([sys.executable, '-c', PARENT, path], cwd=ROOT)
     deadline_s = time.monotonic() + 60
     while not seen.exists() and time.monotonic() < deadline_s:
         time.sleep(0.1)
+    return parent
+
+
+def test_ctrl_c_ends_the_plain_run(script):
+    path, seen = script(sleep_s=60)
+    parent = started(path, seen)
     time.sleep(0.5)
     parent.send_signal(signal.SIGINT)
     assert parent.wait(60) == 130
@@ -298,12 +304,10 @@ def test_a_mixed_run_stands_beside_the_plain_one(tmp_path, capfd):
 
 def test_a_killed_script_takes_the_plain_run_with_it(script):
     path, seen = script(sleep_s=60)
-    parent = subprocess.Popen([sys.executable, '-c', PARENT, path], cwd=ROOT)
-    deadline_s = time.monotonic() + 60
-    while not seen.exists() and time.monotonic() < deadline_s:
-        time.sleep(0.1)
+    parent = started(path, seen)
     parent.kill()
     parent.wait(60)
+    deadline_s = time.monotonic() + 60
     while any(path in command for command in commands()):
         assert time.monotonic() < deadline_s
         time.sleep(0.1)
