@@ -15,7 +15,7 @@ purpose=$1
 say() { printf '%s\n' "$*" >&2; }
 
 # The first GPU's compute capability, such as 8.6; nothing without a GPU (or with a driver that does not tell).
-capability() { nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n '1s/[^0-9.]//gp' || :; }
+capability() { nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n '1{s/[^0-9.]//g;p;}' || :; }
 
 has_gpu() { nvidia-smi -L 2>/dev/null | grep -q '^GPU '; }
 
