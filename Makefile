@@ -12,7 +12,7 @@ export RUNTIME PYTHON PYTHON37
 help:
 	@cat <<'END'
 	make bench                      run the four benchmarks, into a new folder in results-local/
-	make bench ARGS="--variants"    the same with these flags of run_all.py
+	make bench ARGS="--variants"    the same with these flags of python -m suite run
 	make test                       lint, then tests; needs no GPU
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
 	make horovod                    add Horovod to the environment of make bench, for more than one process
@@ -24,7 +24,7 @@ help:
 
 bench:
 	@env=$$(sh tools/environment.sh bench)
-	exec $$env/bin/python run_all.py $(ARGS)
+	exec $$env/bin/python -m suite run $(ARGS)
 
 test:
 	@env=$$(sh tools/environment.sh test)
@@ -35,7 +35,7 @@ test:
 
 doctor:
 	@env=$$(sh tools/environment.sh bench)
-	$$env/bin/python -m common.device
+	$$env/bin/python -m suite doctor
 
 horovod:
 	@sh tools/horovod.sh

@@ -5,19 +5,13 @@ import functools
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from common import (
-    device,
-    distributed,
-    memory,
-    output,
-    profiler,
-    record,
-    report,
-    speedup,
-    telemetry,
-    validity,
-    workload,
-)
+from common import files, graph, record, report
+from common.horovod import join as distributed
+from common.machine import device
+from common.probes import checks, memory
+from common.probes import gpu as telemetry
+from common.probes import layers as profiler
+from common.probes import precision as speedup
 from common.tf1 import tf
 from common.timing import Interrupted, time_tensorflow_run
 
@@ -55,7 +49,7 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
         KeyboardInterrupt, memory.Exhausted, OSError, tf.errors.OpError, device.Unusable: see
         cli.main. What was finished before is in the record.
     """
-    network = workload.network(passes[0].target, parameters, args.batch_size)
+    network = graph.network(passes[0].target, parameters, args.batch_size)
     if args.group:
         passes = [one._replace(target=args.group.averaged(one.target, parameters), own=one.target)
                   if isinstance(one.target, list) else one for one in passes]
@@ -66,7 +60,7 @@ def run(args: argparse.Namespace, benchmark: str, variant: str, passes: List[Pas
         log = record.new(benchmark, variant, args.options, args.device, monitor, network,
                          args.group and args.group.processes)
         log['warnings'] += args.group.warnings() if args.group else []
-        log['faults'] = validity.sync_on_finish()
+        log['faults'] = checks.sync_on_finish()
         if log['faults']:                                # no figure at all: it would be wrong
             log['status'] = 'refused'
             record.keep(log, args.json)
@@ -136,10 +130,10 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
         session, lambda *what: time_run(*what, *protocol), one.info_string, timing,
         fetches(one.own or one.target, args.fetch), one.target if one.own else [])
 
-    step_stats = validity.trace(session, target, one.feed_dict)
+    step_stats = checks.trace(session, target, one.feed_dict)
     clustered = xla_dump and speedup.clustered_convolutions(step_stats, xla_dump)
-    ops = workload.needed_ops(one.tensors)
-    flops = sum(map(workload.flops, ops))
+    ops = graph.needed_ops(one.tensors)
+    flops = sum(map(graph.flops, ops))
     # What is known is the peak of float32.
     peak_flops = log['environment']['peak_flops'] if precision == 'float32' else None
     energy_j = gpu and gpu['energy_j']
@@ -149,27 +143,27 @@ def measure(session: tf.Session, monitor: Optional[telemetry.Monitor], one: Pass
         'flops': flops,
         'flops_per_s': flops / entry['mean_s'],
         'share_of_peak': flops / entry['mean_s'] / peak_flops if peak_flops else None,
-        'fetched_bytes': sum(map(workload.size, one.tensors)) if args.fetch == 'tensors' else 0,
-        'layers_that_run': workload.layers_that_run(one.tensors),
+        'fetched_bytes': sum(map(graph.size, one.tensors)) if args.fetch == 'tensors' else 0,
+        'layers_that_run': graph.layers_that_run(one.tensors),
         'peak_bytes': memory.peak_bytes(step_stats, args.device, tf.global_variables()),
-        'convolutions': {'executed': validity.executed_convolutions(step_stats),
-                         'graph': validity.graph_convolutions(one.tensors)},
-        'faults': (validity.parameter_count(log['network']['parameters'], log['benchmark'],
+        'convolutions': {'executed': checks.executed_convolutions(step_stats),
+                         'graph': checks.graph_convolutions(one.tensors)},
+        'faults': (checks.parameter_count(log['network']['parameters'], log['benchmark'],
                                             log['variant'])
-                   + validity.executed(step_stats, one.tensors, clustered)
+                   + checks.executed(step_stats, one.tensors, clustered)
                    + speedup.half_precision(session, target, one.feed_dict, args)
-                   + validity.placement(step_stats, one.tensors, args.device)
-                   + validity.finite(session, one.tensors, one.feed_dict)
-                   + validity.rate(ops, entry['mean_s'], peak_flops)),
+                   + checks.placement(step_stats, one.tensors, args.device)
+                   + checks.finite(session, one.tensors, one.feed_dict)
+                   + checks.rate(ops, entry['mean_s'], peak_flops)),
     })
     if args.xla:
         entry['convolutions']['executed']['in clusters'] = clustered
     entry['scaling'] = scaling
     if scaling:
         scaling['images_per_s'] = args.group.job.size * args.batch_size / entry['mean_s']
-        scaling['allreduces'] = {'executed': validity.executed_allreduces(step_stats),
-                                 'graph': validity.graph_allreduces(one.tensors)}
-        entry['faults'] += (validity.reduced(scaling['allreduces'], len(one.own or []))
+        scaling['allreduces'] = {'executed': checks.executed_allreduces(step_stats),
+                                 'graph': checks.graph_allreduces(one.tensors)}
+        entry['faults'] += (checks.reduced(scaling['allreduces'], len(one.own or []))
                             + args.group.unequal(session, one.target if one.own else [],
                                                  one.feed_dict))
         entry['warnings'] += [warning._asdict() for warning in distributed.doubts(scaling)]
@@ -215,7 +209,7 @@ def _explain(session, one, args, entry, traces):
     if args.trace:
         traces.append((one.info_string, profiler.trace(session, target, one.feed_dict,
                                                         args.device.kind)))
-        output.write(args.trace, profiler.chrome_trace(traces))
+        files.write(args.trace, profiler.chrome_trace(traces))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,11 @@ import sys
 import threading
 from typing import Callable, Optional, Sequence
 
-from common import device, distributed, memory, record, report, speedup, startup, tf1
+from common import record, report, startup, tf1
+from common.horovod import join as distributed
+from common.machine import device
+from common.probes import memory
+from common.probes import precision as speedup
 from common.tf1 import tf
 
 LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond

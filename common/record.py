@@ -13,8 +13,10 @@ from typing import Any, Dict, Optional
 
 import numpy
 
-from common import output, peak, stats, telemetry, tf1
-from common.device import Device
+from common import files, stats, tf1
+from common.machine.device import Device
+from common.probes import cost as peak
+from common.probes import gpu as telemetry
 from common.timing import Timing
 
 SCHEMA = 1
@@ -99,7 +101,7 @@ def write(record: Dict[str, Any], path: str) -> None:
 
     Raises OSError: the folder is missing, not writable, or full.
     """
-    output.write(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
+    files.write(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
 
 def keep(record: Dict[str, Any], path: Optional[str]) -> None:

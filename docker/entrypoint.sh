@@ -125,7 +125,7 @@ case $word in
         all "$@" ;;
     doctor)
         shift
-        run python -m common.device "$@"
+        run python -m suite doctor "$@"
         folder= ;;
     horovodrun)
         command -v horovodrun >/dev/null || {

@@ -3,7 +3,7 @@ import numpy
 import pytest
 
 import alexnet_benchmark as alexnet
-from common import workload
+from common import graph
 from common.tf1 import tf
 
 # Section 6.1: what the chapter's program prints first, for a batch of 32.
@@ -63,7 +63,7 @@ def test_order_of_the_layers(lrn, expected):             # the text of section 6
     with tf.Graph().as_default():
         pool5, _ = alexnet.inference(tf.zeros([1, 224, 224, 3]), lrn)
     found = []
-    for op in workload.needed_ops([pool5]):
+    for op in graph.needed_ops([pool5]):
         if op.type == 'Conv2D':
             found.append('conv %dx%d/%d' % (*op.inputs[1].shape.as_list()[:2],
                                             op.get_attr('strides')[1]))
@@ -81,7 +81,7 @@ def test_order_of_the_layers(lrn, expected):             # the text of section 6
 def test_parameters_and_multiply_adds(fc, parameters, gmac):
     with tf.Graph().as_default():
         output, variables = alexnet.inference(tf.zeros([2, 224, 224, 3]), fc=fc)
-    network = workload.network(output, variables, batch_size=2)
+    network = graph.network(output, variables, batch_size=2)
     assert network['parameters'] == parameters
     assert sum(v.shape.num_elements() for v in variables) == parameters
     assert round(network['flops'] / 2e9, 3) == gmac

@@ -9,9 +9,9 @@ import fake_job
 import numpy as np
 import pytest
 
-import compare
+from suite import compare
 
-ROOT = os.path.dirname(os.path.abspath(compare.__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
     RECORD = json.load(file)
 REFERENCE = {'source': 'x', 'year': 1, 'hardware': 'x', 'software': 'x', 'figures': [1]}
@@ -390,6 +390,7 @@ def test_bad_usage(argv, capsys):
 
 
 def test_no_tensorflow_is_imported():
-    code = ('import compare, sys; sys.exit(any(name.startswith(("tensorflow", "tf_slim")) '
+    code = ('from suite import compare; import sys; '
+            'sys.exit(any(name.startswith(("tensorflow", "tf_slim")) '
             'or name == "common.tf1" for name in sys.modules))')
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0

@@ -1,5 +1,4 @@
 """The image's entrypoint, with scripts that only say how they were called, and its Dockerfile."""
-import fnmatch
 import os
 import pathlib
 import re
@@ -47,14 +46,15 @@ def app():
 
 def make_app(folder):
     app = folder / 'app'
-    for inner in (app / 'docker', app / 'common', folder / 'results', folder / 'bin'):
+    for inner in (app / 'docker', app / 'suite', folder / 'results', folder / 'bin'):
         inner.mkdir(parents=True)
     (folder / 'bin' / 'python').symlink_to(sys.executable)
     shutil.copy(os.path.join(ROOT, 'docker', 'entrypoint.sh'), str(app / 'docker'))
     for name in NAMES:
         (app / (name + '_benchmark.py')).write_text(SCRIPT)
-    (app / 'common' / '__init__.py').write_text('')
-    (app / 'common' / 'device.py').write_text('print("the diagnosis")')
+    (app / 'suite' / '__init__.py').write_text('')
+    (app / 'suite' / '__main__.py').write_text(
+        'import sys; print(*{"doctor": ["the diagnosis"]}[sys.argv[1]])')
     return app
 
 
@@ -324,26 +324,53 @@ def test_older_drivers_are_let_in():
         assert 'NVIDIA_REQUIRE_CUDA="cuda>=12.0"' in ' '.join(stages()[target])
 
 
-def test_the_context_holds_the_scripts_and_not_the_rest():
+def sent(path):
+    """Whether .dockerignore lets a file into the image: the last pattern that matches it, or a
+    folder above it, decides."""
     with open(os.path.join(ROOT, '.dockerignore')) as file:
         patterns = [line for line in file.read().split('\n') if line and line[0] != '#']
-    assert patterns[0] == '*'
-    assert all(pattern[0] == '!' for pattern in patterns[1:])
+    assert patterns[0] == '*'                            # nothing but what is named
+    parts, answer = path.split('/'), True
+    above = ['/'.join(parts[:i + 1]) for i in range(len(parts))]
+    for pattern in patterns:
+        expression = re.escape(pattern.lstrip('!')).replace(r'\*\*/', '(.*/)?').replace(
+            r'\*', '[^/]*')
+        if any(re.match(expression + '$', one) for one in above):
+            answer = pattern[0] == '!'
+    return answer
 
-    def sent(path):
-        return any(path.count('/') == pattern.count('/') and fnmatch.fnmatch(path, pattern[1:])
-                   for pattern in patterns[1:])
-    wanted = [name + '_benchmark.py' for name in NAMES]
-    wanted += ['common/' + name for name in os.listdir(os.path.join(ROOT, 'common'))
-               if name.endswith('.py')]
-    wanted += ['docker/entrypoint.sh', 'requirements.lock', 'requirements-horovod.lock',
-               'requirements-modern.lock', 'requirements-horovod-modern.lock',
-               'tools/horovod_wheel.sh']
-    for path in wanted:
+
+def test_the_context_holds_the_scripts_and_not_the_rest():
+    for path in ['docker/entrypoint.sh', 'requirements.lock', 'requirements-horovod.lock',
+                 'requirements-modern.lock', 'requirements-horovod-modern.lock',
+                 'tools/horovod_wheel.sh']:
         assert sent(path) and os.path.exists(os.path.join(ROOT, path)), path
     for path in ['.git/HEAD', '.venv/bin/python', 'tests/test_container.py', 'README.md',
-                 'common/__pycache__/cli.cpython-37.pyc', 'results-local/alexnet.json']:
+                 'common/__pycache__/cli.cpython-37.pyc', 'common/probes/__pycache__/gpu.pyc',
+                 'results-local/alexnet.json']:
         assert not sent(path), path
+
+
+def test_every_module_can_be_imported_from_what_the_image_holds(tmp_path):
+    files = subprocess.run(['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
+                           cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+                           ).stdout.splitlines()
+    inside = [path for path in files if sent(path) and os.path.exists(os.path.join(ROOT, path))]
+    modules = []
+    for path in inside:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(os.path.join(ROOT, path), str(target))
+        if path.endswith('.py') and not path.endswith('__main__.py'):
+            modules.append(path[:-len('.py')].replace('/__init__', '').replace('/', '.'))
+    assert {'alexnet_benchmark', 'common.benchmark', 'suite.compare'} <= set(modules)
+    code = ('import importlib\n'
+            'for name in %r: importlib.import_module(name)\n'
+            'from suite import compare\n'
+            'assert compare.main(["chapter"]) == 0' % modules)
+    done = subprocess.run([sys.executable, '-c', code], cwd=str(tmp_path), text=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
 
 
 # The locks

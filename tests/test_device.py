@@ -7,8 +7,9 @@ import sys
 import pytest
 
 import alexnet_benchmark
-from common import device, tf1
-from common.device import Gpu, Machine
+from common import tf1
+from common.machine import device
+from common.machine.device import Gpu, Machine
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GTX_1080 = Gpu('GeForce GTX 1080', '0000:01:00.0', (6, 1), 20, 8 * 2 ** 30)

@@ -9,7 +9,9 @@ import jsonschema
 import pytest
 
 import alexnet_benchmark
-from common import device, record, telemetry
+from common import record
+from common.machine import device
+from common.probes import gpu as telemetry
 from common.tf1 import tf
 from tests import fake_nvml
 

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import inception_v3_benchmark as inception
-from common import workload
+from common import graph
 from common.tf1 import slim, tf
 
 # Theirs: tf.contrib.slim.nets on TensorFlow 1.15, tf_slim.nets on 2.21.
@@ -110,7 +110,7 @@ def layer(op):
 def test_table_6_1(net):
     logits, end_points = net
     found = []
-    for op in workload.needed_ops([end_points['Predictions']]):
+    for op in graph.needed_ops([end_points['Predictions']]):
         scope = re.sub('^(InceptionV3/)*', '', op.name).split('/')[0]
         if op.type in LAYERS and scope.startswith('Mixed_'):
             group = scope[:len('Mixed_5')]
@@ -181,7 +181,7 @@ def test_modules(name, branches, output, net):
 def test_auxiliary_classifier(net):
     _, end_points = net
     logits = end_points['AuxLogits']
-    layers = [op for op in workload.needed_ops([logits])
+    layers = [op for op in graph.needed_ops([logits])
               if op.type in LAYERS and op.name.startswith('InceptionV3/AuxLogits/')]
     # The text of section 6.3 on Auxiliary Logits.
     assert [(layer(op), size(op.inputs[0]), size(op.outputs[0])) for op in layers] == [
@@ -222,14 +222,14 @@ def test_parameters_and_multiply_adds(net):
     main = [v for v in trainable if '/AuxLogits/' not in v.op.name]
     assert sum(v.shape.num_elements() for v in trainable) == 27143152
     assert sum(v.shape.num_elements() for v in main) == 23817352
-    network = workload.network(logits, trainable, batch_size=2)
+    network = graph.network(logits, trainable, batch_size=2)
     assert network['parameters'] == 27143152
     # 5.72 GMAC are those of both classifiers. The forward pass, which computes the logits alone,
     # has 5.713; the auxiliary classifier adds 0.006.
-    both = sum(map(workload.flops, workload.needed_ops([logits, end_points['AuxLogits']])))
+    both = sum(map(graph.flops, graph.needed_ops([logits, end_points['AuxLogits']])))
     assert round(both / 2 / 2e9, 2) == 5.72
     assert round(network['flops'] / 2e9, 3) == 5.713
-    assert workload.network(logits, main, batch_size=2)['parameters'] == 23817352
+    assert graph.network(logits, main, batch_size=2)['parameters'] == 23817352
 
 
 def test_variables_have_the_names_and_shapes_of_slim(net):
@@ -269,17 +269,17 @@ def test_weight_decay(net):
 
 
 def test_dropout_drops_in_training_alone(cpu_session):
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default() as dropped:
         found = {}
         for is_training, keep_prob in [(True, 0.8), (True, 1.0), (False, 0.8)]:
             _, end_points = inception.inception_v3(tf.zeros([1, 299, 299, 3]), 10, is_training,
                                                    keep_prob, reuse=tf.AUTO_REUSE)
             kept = end_points['PreLogits']
-            pool, = [op for op in workload.needed_ops([kept])
+            pool, = [op for op in graph.needed_ops([kept])
                      if op.name.rpartition('/')[2] == 'AvgPool' and '/Logits' in op.name]
             found[is_training, keep_prob] = (pool.outputs[0], kept)
         ones = {pool: numpy.ones([1, 1, 1, 2048]) for pool, _ in found.values()}
-        with cpu_session(graph) as session:
+        with cpu_session(dropped) as session:
             values = session.run({key: kept for key, (_, kept) in found.items()}, ones)
     dropped = values.pop((True, 0.8))
     assert set(dropped.ravel().tolist()) == {0, 1.25}    # 1 / 0.8

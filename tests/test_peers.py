@@ -4,13 +4,15 @@ import functools
 import importlib.util
 import json
 import math
+import sys
 
 import pytest
 
-import peers
-import peers_torch
-from common import device, tf1, validity, workload
+from common import graph, tf1
+from common.machine import device
+from common.probes import checks
 from common.tf1 import tf
+from suite.peers import command as peers
 
 CPU = device.Device('cpu', 'X', 'X')
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '10', '--num_steps_burn_in', '1']
@@ -35,7 +37,7 @@ def built(passes):
     """[trainable parameters, FLOP of the forward step, of the forward-backward step]."""
     with passes[0].tensors[0].graph.as_default():
         parameters = sum(one.shape.num_elements() for one in tf.trainable_variables())
-    return [parameters] + [sum(map(workload.flops, workload.needed_ops(one.tensors)))
+    return [parameters] + [sum(map(graph.flops, graph.needed_ops(one.tensors)))
                            for one in passes]
 
 
@@ -50,7 +52,7 @@ def built(passes):
 ])
 def test_the_peers_are_the_same_networks(network, variant, build, same):
     theirs = built(peers.theirs(network, flags(), build))
-    assert ours(network)[0] == validity.PARAMETERS[network, variant]
+    assert ours(network)[0] == checks.PARAMETERS[network, variant]
     assert (ours(network) == theirs) == same
     assert same or (network, 'slim' if build is peers.slim_nets else 'keras') in peers.DIFFERS
     assert all(0.8 < our / their < 1.25 for our, their in zip(ours(network), theirs))
@@ -62,7 +64,7 @@ def test_the_input_and_the_passes_are_ours():
             for passes in (peers.ours(network, flags()),
                            peers.theirs(network, flags(), peers.slim_nets)):
                 assert tuple(one.info_string for one in passes) == peers.PASSES
-                images = [op.type for op in workload.needed_ops(passes[0].tensors)
+                images = [op.type for op in graph.needed_ops(passes[0].tensors)
                           if op.outputs and op.outputs[0].shape.ndims == 4
                           and op.outputs[0].shape.as_list()[::3] == [2, 3]]
                 assert ('RandomUniform' in images) == drawn
@@ -161,7 +163,7 @@ def test_pytorch_that_ends_is_one_sentence(tmp_path, monkeypatch):
     script = tmp_path / 'dies.py'
     script.write_text('import sys; sys.exit(5)')
     monkeypatch.setattr(peers.importlib.util, 'find_spec', lambda name: name)
-    monkeypatch.setattr(peers_torch, '__file__', str(script))
+    monkeypatch.setattr(peers, 'TORCH_PEER', [sys.executable, str(script)])
     with pytest.raises(device.Unusable, match='vgg16: PyTorch ended with exit code 5'), \
             peers.on_torch('vgg16', flags()):
         pass

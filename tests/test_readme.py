@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-import compare
 from common import report
+from suite import compare
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CPU = os.path.join(ROOT, 'results', 'cpu-2-cores')

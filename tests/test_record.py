@@ -9,7 +9,8 @@ import pytest
 
 import alexnet_benchmark
 import resnet_v2_benchmark
-from common import memory, record, tf1
+from common import record, tf1
+from common.probes import memory
 from common.tf1 import tf
 
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']

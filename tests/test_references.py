@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-import compare
+from suite import compare
 
 # The chapter: benchmark, variant, Forward, Forward-backward, seconds; '~' is 'about', None is not
 # measured.

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import resnet_v2_benchmark as resnet
-from common import workload
+from common import graph
 from common.tf1 import slim, tf
 
 # Theirs: tf.contrib.slim.nets on TensorFlow 1.15, tf_slim.nets on 2.21.
@@ -66,7 +66,7 @@ def rows(net):
     """Reads the rows of figure 6-17 from the graph, in its order, the shortcuts left out: (scope,
     output size, layers); the scope of a unit is 'block1/unit_1'."""
     found = []
-    for op in workload.needed_ops([net.end_points['predictions']]):
+    for op in graph.needed_ops([net.end_points['predictions']]):
         if op.type not in ('Conv2D', 'MaxPool', 'Mean', 'Softmax') or '/shortcut' in op.name:
             continue
         parts = op.name.split('/')[1:]
@@ -106,13 +106,13 @@ def test_shortcuts(depth, nets):
         if block != 'block4':                                           # keeps every second pixel
             expected.append(('%s/unit_%d' % (block, units[depth]), '1x1 max pool, stride 2'))
     assert [('/'.join(op.name.split('/')[1:3]), layer(op))
-            for op in workload.needed_ops([nets[depth].logits])
+            for op in graph.needed_ops([nets[depth].logits])
             if '/shortcut' in op.name and op.type in ('Conv2D', 'MaxPool')] == expected
 
 
 @pytest.mark.parametrize('depth', DEPTHS)
 def test_parameters_and_multiply_adds(depth, nets):
-    network = workload.network(nets[depth].logits, nets[depth].trainable, batch_size=2)
+    network = graph.network(nets[depth].logits, nets[depth].trainable, batch_size=2)
     assert network['parameters'] == PARAMETERS[depth]
     assert sum(v.shape.num_elements() for v in nets[depth].trainable) == PARAMETERS[depth]
     assert round(network['flops'] / 2e9, 2) == GMAC[depth]

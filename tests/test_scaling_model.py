@@ -5,11 +5,10 @@ import re
 
 import pytest
 
-import compare
-from benchmarks import scaling_model
 from common import report
+from suite import compare, scaling_model
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(scaling_model.__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 PRINTED = os.path.join(ROOT, 'results', 'cpu-2-cores-2-processes')
 

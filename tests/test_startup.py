@@ -9,7 +9,7 @@ import pytest
 
 from common import report, startup
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(startup.__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def test_the_parts_follow_each_other(monkeypatch):

@@ -3,7 +3,7 @@ import numpy
 import pytest
 
 import vgg16_benchmark as vgg
-from common import workload
+from common import graph
 from common.tf1 import tf
 
 # Figure 6-6, column by column.
@@ -82,7 +82,7 @@ def next_types(op, number):
 def cells(softmax):
     """Reads the cells of figure 6-6 from the graph, in its order."""
     found = []
-    for op in workload.needed_ops([softmax]):
+    for op in graph.needed_ops([softmax]):
         if op.type == 'Conv2D':
             height, width, _, kernels = op.inputs[1].shape.as_list()
             assert height == width
@@ -121,7 +121,7 @@ def test_the_configurations_are_those_of_the_figure():
 
 def test_lrn_has_the_parameters_of_the_chapters_alexnet(nets):
     _, softmax, _, _ = nets['A-LRN']
-    lrn, = [op for op in workload.needed_ops([softmax]) if op.type == 'LRN']
+    lrn, = [op for op in graph.needed_ops([softmax]) if op.type == 'LRN']
     assert [lrn.get_attr(name) for name in ('depth_radius', 'bias', 'alpha', 'beta')] \
         == [4, 1.0, pytest.approx(0.001 / 9), 0.75]
 
@@ -129,7 +129,7 @@ def test_lrn_has_the_parameters_of_the_chapters_alexnet(nets):
 @pytest.mark.parametrize('configuration, parameters, millions, gmac', SIZES)
 def test_parameters_and_multiply_adds(configuration, parameters, millions, gmac, nets):
     _, _, fc8, p = nets[configuration]
-    network = workload.network(fc8, p, batch_size=2)
+    network = graph.network(fc8, p, batch_size=2)
     assert network['parameters'] == parameters
     assert sum(v.shape.num_elements() for v in p) == parameters
     assert round(parameters / 1e6) == millions

@@ -1,0 +1,1 @@
+"""A run of more than one process."""

@@ -1,0 +1,1 @@
+"""What is observed of a run besides the time of its steps."""

@@ -1,0 +1,197 @@
+"""Checks that a figure can be valid: that what was timed ran, where it should, and made numbers.
+
+All of it happens outside the timed steps. Each check returns sentences, one for each fault; no
+sentence, no fault.
+"""
+import collections
+import os
+import re
+from typing import Any, Dict, Iterable, List, Optional
+
+import numpy
+
+from common import graph
+from common.machine.device import Device
+from common.tf1 import tf
+
+# Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
+# needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). It is
+# granted to convolutions with stride 1 and a kernel above 1x1; the others have no such short cut.
+WINOGRAD = 4.0
+
+# Trainable parameters by (benchmark, variant), with biases; batch norm's beta and gamma included.
+PARAMETERS = {
+    ('alexnet', 'lrn'): 2469696,             # section 6.1: 64, 192, 384, 256, 256 kernels
+    ('alexnet', 'no_lrn'): 2469696,
+    ('alexnet', 'lrn_fc'): 61100840,
+    ('alexnet', 'no_lrn_fc'): 61100840,
+    ('vgg16', 'A'): 132863336,               # figure 6-7: 133, 133, 134, 138, 144 million
+    ('vgg16', 'A-LRN'): 132863336,
+    ('vgg16', 'B'): 133047848,
+    ('vgg16', 'C'): 133638952,
+    ('vgg16', 'D'): 138357544,
+    ('vgg16', 'E'): 143667240,
+    ('inception_v3', 'aux'): 27143152,       # tf.contrib.slim.nets, with the auxiliary classifier
+    ('resnet_v2', '50'): 25568360,           # tf.contrib.slim.nets
+    ('resnet_v2', '101'): 44577896,
+    ('resnet_v2', '152'): 60236904,
+    ('resnet_v2', '200'): 64726120,
+}
+
+
+def sync_on_finish() -> List[str]:
+    """With TF_SYNC_ON_FINISH=0 session.run returns before the GPU is done."""
+    value = os.environ.get('TF_SYNC_ON_FINISH')
+    if value is None or value.strip().lower() not in ('0', 'false'):
+        return []
+    return ['TF_SYNC_ON_FINISH=%s: session.run would not wait for the GPU, and the time of a step '
+            'would be that of handing it over. Unset it.' % value]
+
+
+def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None,
+          level: int = tf.RunOptions.SOFTWARE_TRACE) -> Any:
+    """Runs `target` once, untimed; returns TensorFlow's StepStats of what was executed where."""
+    metadata = tf.RunMetadata()
+    session.run(target, feed_dict=feed_dict, run_metadata=metadata,
+                options=tf.RunOptions(trace_level=level))
+    return metadata.step_stats
+
+
+def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
+    """Counts the convolutions, by type, that a run of `targets` needs by the graph."""
+    return dict(collections.Counter(op.type for op in graph.needed_ops(targets)
+                                    if op.type in graph.CONVOLUTIONS))
+
+
+def executed_convolutions(step_stats: Any) -> Dict[str, int]:
+    """Counts the convolutions, by type, that a traced step executed, the fused ones with them."""
+    types = (_op_type(node) for device in step_stats.dev_stats if is_executor(device)
+             for node in device.node_stats)
+    return dict(collections.Counter(filter(None, types)))
+
+
+def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] = None
+             ) -> List[str]:
+    """The convolutions executed are those of the graph: none was pruned away, none ran twice. In
+    what XLA compiled they have no type: `clustered` is their number, and the sum is compared."""
+    wanted, ran = graph_convolutions(targets), executed_convolutions(step_stats)
+    if clustered == 0:
+        return ['XLA compiled no convolution: what was timed is the graph without it']
+    if clustered:
+        ran['in clusters'] = clustered
+    if wanted == ran or clustered and sum(wanted.values()) == sum(ran.values()):
+        return []
+    return ['the step executed %s, the graph has %s: what was timed is not the network'
+            % (_counts(ran), _counts(wanted))]
+
+
+def graph_allreduces(targets: Iterable[Any]) -> int:
+    """Counts the allreduces that a run of `targets` needs by the graph."""
+    return sum(op.type == 'HorovodAllreduce' for op in graph.needed_ops(targets))
+
+
+def executed_allreduces(step_stats: Any) -> int:
+    """Counts the allreduces that a traced step executed."""
+    return sum(' = HorovodAllreduce(' in node.timeline_label for device in step_stats.dev_stats
+               if is_executor(device) for node in device.node_stats)
+
+
+def reduced(allreduces: Dict[str, int], gradients: int) -> List[str]:
+    """Each gradient was reduced, once: TensorFlow prunes an allreduce that is not fetched.
+    `allreduces` are the 'executed' and those of the 'graph'."""
+    if allreduces['executed'] == allreduces['graph'] == gradients:
+        return []
+    return ['the step executed %(executed)d allreduces, the graph has %(graph)d' % allreduces
+            + ', and %d gradients are to be reduced' % gradients]
+
+
+def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[str]:
+    """On a GPU run every operation that makes float arrays runs on the GPU; but for the allreduce,
+    which is where Horovod was built for."""
+    if device.kind != 'gpu':
+        return []
+    arrays = {op.name for op in graph.needed_ops(targets)
+              if op.type not in ('Placeholder', 'HorovodAllreduce')
+              and any(map(_is_array, op.outputs))}
+    fallen = sorted({node.node_name.partition(':')[0] for stats in step_stats.dev_stats
+                     if is_executor(stats) and 'CPU' in stats.device
+                     for node in stats.node_stats} & arrays)
+    if not fallen:
+        return []
+    shown = ', '.join(fallen[:5]) + (', ...' if len(fallen) > 5 else '')
+    return ['%d operations fell back to the CPU: %s' % (len(fallen), shown)]
+
+
+def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict] = None
+           ) -> List[str]:
+    """Outputs and gradients hold neither nan nor infinity. Runs them once, copied to the host."""
+    tensors = [t for target in targets for t in floats(target)]
+    faults = []
+    for tensor, value in zip(tensors, session.run(tensors, feed_dict=feed_dict)):
+        bad = value.size - numpy.count_nonzero(numpy.isfinite(value))
+        if bad:
+            faults.append('%s has %d of %d values that are nan or infinite'
+                          % (tensor.name, bad, value.size))
+    return faults
+
+
+def floats(tensor: Any) -> List[Any]:
+    """Returns the tensor itself, or, for one of integers such as argmax, the floats that it is made
+    from."""
+    if tensor.dtype.base_dtype.is_floating:
+        return [tensor]
+    return [t for t in tensor.op.inputs if t.dtype.base_dtype.is_floating]
+
+
+def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
+    """The network has the number of parameters that it is known to have."""
+    expected = PARAMETERS[benchmark, variant]
+    if counted == expected:
+        return []
+    return ['the graph has %d parameters, the network has %d' % (counted, expected)]
+
+
+def rate(ops: Iterable[Any], seconds: float, peak_flops: Optional[float]) -> List[str]:
+    """The rate that the time implies is one that the hardware can reach, Winograd counted in.
+
+    Args:
+        ops: the operations of the step.
+        seconds: its duration.
+        peak_flops: FLOP / s of the device, or None where it is unknown: no check.
+    """
+    least = sum(graph.flops(op) / (WINOGRAD if _has_short_cut(op) else 1) for op in ops)
+    if peak_flops is None or least <= peak_flops * seconds:
+        return []
+    return ['the step needs %.3g GFLOP, with every short cut, and %.3g ms of a device of %.3g '
+            'TFLOP / s: it cannot have run in %.3g ms' % (least / 1e9, 1e3 * least / peak_flops,
+                                                          peak_flops / 1e12, 1e3 * seconds)]
+
+
+def _op_type(node):
+    """'Conv2D' of the label `conv1 = _FusedConv2D(...)`: a convolution by its plain name, also
+    where Grappler or oneDNN has fused it (_MklNativeConv2DBackpropFilterWithBias); else None."""
+    match = re.search(r' = \w*?(Conv2D(?:Backprop(?:Filter|Input))?)(?:WithBias)?\(',
+                      node.timeline_label)
+    return match.group(1) if match else None
+
+
+def _has_short_cut(op):
+    if op.type not in graph.CONVOLUTIONS:
+        return False
+    kernel = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
+    return set(op.get_attr('strides')) == {1} and kernel.shape[:2].num_elements() > 1
+
+
+def is_executor(device):
+    """Whether a trace's device is one of the executor's; the GPU tracer adds streams and memcpy."""
+    return device.device.startswith('/job:') and '/stream:' not in device.device \
+        and 'memcpy' not in device.device
+
+
+def _is_array(tensor):
+    return tensor.dtype.base_dtype.is_floating and tensor.shape.ndims != 0
+
+
+def _counts(convolutions):
+    return ' + '.join('%d %s' % (number, type_) for type_, number in sorted(convolutions.items())
+                      ) or 'no convolution'

@@ -1,0 +1,140 @@
+"""Where the time of a step goes, layer by layer: --profile, and --trace for Chrome and Perfetto.
+
+Both are of untimed steps that TensorFlow traces. On a GPU the time of an operation is that of its
+kernels, on a CPU from its start to its end. Operations that run side by side are counted in full,
+the gaps between them and what session.run itself does not at all: so the sum is not the step.
+"""
+import json
+import re
+import statistics
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from common import graph
+from common.probes import checks
+from common.tf1 import Timeline, tf
+
+STEPS = 5                            # that are traced for a table
+PIDS = 1000                          # more than a trace has processes
+
+# The scope of a whole network, which slim puts before each layer's: 'resnet_v2_152_1/'.
+NETWORK = r'(?:(?:InceptionV3|resnet_v2_\d+)(?:_\d+)?/)*'
+OTHER = 'other'                      # what computes no product and hands on no array
+SCALAR = 8                           # bytes: the probability of dropout, a loss
+
+
+class Layer(NamedTuple):
+    """A row of the table: seconds of a step, the FLOP it needs, the bytes it hands on."""
+    name: str
+    forward_s: float
+    backward_s: float
+    flops: int
+    output_bytes: int
+
+
+def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict[Any, Any]], kind: str) -> Any:
+    """Runs `target` once on a device of that kind, 'gpu' or 'cpu'; returns TensorFlow's StepStats,
+    with the kernels of a GPU."""
+    return checks.trace(session, target, feed_dict, tf.RunOptions.FULL_TRACE if kind == 'gpu'
+                          else tf.RunOptions.SOFTWARE_TRACE)
+
+
+def chrome_trace(traces: Iterable[Tuple[str, Any]]) -> str:
+    """Returns the JSON of a Chrome trace of (name, StepStats), each step from 0 on in processes of
+    its own, called 'NAME: ...'."""
+    events = []
+    for i, (name, step_stats) in enumerate(traces):
+        step = json.loads(Timeline(step_stats).generate_chrome_trace_format())
+        first_us = min([event['ts'] for event in step['traceEvents'] if 'ts' in event], default=0)
+        for event in step['traceEvents']:
+            event['pid'] += i * PIDS
+            if 'ts' in event:
+                event['ts'] -= first_us
+            if event['name'] == 'process_name':
+                event['args']['name'] = '%s: %s' % (name, event['args']['name'])
+            if event['ph'] in 'stf':                     # an arrow, from tensor to tensor
+                event['id'] += i * PIDS * PIDS
+            events.append(event)
+    return json.dumps({'traceEvents': events, 'displayTimeUnit': 'ms'})
+
+
+def profile(session: tf.Session, target: Any, tensors: List[Any],
+            feed_dict: Optional[Dict[Any, Any]], kind: str) -> List[Layer]:
+    """Returns the layers of a pass in the order of the graph: times are means of STEPS steps.
+
+    Args:
+        target: what session.run is given, as in the timed steps.
+        tensors: the tensors that the pass computes.
+        kind: of the device, 'gpu' or 'cpu'.
+    """
+    ops = graph.needed_ops(tensors)
+    steps = [_seconds(trace(session, target, feed_dict, kind), {op.name: layer(op) for op in ops})
+             for _ in range(STEPS)]
+    times = {key: statistics.mean(step.get(key, 0.0) for step in steps)
+             for key in {key for step in steps for key in step}}
+    flops, handed_on = {}, {}                            # type: Dict[str, int], Dict[str, set]
+    for op in ops:
+        name = layer(op)
+        flops[name] = flops.get(name, 0) + graph.flops(op)
+        for t in op.inputs:
+            if layer(t.op) != name and not _backward(t.op.name) and not _is_weight(t):
+                handed_on.setdefault(layer(t.op), set()).add(t)
+    for t in tensors:
+        if not _backward(t.op.name):
+            handed_on.setdefault(layer(t.op), set()).add(t)
+    sizes = {name: sum(map(_size, found)) for name, found in handed_on.items()}
+    rows = {}                                            # type: Dict[str, Layer]
+    for name in dict.fromkeys(list(flops) + [OTHER]):
+        row = Layer(name, times.get((name, False), 0.0), times.get((name, True), 0.0),
+                    flops.get(name, 0), sizes.get(name, 0))
+        if name == OTHER or not (row.flops or row.output_bytes > SCALAR):
+            name, before = OTHER, rows.get(OTHER, Layer(OTHER, 0.0, 0.0, 0, 0))
+            row = Layer(OTHER, before.forward_s + row.forward_s,
+                        before.backward_s + row.backward_s, 0, 0)
+            rows.pop(OTHER, None)                        # it stays the last
+        rows[name] = row
+    return list(rows.values())
+
+
+def layer(op: Any) -> str:
+    """Returns the layer that an operation of the graph belongs to: conv1, lrn1, Mixed_5b,
+    block3/unit_7. The sum of two gradients belongs to the layer of the first."""
+    while op.type == 'AddN' and _backward(op.name):
+        op = op.inputs[0].op
+    return layer_of_name(op.name)
+
+
+def layer_of_name(name: str) -> str:
+    """Returns the layer by the name of an operation alone, which the optimizers of TensorFlow
+    lengthen: gradients/conv2/Conv2D_grad/Conv2DBackpropInput-0-TransposeNHWCToNCHW is of conv2."""
+    name = re.sub(r'^(?:ConstantFolding/)?(?:gradients(?:_\d+)?/)?' + NETWORK, '', name)
+    return re.sub(r'(?:_grad|-\d.*)$', '', re.match(r'block\d+/unit_\d+|[^/]*', name).group())
+
+
+def _seconds(step_stats, layers):
+    """{(layer, whether backward): seconds} of a traced step: of the GPU's kernels, if it has any,
+    else of the operations as the executor ran them. `layers` are by the name of an operation."""
+    streams = [device for device in step_stats.dev_stats if device.device.endswith('/stream:all')]
+    found = {}                                           # type: Dict[Tuple[str, bool], float]
+    for device in streams or filter(checks.is_executor, step_stats.dev_stats):
+        for node in device.node_stats:
+            words = re.split(r'[:#@\s]+', node.node_name + ' ' + node.timeline_label)
+            name = next((word for word in words if word in layers), words[0])
+            key = layers.get(name) or layer_of_name(name), _backward(name)
+            if key[0] not in layers.values():
+                key = OTHER, False
+            seconds = 1e-6 * (node.op_end_rel_micros - node.op_start_rel_micros)
+            found[key] = found.get(key, 0.0) + seconds
+    return found
+
+
+def _backward(name):
+    return re.match(r'(?:ConstantFolding/)?gradients(?:_\d+)?/', name) is not None
+
+
+def _is_weight(tensor):
+    return tensor.op.type in ('Identity', 'ReadVariableOp') and tensor.op.inputs[0].op.type in (
+        'VariableV2', 'VarHandleOp')
+
+
+def _size(tensor):
+    return graph.size(tensor) if tensor.shape.is_fully_defined() else 0

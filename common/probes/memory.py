@@ -1,0 +1,146 @@
+"""Memory: how much is free, and a limit that turns its end into an error instead of a kill."""
+import contextlib
+import ctypes
+import itertools
+import os
+import resource
+import sys
+from typing import Any, Callable, Iterable, Iterator, Optional
+
+from common import graph
+from common.machine.device import Device
+
+CGROUPS = [[folder + name for name in names] for folder, *names in (
+    ('/sys/fs/cgroup/', 'memory.max', 'memory.current', 'memory.stat'),             # version 2
+    ('/sys/fs/cgroup/memory/', 'memory.limit_in_bytes', 'memory.usage_in_bytes',    # version 1
+     'memory.stat'))]
+PAGE_CACHE = ('inactive_file', 'active_file', 'total_inactive_file', 'total_active_file')
+
+
+class Exhausted(Exception):
+    """Memory ran out; the text says at which batch size, what was allocated, and what to try."""
+
+
+def sentence(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
+    """Returns what is said when memory runs out: `allocated` is TensorFlow's own line."""
+    return 'Out of memory: batch size %d does not fit. %s\n  %s' % (
+        batch_size, 'The largest power of two worth trying: --batch_size %d.' % try_instead
+        if try_instead else 'No smaller batch is likely to fit either.', allocated)
+
+
+def worth_trying(targets: Iterable[Any], variables: Iterable[Any], batch_size: int,
+                 available: Optional[int]) -> Optional[int]:
+    """Returns the largest power of two below batch_size that `available` bytes might hold, None if
+    none might.
+
+    Might: no step can do with less than the variables and the larger of (a) the inputs of all
+    convolutions whose weights get a gradient, since they live from the forward to the backward
+    half, and (b) the inputs and outputs of its largest operation.
+    """
+    ops = graph.needed_ops(targets)
+    kept = {op.inputs[0] for op in ops if op.type == 'Conv2DBackpropFilter'}
+    largest = max(sum(graph.size(t) for t in list(op.inputs) + op.outputs
+                      if t.shape.is_fully_defined()) for op in ops)
+    per_image = max(sum(map(graph.size, kept)), largest) / batch_size
+    fixed = sum(map(graph.size, variables))
+    trial = 2 ** ((batch_size - 1).bit_length() - 1) if batch_size > 1 else 0
+    while trial and available is not None and fixed + trial * per_image > available:
+        trial //= 2
+    return trial or None
+
+
+def available_bytes(device: Device) -> Optional[int]:
+    """Returns the memory of the GPU, or what is free for a CPU run; None where unknown."""
+    return device.gpu.memory_bytes if device.gpu else free_bytes()
+
+
+def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Optional[int]:
+    """Returns the most bytes that a traced step held on the device, None where no GPU allocator
+    told.
+
+    GPU: of the allocator, everything counted, the scratch space of an operation included. CPU,
+    whose allocator keeps no count: the tensors that the step allocated, over time, and the
+    variables.
+    """
+    if device.kind == 'gpu':
+        return max([use.allocator_bytes_in_use + max(0, use.peak_bytes - use.live_bytes)
+                    for stats in step_stats.dev_stats for node in stats.node_stats
+                    for use in node.memory if use.allocator_name.lower().startswith('gpu')],
+                   default=None)
+    changes = sorted((change.alloc_micros, change.alloc_bytes)
+                     for stats in step_stats.dev_stats for node in stats.node_stats
+                     for use in node.memory for change in use.allocation_records)
+    held = itertools.accumulate(size for _, size in changes)
+    return max(held, default=0) + sum(map(graph.size, variables))
+
+
+@contextlib.contextmanager
+def limit(device: Device, last_words: Callable[[], None]) -> Iterator[None]:
+    """Lets a CPU run have the memory that is free now and no more.
+
+    A tensor beyond it is then TensorFlow's ResourceExhaustedError, which names it; without the
+    limit the kernel kills the process and nobody says why. Where TensorFlow's kernels themselves
+    do not survive a refused allocation (an uncaught std::bad_alloc), last_words() is called and
+    the process ends with exit code 3. GPU runs are left alone: the driver maps far more address
+    space than it uses.
+    """
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    free, held = free_bytes(), _kilobytes('/proc/self/status', 'VmData')
+    if device.kind != 'cpu' or free is None or held is None:
+        yield
+        return
+    bound = free + held
+    for earlier in before:
+        if earlier != resource.RLIM_INFINITY:
+            bound = min(bound, earlier)
+
+    @ctypes.CFUNCTYPE(None)
+    def terminate():                                     # runs in the thread that threw
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+        last_words()
+        sys.stdout.flush()
+        os._exit(3)
+
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, before[1]))
+    earlier_handler = _set_terminate(ctypes.cast(terminate, ctypes.c_void_p))
+    try:
+        yield
+    finally:
+        _set_terminate(earlier_handler)
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _set_terminate(handler):
+    """C++'s std::set_terminate: what an uncaught exception calls; returns the earlier handler."""
+    set_terminate = ctypes.CDLL('libstdc++.so.6')._ZSt13set_terminatePFvvE
+    set_terminate.argtypes, set_terminate.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return set_terminate(handler)
+
+
+def free_bytes() -> Optional[int]:
+    """Returns the bytes of memory that this process can still get, by the kernel and by the limit
+    of its container; None where neither says."""
+    known = [_kilobytes('/proc/meminfo', 'MemAvailable')]
+    for maximum, current, stat in CGROUPS:
+        try:
+            with open(maximum) as limit_file, open(current) as usage_file, open(stat) as stat_file:
+                cache = sum(int(line.split()[1]) for line in stat_file
+                            if line.split()[0] in PAGE_CACHE)        # given back when needed
+                known.append(int(limit_file.read()) - int(usage_file.read()) + cache)
+        except (OSError, ValueError):                    # no such version, or 'max': no limit
+            pass
+    known = [free for free in known if free is not None]
+    return min(known) if known else None
+
+
+def _kilobytes(path, key):
+    """Reads a line such as `MemAvailable:  24471440 kB`; returns bytes, or None."""
+    try:
+        with open(path) as file:
+            for line in file:
+                name, _, value = line.partition(':')
+                if name == key:
+                    return 1024 * int(value.split()[0])
+    except OSError:
+        pass
+    return None

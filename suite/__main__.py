@@ -1,0 +1,45 @@
+"""The one door to everything around the four scripts.
+
+    python -m suite run         the four benchmarks in turn, into a folder of records
+    python -m suite compare     records beside each other and beside published figures
+    python -m suite peers       our networks beside those of slim, Keras and PyTorch
+    python -m suite doctor      the GPU, driver and libraries of this machine
+
+`python -m suite VERB --help` says what each takes.
+"""
+import importlib
+import signal
+import sys
+
+from common import files
+
+VERBS = {'run': 'suite.run.command', 'compare': 'suite.compare', 'peers': 'suite.peers.command',
+         'doctor': 'common.machine.device'}
+
+
+def main() -> int:
+    """Hands the rest of the command line to the verb; returns its exit code."""
+    verb = sys.argv[1] if len(sys.argv) > 1 else ''
+    if verb in ('', '-h', '--help', 'help'):
+        print(__doc__)
+        return 0 if verb else 2
+    if verb not in VERBS:
+        print('There is no %r: the verbs are %s. See python -m suite --help.'
+              % (verb, ', '.join(VERBS)), file=sys.stderr)
+        return 2
+    module = importlib.import_module(VERBS[verb])
+    sys.argv[:2] = ['python -m suite ' + verb]
+    return module.main()
+
+
+def end_as_ctrl_c_does() -> None:
+    """Lets SIGTERM and the end of a terminal (but for nohup) do what Ctrl-C does. SIGINT is set
+    too, because a shell's background commands ignore it, and so would the children."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+if __name__ == '__main__':
+    end_as_ctrl_c_does()
+    sys.exit(files.guarded(main))

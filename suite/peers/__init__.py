@@ -1,0 +1,1 @@
+"""The same networks as other libraries have them: `python -m suite peers`."""

@@ -1,0 +1,359 @@
+"""Our networks beside what a user would pick instead, in one process on one machine.
+
+    slim          the nets of tf.contrib.slim (modern runtime: of tf_slim), on the same TensorFlow
+    keras         tf.keras.applications, on the same TensorFlow
+    torchvision   its models, and for ResNet V2, which it does not have, timm's: on PyTorch, where
+    timm          the packages are installed beside the modern runtime
+
+All are built once and take turns: a round is a few steps of each, and the next round begins with
+the next of them, so that what the machine does meanwhile meets all alike. Batch size, precision,
+fetch, input and pass are the same, and so is the clock; where a peer computes something else it is
+said below the table, with the GFLOP of both. The ratio is the time of our step over the peer's,
+above 1 where ours is slower: the geometric mean of the rounds, with the 95 % interval of it.
+
+    python -m suite peers [--only vgg16 resnet_v2] [--batch_size 32] [--json PATH]
+
+Exit code: 0 all figures are valid, 1 a check failed, 2 bad usage, 3 the machine cannot run it as
+asked, 130 interrupted.
+"""
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import io
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from unittest import mock
+
+import alexnet_benchmark
+import inception_v3_benchmark
+import resnet_v2_benchmark
+import vgg16_benchmark
+from common import benchmark, children, cli, graph, record, tf1
+from common.horovod.join import NO_SCRIPT, launched
+from common.machine import device
+from common.probes import checks
+from common.probes import precision as speedup
+from common.tf1 import slim, tf
+from common.timing import time_tensorflow_run
+from suite import compare
+from suite import figures as sides
+from suite.peers import torch_peer as peers_torch
+
+# By network: our script, the flags by which it is what the peers have, and whether its images are
+# drawn in every step, as in the chapter.
+NETWORKS = {
+    'alexnet': (alexnet_benchmark, {'lrn': False, 'fc': True}, False),
+    'vgg16': (vgg16_benchmark, {'configuration': 'D'}, False),
+    'inception_v3': (inception_v3_benchmark, {}, True),
+    'resnet_v2': (resnet_v2_benchmark, {'depth': 152}, True),
+}
+PASSES = 'Forward', 'Forward-backward'
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TORCH_PEER = [sys.executable, '-m', peers_torch.__name__]
+ROUNDS = 10                          # of num_batches / ROUNDS steps
+
+# What a peer computes that ours does not, or not so; the GFLOP of both are printed too.
+DROPOUT = 'no dropout in Forward, where ours draws its random numbers and keeps all'
+AVERAGES = 'the training step updates the moving averages, which ours does not'
+DIFFERS = {
+    ('alexnet', 'slim'): 'conv1 pads as VALID: 54 x 54 outputs, ours 56 x 56, and fc6 has 26 '
+                         'million weights, ours 38; conv4 has 384 kernels; the fully connected '
+                         'layers are convolutions; ' + DROPOUT,
+    ('alexnet', 'torchvision'): 'conv1 pads by 2: 55 x 55 outputs, ours 56 x 56; ' + DROPOUT,
+    ('vgg16', 'slim'): 'the fully connected layers are convolutions; no ReLU on fc8; logits, not '
+                       'the likeliest class; ' + DROPOUT,
+    ('vgg16', 'keras'): 'no dropout; no ReLU on fc8; logits, not the likeliest class',
+    ('vgg16', 'torchvision'): 'no ReLU on fc8; logits, not the likeliest class; ' + DROPOUT,
+    ('inception_v3', 'keras'): 'no auxiliary classifier, no dropout',
+    ('inception_v3', 'torchvision'): 'gammas in batch norm; ' + AVERAGES,
+    ('resnet_v2', 'timm'): 'the stride sits in the first unit of a block; no biases; ' + AVERAGES,
+}
+
+
+class Contender(NamedTuple):
+    """A network as one library has it. seconds(PASS, num_batches, num_steps_burn_in) runs and times
+    steps; `flops` are those of a step and `faults` what the checks found, by the pass."""
+    name: str
+    version: str
+    seconds: Callable[[str, int, int], Sequence[float]]
+    flops: Dict[str, int]
+    faults: Dict[str, List[str]]
+
+
+# On TensorFlow
+
+def ours(network: str, args: argparse.Namespace) -> List[benchmark.Pass]:
+    """Builds what our script times, to the letter: what it hands to benchmark.run."""
+    script, flags, _ = NETWORKS[network]
+    with mock.patch.object(benchmark, 'run') as handed_over, \
+            contextlib.redirect_stdout(io.StringIO()):
+        script.run_benchmark(argparse.Namespace(**dict(vars(args), **flags)))
+    _, _, _, passes, _ = handed_over.call_args[0]
+    return passes
+
+
+def slim_nets(network: str, images: Any, is_training: bool) -> List[Any]:
+    """Returns the logits, and with is_training those of the auxiliary classifier of Inception."""
+    nets = importlib.import_module(slim.__name__ + '.nets')
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        if network == 'alexnet':
+            with slim.arg_scope(nets.alexnet.alexnet_v2_arg_scope()):
+                return [nets.alexnet.alexnet_v2(images, is_training=is_training)[0]]
+        if network == 'vgg16':
+            with slim.arg_scope(nets.vgg.vgg_arg_scope()):
+                return [nets.vgg.vgg_16(images, is_training=is_training)[0]]
+        if network == 'inception_v3':
+            with slim.arg_scope(nets.inception.inception_v3_arg_scope()):
+                logits, end_points = nets.inception.inception_v3(images, is_training=is_training)
+                return [logits, end_points['AuxLogits']] if is_training else [logits]
+        with slim.arg_scope(nets.resnet_v2.resnet_arg_scope()):
+            return [nets.resnet_v2.resnet_v2_152(images, 1000, is_training=is_training)[0]]
+
+
+class Keras:
+    """keras.applications: as slim_nets, of a model that is built once for both passes."""
+    MODELS = {'vgg16': 'VGG16', 'inception_v3': 'InceptionV3', 'resnet_v2': 'ResNet152V2'}
+
+    def __init__(self):
+        self._model = None
+
+    def __call__(self, network, images, is_training):
+        if self._model is None:
+            # Up to the pooled features, and then the logits: TensorFlow 1.15's models have no
+            # classifier without a softmax.
+            body = getattr(tf.keras.applications, self.MODELS[network])(
+                weights=None, include_top=network == 'vgg16',
+                input_shape=images.shape.as_list()[1:], pooling='avg')
+            if network == 'vgg16':
+                body.layers[-1].activation = tf.keras.activations.linear
+                self._model = body
+            else:
+                self._model = tf.keras.Sequential([body, tf.keras.layers.Dense(1000)])
+        return [self._model(images, training=is_training)]
+
+
+def theirs(network: str, args: argparse.Namespace,
+           build: Callable[[str, Any, bool], List[Any]]) -> List[benchmark.Pass]:
+    """Builds a peer's passes with the input and the losses of ours."""
+    script, _, drawn = NETWORKS[network]
+    shape = [args.batch_size, script.IMAGE_SIZE, script.IMAGE_SIZE, 3]
+    with tf.Graph().as_default():
+        images = tf.random_uniform(shape) if drawn else tf.Variable(
+            tf.random_normal(shape, stddev=1e-1), trainable=False, name='images')
+        passes = [benchmark.Pass(PASSES[0], build(network, images, False)[0])]
+        if not args.forward_only:
+            logits, *aux = build(network, images, True)
+            objective = tf.nn.l2_loss(logits) + sum(
+                inception_v3_benchmark.AUX_WEIGHT * tf.nn.l2_loss(one) for one in aux)
+            passes.append(benchmark.Pass(PASSES[1], tf.gradients(objective,
+                                                                 tf.trainable_variables())))
+    return passes
+
+
+@contextlib.contextmanager
+def on_tensorflow(name: str, args: argparse.Namespace, passes: List[benchmark.Pass]
+                  ) -> Iterator[Contender]:
+    """Opens a session of the graph of `passes`, runs each once and checks what ran."""
+    config = speedup.configuration(args)
+    config.gpu_options.allow_growth = True               # the others want memory too
+    by_name = {one.info_string: one for one in passes}
+    with passes[0].tensors[0].graph.as_default(), device.open_session(args.device, config
+                                                                      ) as session:
+        session.run(tf.global_variables_initializer())
+
+        def seconds(name, num_batches, num_steps_burn_in):
+            target = benchmark.fetches(by_name[name].target, args.fetch)
+            with contextlib.redirect_stdout(None):
+                return time_tensorflow_run(session, target, name, by_name[name].feed_dict,
+                                           num_batches, num_steps_burn_in).seconds
+
+        yield Contender(
+            name, tf1.VERSION, seconds,
+            {one.info_string: sum(map(graph.flops, graph.needed_ops(one.tensors)))
+             for one in passes},
+            {one.info_string: checked(session, one, args) for one in passes})
+
+
+def checked(session: tf.Session, one: benchmark.Pass, args: argparse.Namespace) -> List[str]:
+    """Runs a pass, untimed; returns the faults that the scripts look for."""
+    target = benchmark.fetches(one.target, args.fetch)
+    step_stats = checks.trace(session, target, one.feed_dict)
+    return (checks.executed(step_stats, one.tensors)
+            + speedup.half_precision(session, target, one.feed_dict, args)
+            + checks.placement(step_stats, one.tensors, args.device)
+            + checks.finite(session, one.tensors, one.feed_dict))
+
+
+# On PyTorch
+
+@contextlib.contextmanager
+def on_torch(network: str, args: argparse.Namespace) -> Iterator[Optional[Contender]]:
+    """Starts torch_peer.py and ends it after the block; None, and a line that says why, where it
+    cannot run."""
+    script, _, drawn = NETWORKS[network]
+    library, _, _ = peers_torch.MODELS[network]
+    absent = [name for name in ('torch', library) if importlib.util.find_spec(name) is None]
+    if absent:
+        print('%s: %s not installed: PyTorch is left out' % (network, ' and '.join(absent)))
+        yield None
+        return
+    asked = peers_torch.Network(network, args.batch_size, args.precision, args.fetch,
+                                args.forward_only, args.intra_op_threads, args.device.kind == 'gpu',
+                                script.IMAGE_SIZE, drawn, inception_v3_benchmark.AUX_WEIGHT)
+    with children.start(TORCH_PEER + [json.dumps(asked._asdict())], cwd=ROOT,
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        def answer():
+            line = running.stdout.readline()
+            if not line:
+                raise device.Unusable('%s: PyTorch ended with exit code %d; why stands above.'
+                                      % (network, running.wait()))
+            return json.loads(line)
+
+        def seconds(name, num_batches, num_steps_burn_in):
+            running.stdin.write(json.dumps({'pass': name, 'num_batches': num_batches,
+                                          'num_steps_burn_in': num_steps_burn_in}) + '\n')
+            running.stdin.flush()
+            return answer()
+
+        try:
+            checked = answer()
+            yield Contender(library, checked['version'], seconds, checked['flops'],
+                            checked['faults'])
+        finally:
+            running.kill()
+
+
+@contextlib.contextmanager
+def contenders(network: str, args: argparse.Namespace) -> Iterator[List[Contender]]:
+    """Builds ours, the first, and all peers that can be had here; gives their memory back after the
+    block."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(on_tensorflow('ours', args, ours(network, args))),
+                 stack.enter_context(on_tensorflow('slim', args, theirs(network, args, slim_nets)))]
+        if network in Keras.MODELS:
+            found.append(stack.enter_context(
+                on_tensorflow('keras', args, theirs(network, args, Keras()))))
+        found.append(stack.enter_context(on_torch(network, args)))
+        yield [one for one in found if one]
+
+
+# Taking turns
+
+def take_turns(found: Sequence[Contender], name: str, args: argparse.Namespace
+               ) -> List[List[float]]:
+    """Times pass `name` of all contenders in ROUNDS rounds, after a burn-in of each. Returns the
+    mean seconds of a step, by contender and round."""
+    for one in found:
+        one.seconds(name, 1, args.num_steps_burn_in)                 # not kept
+    rounds = [[] for _ in found]                                     # type: List[List[float]]
+    for i in range(ROUNDS):
+        for place in range(len(found)):
+            which = (i + place) % len(found)
+            rounds[which].append(statistics.mean(
+                found[which].seconds(name, args.num_batches // ROUNDS, 0)))
+    return rounds
+
+
+def ratio(ours_s: Sequence[float], theirs_s: Sequence[float]) -> Tuple[float, float, float]:
+    """Returns (ratio, low, high): the geometric mean of ours / theirs over the rounds, in each of
+    which both ran, and its 95 % interval by Student's t on the logarithms."""
+    logs = [math.log(our / their) for our, their in zip(ours_s, theirs_s)]
+    half = sides.T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
+    mean = statistics.mean(logs)
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def verdict(low: float, high: float) -> str:
+    """Returns what an interval of our time over theirs says."""
+    return 'ours is slower' if low > 1 else 'ours is faster' if high < 1 else compare.NO_DIFFERENCE
+
+
+def entries(network: str, found: Sequence[Contender], name: str, args: argparse.Namespace,
+            rounds: Sequence[Sequence[float]]) -> List[Dict[str, Any]]:
+    """Returns what the record says of one pass: an entry for each peer, beside ours."""
+    first, result = found[0], []
+    for one, seconds in list(zip(found, rounds))[1:]:
+        value, low, high = ratio(rounds[0], seconds)
+        faults = ['%s: %s' % (side.name, fault) for side in (first, one)
+                  for fault in side.faults[name]]
+        result.append({
+            'benchmark': network, 'info_string': name, 'peer': one.name, 'version': one.version,
+            'fetch': args.fetch, 'batch_size': args.batch_size,
+            'precision': speedup.precision(args), 'flags': NETWORKS[network][1],
+            'ours_s': list(rounds[0]), 'peer_s': list(seconds), 'ratio': value,
+            'ci95': [low, high], 'verdict': 'INVALID' if faults else verdict(low, high),
+            'ours_flops': first.flops[name], 'peer_flops': one.flops[name],
+            'differs': DIFFERS.get((network, one.name)), 'faults': faults})
+    return result
+
+
+HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
+            'verdict', 'GFLOP, ours', 'peer')
+
+
+def table(found: Sequence[Dict[str, Any]]) -> List[List[str]]:
+    """Returns the rows of the table, its header first: the times are means of the rounds."""
+    return [list(HEADINGS)] + [
+        [one['benchmark'], one['info_string'], one['peer']]
+        + ['%.4g' % (1e3 * statistics.mean(one[key])) for key in ('ours_s', 'peer_s')]
+        + ['%.3f' % one['ratio'], '%.3f to %.3f' % tuple(one['ci95']), one['verdict']]
+        + ['%.1f' % (one[key] / 1e9) for key in ('ours_flops', 'peer_flops')] for one in found]
+
+
+def notes(found: Sequence[Dict[str, Any]]) -> List[str]:
+    """Returns the lines below the table: what differs, and what is wrong."""
+    lines = ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
+             for one in found if one['differs']]
+    lines += ['INVALID: %s, %s: %s' % (one['benchmark'], one['info_string'], fault)
+              for one in found for fault in one['faults']]
+    return list(dict.fromkeys(lines))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Times all networks asked for beside their peers; prints and writes what was found."""
+    print('Device: %s' % args.device.sentence, flush=True)
+    log = {'kind': 'peers', 'environment': record.environment(args.device, None, args.options),
+           'options': args.options, 'results': []}
+    for network in args.only or NETWORKS:
+        with contenders(network, args) as found:
+            for name in found[0].flops:
+                new = entries(network, found, name, args, take_turns(found, name, args))
+                log['results'] += new
+                for one in new:
+                    print('%s, %s: %.3f times the step of %s (%s)' % (
+                        network, name, one['ratio'], one['peer'], one['verdict']), flush=True)
+                record.keep(log, args.json)
+    print('\n' + compare.format_text([compare.Block(
+        'Ours beside its peers', table(log['results']), notes(log['results']))]), end='')
+    return 1 if any(one['faults'] for one in log['results']) else 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs what `argv` asks for; returns the exit code."""
+    parser = cli.argument_parser(__doc__, leave_out=(
+        'num_batches', 'xla', 'profile', 'trace', 'layers'))
+    parser.set_defaults(xla=False)
+    parser.add_argument('--num_batches', '--num-batches', type=cli.integer(ROUNDS), default=100,
+                        metavar='N', help='timed steps of each, in %d rounds (default: 100)'
+                        % ROUNDS)
+    parser.add_argument('--only', nargs='+', choices=list(NETWORKS), metavar='NAME',
+                        help='out of %s (default: all)' % ', '.join(NETWORKS))
+    try:
+        args = parser.parse_args(argv)
+        if launched():
+            parser.error(NO_SCRIPT)
+        if args.num_batches % ROUNDS:
+            parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
+                         % (args.num_batches, ROUNDS))
+        problem = args.json and record.why_unwritable(args.json)
+        if problem:
+            parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
+    except SystemExit as stop:       # argparse's way out; 0 after --help
+        return stop.code
+    return cli.run_on_device(args, lambda: run(args))

@@ -1,0 +1,1 @@
+"""The four benchmarks one after another: `python -m suite run`."""

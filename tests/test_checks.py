@@ -1,0 +1,174 @@
+"""Each check of common/validity.py finds a planted fault, and is quiet without one."""
+import json
+import types
+
+import pytest
+
+import alexnet_benchmark
+from common import benchmark, graph
+from common.machine.device import Device
+from common.probes import checks
+from common.tf1 import tf
+
+SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
+GPU = Device('gpu', 'a GPU', '')
+CPU = Device('cpu', 'a CPU', '')
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Runs AlexNet and returns (exit code, faults of both passes, what was printed)."""
+    def run_alexnet(*flags):
+        path = tmp_path / 'record.json'
+        code = alexnet_benchmark.main(SHORT + list(flags) + ['--json', str(path)])
+        record = json.loads(path.read_text())
+        faults = [fault for result in record['results'] for fault in result['faults']]
+        return code, faults, capsys.readouterr().out
+    return run_alexnet
+
+
+def test_a_healthy_run_is_quiet(run):
+    code, faults, out = run()
+    assert (code, faults) == (0, [])
+    assert 'INVALID' not in out
+
+
+def test_a_grouped_target_runs_nothing(run, monkeypatch):
+    monkeypatch.setattr(benchmark, 'fetches', lambda target, fetch: tf.group(
+        *target if isinstance(target, list) else [target]))
+    code, faults, out = run()
+    assert code == 1
+    assert 'executed no convolution, the graph has 5 Conv2D + 5 Conv2DBackpropFilter' in faults[-1]
+    assert 'INVALID: ' + faults[-1] in out
+
+
+def test_a_pruned_gradient_is_noticed(run, monkeypatch):
+    whole = benchmark.fetches
+    monkeypatch.setattr(benchmark, 'fetches', lambda target, fetch: (
+        whole(target, fetch)[2:] if isinstance(target, list) else target))
+    code, faults, _ = run()
+    assert code == 1                                     # without conv1's filter gradient
+    assert ['4 Conv2DBackpropFilter' in fault for fault in faults] == [True]
+
+
+def test_a_nan_is_noticed(run, monkeypatch):
+    inference = alexnet_benchmark.inference
+
+    def with_a_nan(*args):
+        pool5, parameters = inference(*args)
+        return pool5 + tf.constant([float('nan')] + [0.0] * 255), parameters
+    monkeypatch.setattr(alexnet_benchmark, 'inference', with_a_nan)
+    code, faults, _ = run('--forward_only')
+    assert code == 1
+    assert len(faults) == 1 and '36 of 9216 values that are nan or infinite' in faults[0]
+
+
+def test_a_nan_behind_argmax_is_noticed():
+    with tf.Graph().as_default(), tf.Session() as session:
+        scores = tf.placeholder(tf.float32, [1, 3], name='scores')
+        best = tf.argmax(scores, 1)
+        assert checks.finite(session, [best], {scores: [[1, 2, 3]]}) == []
+        faults = checks.finite(session, [best], {scores: [[1, float('inf'), 3]]})
+    assert faults == ['scores:0 has 1 of 3 values that are nan or infinite']
+
+
+def test_a_missing_parameter_is_noticed(run, monkeypatch):
+    inference = alexnet_benchmark.inference
+
+    def without_the_last_biases(*args):
+        pool5, parameters = inference(*args)
+        return pool5, parameters[:-1]
+    monkeypatch.setattr(alexnet_benchmark, 'inference', without_the_last_biases)
+    code, faults, _ = run('--forward_only')
+    assert code == 1
+    assert faults == ['the graph has 2469440 parameters, the network has 2469696']
+
+
+@pytest.mark.parametrize('value', ['0', 'false'])
+def test_without_synchronisation_nothing_is_timed(value, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv('TF_SYNC_ON_FINISH', value)
+    path = tmp_path / 'record.json'
+    assert alexnet_benchmark.main(SHORT + ['--json', str(path)]) == 1
+    captured = capsys.readouterr()
+    assert 'TF_SYNC_ON_FINISH=' + value in captured.err
+    assert 'sec / batch' not in captured.out
+    record = json.loads(path.read_text())
+    assert (record['status'], record['results']) == ('refused', [])
+    assert 'TF_SYNC_ON_FINISH' in record['faults'][0]
+
+
+def test_synchronisation_is_on_by_default(monkeypatch):
+    monkeypatch.delenv('TF_SYNC_ON_FINISH', raising=False)
+    assert checks.sync_on_finish() == []
+    monkeypatch.setenv('TF_SYNC_ON_FINISH', '1')
+    assert checks.sync_on_finish() == []
+
+
+def traced(*nodes):
+    """StepStats as a GPU run gives them, from (device, node name, operation)."""
+    stats = tf.RunMetadata().step_stats
+    for device in ('CPU:0', 'GPU:0'):
+        one = stats.dev_stats.add(device='/job:localhost/replica:0/task:0/device:' + device)
+        for where, name, op in nodes:
+            if where == device:
+                one.node_stats.add(node_name=name, timeline_label='%s = %s(x, y)' % (name, op))
+    streams = stats.dev_stats.add(device='/device:GPU:0/stream:all')     # the tracer's copy
+    for _, name, op in nodes:
+        streams.node_stats.add(node_name=name, timeline_label='%s = %s(x, y)' % (name, op))
+    return stats
+
+
+@pytest.mark.parametrize('fallen', [[], ['conv']])
+def test_an_operation_on_the_cpu_is_named(fallen):
+    with tf.Graph().as_default():
+        images = tf.random_uniform([1, 8, 8, 3], name='images')          # its shape is an integer
+        kernel = tf.Variable(tf.zeros([3, 3, 3, 4]), name='kernel')
+        conv = tf.nn.conv2d(images, kernel, 1, 'SAME', name='conv')
+    stats = traced(('CPU:0', 'images/shape', 'Const'), ('GPU:0', 'kernel', 'VariableV2'),
+                   ('CPU:0' if fallen else 'GPU:0', 'conv', 'Conv2D'))
+    assert checks.executed_convolutions(stats) == {'Conv2D': 1}
+    faults = checks.placement(stats, [conv], GPU)
+    assert faults == ['1 operations fell back to the CPU: conv'] * len(fallen)
+    assert checks.placement(stats, [conv], CPU) == []
+
+
+class Op(types.SimpleNamespace):
+    """Stands for an operation that is there with Horovod alone, and for what belongs to it."""
+    __hash__ = object.__hash__
+
+
+def test_allreduces_are_counted_and_may_be_on_the_cpu():
+    """gloo reduces on the CPU what was computed on a GPU."""
+    stats = traced(('CPU:0', 'allreduce/kernel', 'HorovodAllreduce'), ('GPU:0', 'conv', 'Conv2D'))
+    assert checks.executed_allreduces(stats) == 1
+    kernel = Op(name='allreduce/kernel', type='HorovodAllreduce', inputs=[], control_inputs=[],
+                outputs=[Op(dtype=tf.float32, shape=tf.TensorShape([3, 3]))])
+    kernel.graph = Op(get_operations=lambda: [kernel])
+    assert checks.graph_allreduces([kernel]) == 1
+    assert checks.placement(stats, [kernel], GPU) == []
+    kernel.type = 'Conv2D'
+    assert checks.placement(stats, [kernel], GPU) != []
+
+
+@pytest.mark.parametrize('op, counted', [
+    ('Conv2D', 'Conv2D'), ('_FusedConv2D', 'Conv2D'), ('_MklNativeFusedConv2D', 'Conv2D'),
+    ('_MklConv2D', 'Conv2D'), ('Conv2DBackpropInput', 'Conv2DBackpropInput'),
+    ('_MklNativeConv2DBackpropFilterWithBias', 'Conv2DBackpropFilter')])
+def test_fused_convolutions_count(op, counted):
+    assert checks.executed_convolutions(traced(('GPU:0', 'conv', op))) == {counted: 1}
+
+
+def test_a_rate_beyond_the_hardware_is_refused():
+    """VGG-16 is known to reach 117 % of a Titan X by Winograd, which a 1x1 convolution cannot."""
+    with tf.Graph().as_default():
+        images = tf.zeros([32, 56, 56, 64])
+        three = tf.nn.conv2d(images, tf.zeros([3, 3, 64, 64]), [1, 1, 1, 1], 'SAME').op
+        strided = tf.nn.conv2d(images, tf.zeros([3, 3, 64, 64]), [1, 2, 2, 1], 'SAME').op
+        one = tf.nn.conv2d(images, tf.zeros([1, 1, 64, 64]), [1, 1, 1, 1], 'SAME').op
+    peak = 11.0e12                                       # a Titan X
+    for op, most in [(three, 4.0), (strided, 1.0), (one, 1.0)]:
+        seconds = graph.flops(op) / peak              # at 100 % of the peak
+        assert checks.rate([op], seconds / (0.99 * most), peak) == []
+        faults = checks.rate([op], seconds / (1.01 * most), peak)
+        assert len(faults) == 1 and 'it cannot have run in' in faults[0]
+        assert checks.rate([op], 1e-9, None) == []     # an unknown device is not judged

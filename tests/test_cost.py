@@ -1,0 +1,49 @@
+"""The peak rate against the manufacturer's own figures."""
+import pytest
+
+from common.probes.cost import FP32_PER_SM, peak_flops
+
+
+# Per GPU: capability, SMs, boost clock in MHz, published float32 TFLOP/s.
+@pytest.mark.parametrize('capability, sms, clock_mhz, tflops', [
+    ((3, 5),  15,  875,   5.04),    # Tesla K40: whitepaper NVIDIA Tesla P100, table 1
+    ((3, 7),  13,  875,   4.37),    # Tesla K80, one of its two GPUs: data sheet, 8.74 for both
+    ((5, 2),  24, 1114,   6.84),    # Tesla M40, Titan X's chip: whitepaper Tesla P100, table 1
+    ((6, 0),  56, 1480,  10.6),     # Tesla P100 NVLink: the same table
+    ((6, 1),  20, 1733,   8.87),    # GeForce GTX 1080: whitepaper NVIDIA GeForce GTX 1080, table 1
+    ((7, 0),  80, 1530,  15.7),     # Tesla V100 SXM2: whitepaper NVIDIA Tesla V100, table 1
+    ((7, 5),  40, 1590,   8.1),     # Tesla T4: data sheet
+    ((7, 5),  68, 1635,  14.2),     # GeForce RTX 2080 Ti FE: whitepaper Turing, table 1
+    ((8, 0), 108, 1410,  19.5),     # A100: whitepaper NVIDIA A100, table 1
+    ((8, 6),  82, 1695,  35.6),     # GeForce RTX 3090: whitepaper Ampere GA102, table 2
+    ((8, 9), 128, 2520,  82.6),     # GeForce RTX 4090: whitepaper Ada, table 2
+    ((9, 0), 114, 1755,  51.2),     # H100 PCIe: whitepaper NVIDIA H100, table 3
+    ((9, 0), 132, 1980,  66.9),     # H100 SXM5: the same table
+    ((12, 0), 170, 2407, 104.8),    # GeForce RTX 5090: whitepaper RTX Blackwell, appendix A
+])
+def test_peak_is_the_data_sheets(capability, sms, clock_mhz, tflops):
+    assert peak_flops(capability, sms, 1e6 * clock_mhz) == pytest.approx(1e12 * tflops, rel=0.01)
+
+
+def test_peak_counts_a_multiply_add_as_two():
+    assert peak_flops((6, 1), 1, 1.0) == 2 * 128
+    assert peak_flops([6, 1], 1, 1) == 2 * 128           # a list, as JSON has it
+
+
+@pytest.mark.parametrize('arguments', [
+    ((2, 0), 16, 1e9),                                   # Fermi: CUDA 10 has dropped it
+    ((11, 0), 20, 1e9),
+    ((99, 0), 20, 1e9),
+    (None, 20, 1e9),
+    ((6, 1), None, 1e9),
+    ((6, 1), 0, 1e9),
+    ((6, 1), 20, None),
+    ((8, 0), 108, 1.41e9, 'tf32'),
+    ((8, 0), 108, 1.41e9, 'float16'),
+])
+def test_what_is_not_known_is_none(arguments):
+    assert peak_flops(*arguments) is None
+
+
+def test_cores_per_sm_are_possible():
+    assert set(FP32_PER_SM.values()) <= {64, 128, 192}

@@ -1,0 +1,105 @@
+"""Measures what docs/performance.md says: where the time goes, what the options bring, the peers,
+the start.
+
+    python -m tools.performance FOLDER [--device gpu --batch_size 32 --num_batches 100]
+
+The records go to FOLDER/classic or FOLDER/modern, as the runtime is; what is there already is not
+run again. What is to be compared alternates, in fresh processes, ROUNDS times, so that what the
+machine does meanwhile meets both. Batch sizes and steps are for two CPU cores, on which all of it
+takes half an hour; on a GPU take more: --batch_size 32 --num_batches 100.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from common import tf1
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROUNDS = 3
+ALEXNET_STEPS = ['--num_batches', '20', '--num_steps_burn_in', '3']
+FEW_STEPS = ['--batch_size', '1', '--num_batches', '8', '--num_steps_burn_in', '2']
+NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
+            'vgg16': FEW_STEPS,
+            'inception_v3': FEW_STEPS,
+            'resnet_v2': ['--depth', '50'] + FEW_STEPS}
+# What is not to be had is refused at once, and leaves no record.
+OPTIONS = {'mixed': ['--precision', 'mixed'], 'tf32': ['--precision', 'tf32'], 'xla': ['--xla']}
+
+
+def plan():
+    """Returns {name of a record: (network, flags)} in the order of running."""
+    runs = {}
+    for i in range(1, ROUNDS + 1):
+        for name in 'lrn', 'no_lrn':
+            runs['alexnet-%s-r%d' % (name, i)] = 'alexnet', [
+                '--' + name, '--profile', '--batch_size', '32'] + ALEXNET_STEPS
+        for threads in '1', '2':
+            runs['alexnet-threads_%s-r%d' % (threads, i)] = 'alexnet', NETWORKS['alexnet'] + [
+                '--intra_op_threads', threads]
+        for network, flags in NETWORKS.items():
+            for option, words in OPTIONS.items():
+                runs['%s-%s-r%d' % (network, option, i)] = network, flags + words
+    for network, flags in NETWORKS.items():
+        runs['%s-profile' % network] = network, flags + ['--profile']
+    return runs
+
+
+def run(words, path):
+    """Runs a script where its record is not there yet; what could not be run leaves none."""
+    if os.path.exists(path):
+        return
+    print(' '.join(words), flush=True)
+    if subprocess.call([sys.executable] + words + ['--json', path], cwd=ROOT,
+                       stdout=subprocess.DEVNULL) > 1 and os.path.exists(path):
+        os.unlink(path)
+
+
+def startup(folder, device):
+    """Returns the seconds in which a process that does nothing else imports TensorFlow, and those
+    of the parts of AlexNet's start."""
+    start_s, path = time.monotonic(), os.path.join(folder, 'start.tmp')
+    subprocess.check_call([sys.executable, '-c', 'import tensorflow'], stderr=subprocess.DEVNULL)
+    alone_s = time.monotonic() - start_s
+    run(['alexnet_benchmark.py', '--device', device, '--forward_only', '--num_batches', '1',
+         '--num_steps_burn_in', '1'], path)
+    with open(path) as file:
+        parts = json.load(file)['startup_s']
+    os.unlink(path)
+    return {'tensorflow_alone_s': alone_s, 'parts_s': parts}
+
+
+def main(argv=None):
+    """Measures what is not in the folder yet; returns 0."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', metavar='FOLDER')
+    parser.add_argument('--device', choices=['auto', 'gpu', 'cpu'], default='auto')
+    for flag in '--batch_size', '--num_batches':
+        parser.add_argument(flag, metavar='N', help="instead of a CPU's")
+    args = parser.parse_args(argv)
+    folder = os.path.abspath(os.path.join(args.folder, tf1.RUNTIME))
+    os.makedirs(folder, exist_ok=True)
+    common = ['--device', args.device]
+    for flag, value in ('--batch_size', args.batch_size), ('--num_batches', args.num_batches):
+        common += [flag, value] if value else []
+    path = os.path.join(folder, 'startup.json')
+    if not os.path.exists(path):
+        found = [startup(folder, args.device) for _ in range(5)]
+        with open(path, 'w') as file:
+            json.dump(found, file, indent=1)
+            file.write('\n')
+    for name, (network, flags) in plan().items():
+        run([network + '_benchmark.py'] + flags + common,
+            os.path.join(folder, name + '.json'))
+    words = ['-m', 'suite', 'peers', '--num_batches', '20', '--num_steps_burn_in', '2',
+             '--batch_size']
+    run(words + ['2'] + common, os.path.join(folder, 'peers.json'))
+    run(words + ['32', '--only', 'alexnet'] + common, os.path.join(folder, 'peers-alexnet.json'))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
