@@ -1,0 +1,77 @@
+"""The four networks: one row each, with its variants, their flags and parameter counts.
+
+Everything that lists networks or variants takes them from here: the flags of the scripts, the plan
+and the tables of suite/, the container's entry, the check of the parameter count. To add a network,
+add its script NAME_benchmark.py, its row and its tests. This module does not import TensorFlow.
+"""
+import argparse
+from typing import Any, Dict, List, NamedTuple
+
+
+class Variant(NamedTuple):
+    """The flags that select a variant, and its trainable parameters, biases and batch norm's beta
+    and gamma included."""
+    flags: Dict[str, Any]
+    parameters: int
+
+
+class Network(NamedTuple):
+    """A network of the chapter. The first of `variants`, by their names in a record, is the
+    chapter's own."""
+    title: str
+    section: str
+    variants: Dict[str, Variant]
+
+
+NETWORKS = {
+    'alexnet': Network('AlexNet', '6.1', {       # figure 6-5: 64, 192, 384, 256, 256 kernels
+        'lrn':       Variant({'lrn': True, 'fc': False}, 2469696),
+        'no_lrn':    Variant({'lrn': False, 'fc': False}, 2469696),
+        'lrn_fc':    Variant({'lrn': True, 'fc': True}, 61100840),
+        'no_lrn_fc': Variant({'lrn': False, 'fc': True}, 61100840)}),
+    'vgg16': Network('VGGNet', '6.2', {          # figure 6-7: 133, 133, 134, 138, 144 million
+        'D':     Variant({'configuration': 'D'}, 138357544),
+        'A':     Variant({'configuration': 'A'}, 132863336),
+        'A-LRN': Variant({'configuration': 'A-LRN'}, 132863336),
+        'B':     Variant({'configuration': 'B'}, 133047848),
+        'C':     Variant({'configuration': 'C'}, 133638952),
+        'E':     Variant({'configuration': 'E'}, 143667240)}),
+    'inception_v3': Network('Inception V3', '6.3', {     # tf.contrib.slim.nets
+        'aux': Variant({}, 27143152)}),
+    'resnet_v2': Network('ResNet V2', '6.4', {           # tf.contrib.slim.nets
+        '152': Variant({'depth': 152}, 60236904),
+        '50':  Variant({'depth': 50}, 25568360),
+        '101': Variant({'depth': 101}, 44577896),
+        '200': Variant({'depth': 200}, 64726120)}),
+}
+SWITCHES = 'lrn', 'fc'               # flags that have a --no_ form
+PASSES = 'Forward', 'Forward-backward'
+
+
+def script(benchmark: str) -> str:
+    """Returns the file name of a network's script."""
+    return benchmark + '_benchmark.py'
+
+
+def choices(benchmark: str, flag: str) -> List[Any]:
+    """Returns the values that a flag of a network's script can have, in ascending order."""
+    return sorted(variant.flags[flag] for variant in NETWORKS[benchmark].variants.values())
+
+
+def variant(benchmark: str, args: argparse.Namespace) -> str:
+    """Returns the name of the variant that the parsed flags select."""
+    name, = [name for name, one in NETWORKS[benchmark].variants.items()
+             if all(getattr(args, flag) == value for flag, value in one.flags.items())]
+    return name
+
+
+def words(options: Dict[str, Any]) -> List[str]:
+    """Returns options, by name, as the words of a command line: {'depth': 50, 'lrn': False, 'xla':
+    True, 'json': None} gives ['--depth', '50', '--no_lrn', '--xla']."""
+    found = []                                           # type: List[str]
+    for name, value in options.items():
+        if isinstance(value, bool):
+            found += ['--' + name] if value else ['--no_' + name] if name in SWITCHES else []
+        elif value is not None:
+            found += ['--' + name, str(value)]
+    return found

@@ -1,0 +1,33 @@
+"""Numbers and tables as text, for the screen and for Markdown. This module does not import
+TensorFlow."""
+import math
+from typing import List, Sequence
+
+
+def significant(number: float, digits: int = 3) -> str:
+    """Returns a number with so many significant digits and no exponent: 0.00412, 41.2, 4120."""
+    if not number or not math.isfinite(number):
+        return '%g' % number
+    exponent = int(('%.*e' % (digits - 1, abs(number))).split('e')[1])
+    return '%.*f' % (max(0, digits - 1 - exponent), number)
+
+
+def table(rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> List[str]:
+    """Returns the lines of a table for the screen.
+
+    Args:
+        rows: the cells, the header first.
+        left: headings of the columns that are aligned at the left, besides the first column.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    at_left = [i == 0 or heading in left for i, heading in enumerate(rows[0])]
+    return ['  '.join(cell.ljust(width) if is_left else cell.rjust(width)
+                      for cell, width, is_left in zip(row, widths, at_left)).rstrip()
+            for row in rows]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> List[str]:
+    """Returns the lines of a table in Markdown; `rows` are the cells, the header first."""
+    escaped = [[cell.replace('|', '\\|') for cell in row] for row in rows]
+    escaped.insert(1, ['---'] * len(escaped[0]))
+    return ['| %s |' % ' | '.join(row) for row in escaped]
