@@ -16,7 +16,7 @@ Convolutional Neural Networks" (NIPS 2012), in that
 """
 import sys
 
-from common import benchmark, cli
+from common import benchmark, cli, networks
 from common.tf1 import tf
 
 IMAGE_SIZE = 224
@@ -147,22 +147,25 @@ def inference(images, lrn=True, fc=False, keep_prob=1.0):
     return fc8, parameters
 
 
+def build(args):
+    """Adds AlexNet to the default graph as `args` asks; returns what will be timed."""
+    images = tf.Variable(tf.random_normal([args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3],
+                                          dtype=tf.float32, stddev=1e-1),
+                         trainable=False, name='images')
+    keep_prob = tf.placeholder_with_default(1.0, [], name='keep_prob')
+    pool5, parameters = inference(images, args.lrn, args.fc, keep_prob)
+    passes = [benchmark.Pass('Forward', pool5, {keep_prob: 1.0} if args.fc else None)]
+    if not args.forward_only:
+        objective = tf.nn.l2_loss(pool5)
+        grad = tf.gradients(objective, parameters)
+        passes.append(benchmark.Pass('Forward-backward', grad,
+                                     {keep_prob: 0.5} if args.fc else None))
+    return benchmark.Workload('alexnet', networks.variant('alexnet', args), passes, parameters)
+
+
 def run_benchmark(args):
     """Builds AlexNet as `args` asks and times it; returns the exit code."""
-    with tf.Graph().as_default():
-        images = tf.Variable(tf.random_normal([args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3],
-                                              dtype=tf.float32, stddev=1e-1),
-                             trainable=False, name='images')
-        keep_prob = tf.placeholder_with_default(1.0, [], name='keep_prob')
-        pool5, parameters = inference(images, args.lrn, args.fc, keep_prob)
-        passes = [benchmark.Pass('Forward', pool5, {keep_prob: 1.0} if args.fc else None)]
-        if not args.forward_only:
-            objective = tf.nn.l2_loss(pool5)
-            grad = tf.gradients(objective, parameters)
-            passes.append(benchmark.Pass('Forward-backward', grad,
-                                         {keep_prob: 0.5} if args.fc else None))
-        variant = ('lrn' if args.lrn else 'no_lrn') + ('_fc' if args.fc else '')
-        return benchmark.run(args, 'alexnet', variant, passes, parameters)
+    return benchmark.run(args, build)
 
 
 def main(argv=None):

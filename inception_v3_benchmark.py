@@ -14,7 +14,7 @@ which it leaves to the reader, are built in: the loss is l2_loss(logits) + 0.3 l
 """
 import sys
 
-from common import benchmark, cli
+from common import benchmark, cli, networks
 from common.tf1 import slim, tf
 
 IMAGE_SIZE = 299
@@ -273,22 +273,27 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
     return logits, end_points
 
 
+def build(args):
+    """Adds Inception V3 to the default graph as `args` asks; returns what will be timed."""
+    inputs = tf.random_uniform((args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3))     # in every step
+    with slim.arg_scope(inception_v3_arg_scope()):
+        logits, end_points = inception_v3(inputs, is_training=False)
+        for name, end_point in end_points.items():
+            print_activations(name, end_point)
+        passes = [benchmark.Pass('Forward', logits)]
+        if not args.forward_only:
+            logits, end_points = inception_v3(inputs, is_training=True, reuse=True)
+            objective = (tf.nn.l2_loss(logits)
+                         + AUX_WEIGHT * tf.nn.l2_loss(end_points['AuxLogits']))
+            grad = tf.gradients(objective, tf.trainable_variables())
+            passes.append(benchmark.Pass('Forward-backward', grad))
+    return benchmark.Workload('inception_v3', networks.variant('inception_v3', args), passes,
+                              tf.trainable_variables())
+
+
 def run_benchmark(args):
     """Builds Inception V3 as `args` asks and times it; returns the exit code."""
-    with tf.Graph().as_default():
-        inputs = tf.random_uniform((args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3))     # in every step
-        with slim.arg_scope(inception_v3_arg_scope()):
-            logits, end_points = inception_v3(inputs, is_training=False)
-            for name, end_point in end_points.items():
-                print_activations(name, end_point)
-            passes = [benchmark.Pass('Forward', logits)]
-            if not args.forward_only:
-                logits, end_points = inception_v3(inputs, is_training=True, reuse=True)
-                objective = (tf.nn.l2_loss(logits)
-                             + AUX_WEIGHT * tf.nn.l2_loss(end_points['AuxLogits']))
-                grad = tf.gradients(objective, tf.trainable_variables())
-                passes.append(benchmark.Pass('Forward-backward', grad))
-        return benchmark.run(args, 'inception_v3', 'aux', passes, tf.trainable_variables())
+    return benchmark.run(args, build)
 
 
 def main(argv=None):

@@ -16,7 +16,7 @@ which it leaves to the reader, are built in.
 import collections
 import sys
 
-from common import benchmark, cli
+from common import benchmark, cli, networks
 from common.tf1 import slim, tf
 
 IMAGE_SIZE = 224
@@ -200,31 +200,36 @@ def resnet_v2_200(inputs, num_classes=None, global_pool=True, reuse=None, scope=
 DEPTHS = {50: resnet_v2_50, 101: resnet_v2_101, 152: resnet_v2_152, 200: resnet_v2_200}
 
 
+def build(args):
+    """Adds ResNet V2 to the default graph as `args` asks; returns what will be timed."""
+    resnet = DEPTHS[args.depth]
+    inputs = tf.random_uniform((args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3))    # in every step
+    with slim.arg_scope(resnet_arg_scope(is_training=False)):
+        net, end_points = resnet(inputs, NUM_CLASSES)
+    for name, end_point in end_points.items():
+        if name.count('/') < 2:                         # not resnet_v2_152/block1/unit_1/...
+            print_activations(name.rpartition('/')[2], end_point)
+    passes = [benchmark.Pass('Forward', net)]
+    if not args.forward_only:
+        with slim.arg_scope(resnet_arg_scope(is_training=True)):
+            net, _ = resnet(inputs, NUM_CLASSES, reuse=True)
+        objective = tf.nn.l2_loss(net)
+        grad = tf.gradients(objective, tf.trainable_variables())
+        passes.append(benchmark.Pass('Forward-backward', grad))
+    return benchmark.Workload('resnet_v2', networks.variant('resnet_v2', args), passes,
+                              tf.trainable_variables())
+
+
 def run_benchmark(args):
     """Builds ResNet V2 as `args` asks and times it; returns the exit code."""
-    with tf.Graph().as_default():
-        resnet = DEPTHS[args.depth]
-        inputs = tf.random_uniform((args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3))    # in every step
-        with slim.arg_scope(resnet_arg_scope(is_training=False)):
-            net, end_points = resnet(inputs, NUM_CLASSES)
-        for name, end_point in end_points.items():
-            if name.count('/') < 2:                         # not resnet_v2_152/block1/unit_1/...
-                print_activations(name.rpartition('/')[2], end_point)
-        passes = [benchmark.Pass('Forward', net)]
-        if not args.forward_only:
-            with slim.arg_scope(resnet_arg_scope(is_training=True)):
-                net, _ = resnet(inputs, NUM_CLASSES, reuse=True)
-            objective = tf.nn.l2_loss(net)
-            grad = tf.gradients(objective, tf.trainable_variables())
-            passes.append(benchmark.Pass('Forward-backward', grad))
-        return benchmark.run(args, 'resnet_v2', str(args.depth), passes, tf.trainable_variables())
+    return benchmark.run(args, build)
 
 
 def main(argv=None):
     """Runs the benchmark with the flags in `argv`; returns the exit code (see common/cli.py)."""
     parser = cli.argument_parser(__doc__)
-    parser.add_argument('--depth', type=int, choices=sorted(DEPTHS), default=152,
-                        help='number of layers (default: 152)')
+    parser.add_argument('--depth', type=int, choices=networks.choices('resnet_v2', 'depth'),
+                        default=152, help='number of layers (default: 152)')
     return cli.main(parser, run_benchmark, argv)
 
 

@@ -13,7 +13,7 @@ It differs from the paper in that
 """
 import sys
 
-from common import benchmark, cli
+from common import benchmark, cli, networks
 from common.tf1 import slim, tf
 
 IMAGE_SIZE = 224
@@ -125,27 +125,31 @@ def inference_op(input_op, keep_prob, configuration='D'):
     return predictions, softmax, fc8, p
 
 
+def build(args):
+    """Adds VGGNet to the default graph as `args` asks; returns what will be timed."""
+    images = tf.Variable(tf.random_normal([args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3],
+                                          dtype=tf.float32, stddev=1e-1),
+                         trainable=False, name='images')
+    keep_prob = tf.placeholder(tf.float32, name='keep_prob')
+    predictions, _, fc8, p = inference_op(images, keep_prob, args.configuration)
+    passes = [benchmark.Pass('Forward', predictions, {keep_prob: 1.0})]
+    if not args.forward_only:
+        objective = tf.nn.l2_loss(fc8)
+        grad = tf.gradients(objective, p)
+        passes.append(benchmark.Pass('Forward-backward', grad, {keep_prob: 0.5}))
+    return benchmark.Workload('vgg16', networks.variant('vgg16', args), passes, p)
+
+
 def run_benchmark(args):
     """Builds VGGNet as `args` asks and times it; returns the exit code."""
-    with tf.Graph().as_default():
-        images = tf.Variable(tf.random_normal([args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3],
-                                              dtype=tf.float32, stddev=1e-1),
-                             trainable=False, name='images')
-        keep_prob = tf.placeholder(tf.float32, name='keep_prob')
-        predictions, _, fc8, p = inference_op(images, keep_prob, args.configuration)
-        passes = [benchmark.Pass('Forward', predictions, {keep_prob: 1.0})]
-        if not args.forward_only:
-            objective = tf.nn.l2_loss(fc8)
-            grad = tf.gradients(objective, p)
-            passes.append(benchmark.Pass('Forward-backward', grad, {keep_prob: 0.5}))
-        return benchmark.run(args, 'vgg16', args.configuration, passes, p)
+    return benchmark.run(args, build)
 
 
 def main(argv=None):
     """Runs the benchmark with the flags in `argv`; returns the exit code (see common/cli.py)."""
     parser = cli.argument_parser(__doc__)
-    parser.add_argument('--configuration', choices=list(CONFIGURATIONS), default='D',
-                        help='column of figure 6-6 (default: D, which is VGG-16)')
+    parser.add_argument('--configuration', choices=networks.choices('vgg16', 'configuration'),
+                        default='D', help='column of figure 6-6 (default: D, which is VGG-16)')
     return cli.main(parser, run_benchmark, argv)
 
 

@@ -13,14 +13,13 @@ import sys
 import threading
 from typing import Callable, Optional, Sequence
 
-from common import record, report, startup, tf1
+from common import files
+from common.arguments import integer
 from common.horovod import join as distributed
-from common.machine import device
-from common.probes import memory
-from common.probes import precision as speedup
+from common.machine import device, session
+from common.probes import Refused
+from common.probes.precision import PRECISIONS, BaselineFailed
 from common.tf1 import tf
-
-LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond
 
 
 def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -46,14 +45,14 @@ def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.Argumen
              'ops: the same work without the copy (default: tensors)')
     add('--device', choices=['auto', 'gpu', 'cpu'], default='auto',
         help='auto: the GPU if there is one, else the CPU (default: auto)')
-    add('--precision', choices=speedup.PRECISIONS, default='float32',
+    add('--precision', choices=PRECISIONS, default='float32',
         help='tf32: GPUs from Ampere on, modern runtime; mixed: float16 on a GPU, bfloat16 on a '
              'CPU (default: float32)')
     add('--xla', action='store_true', help='compile the graph with XLA, by auto-clustering')
     for name in 'intra', 'inter':
         add('--%s_op_threads' % name, '--%s-op-threads' % name, type=integer(0), default=0,
-            metavar='N', help='of the CPU, %s one operation (default: 0, TensorFlow chooses)'
-            % {'intra': 'within', 'inter': 'for more than'}[name])
+            metavar='N', help='CPU threads %s (default: 0, TensorFlow chooses)'
+            % {'intra': 'within one operation', 'inter': 'for operations side by side'}[name])
     add('--profile', action='store_true',
         help='print where the time goes, layer by layer, from untimed steps')
     add('--trace', metavar='PATH',
@@ -73,96 +72,61 @@ def add_switch(parser: argparse.ArgumentParser, name: str, default: bool, help: 
                        help='without it' + ('' if default else ' (default)'))
 
 
-def integer(at_least: int) -> Callable[[str], int]:
-    """Returns an argparse type: an integer from at_least to LARGEST."""
-    def parse(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not at_least <= value <= LARGEST:
-            raise argparse.ArgumentTypeError('%r is not an integer from %d to %d'
-                                             % (text, at_least, LARGEST))
-        return value
-    return parse
-
-
 def main(parser: argparse.ArgumentParser,
          run_benchmark: Callable[[argparse.Namespace], int],
          argv: Optional[Sequence[str]] = None) -> int:
-    """Parses `argv`, chooses the device (args.device becomes a device.Device), runs the benchmark.
+    """Parses `argv` and runs the benchmark.
 
     Returns the exit code. Every foreseeable error ends in one plain sentence on stderr.
     """
-    job = distributed.launched()
     try:
         args = parser.parse_args(argv)
-        if job and distributed.problem(args):
-            parser.error(distributed.problem(args))
-        if job and job.rank:                             # rank 0 writes for all
+        rank = distributed.launched()
+        trouble = rank and distributed.problem(args) or file_problem(args)
+        if trouble:
+            parser.error(trouble)
+        if rank and rank.rank:                           # rank 0 writes for all
             args.json = None
-        for flag, path in ('--json', args.json), ('--trace', args.trace):
-            problem = path is not None and record.why_unwritable(path)
-            if problem:
-                parser.error('argument %s: cannot write %r: %s' % (flag, path, problem))
-        if args.json and args.trace and os.path.realpath(args.json) == os.path.realpath(args.trace):
-            parser.error('argument --trace: it is the file of --json')
-        if args.profile and args.xla:
-            parser.error('argument --profile: not allowed with --xla, which merges the layers')
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
-
-    def run():
-        if speedup.asked(args):
-            code, args.plain = speedup.plain_run(
-                sys.modules[run_benchmark.__module__].__file__,
-                sys.argv[1:] if argv is None else list(argv))
-            if code:
-                return _fail('The plain run, which this one is printed beside, failed.', code)
-            print('\n*** The same in %s%s ***' % (speedup.precision(args), ', XLA' * args.xla))
-            args.startup.end('plain run')
-        script = os.path.basename(sys.modules[run_benchmark.__module__].__file__)
-        with distributed.joined(job, args.device, script, args.options) as args.group:
-            print('Device: %s' % args.device.sentence, flush=True)
-            if args.device.kind == 'cpu':
-                print('*** CPU figures: no GPU is used. ***', flush=True)
-            if job:
-                print(report.processes(args.group.processes, args.group.ranks), flush=True)
-                args.startup.end('Horovod')
-            return run_benchmark(args)
-    return run_on_device(args, run)
+    return exit_code(lambda: run_benchmark(args), args.batch_size)
 
 
-def run_on_device(args: argparse.Namespace, run: Callable[[], int]) -> int:
-    """Chooses args.device, which becomes a device.Device, calls run(), which returns an exit code,
-    and returns that. Every foreseeable error ends in one plain sentence and an exit code."""
+def file_problem(args: argparse.Namespace) -> Optional[str]:
+    """Returns what is wrong with the files that the flags name, or with --profile; None if nothing
+    is."""
+    for flag in 'json', 'trace':
+        path = getattr(args, flag)
+        why = path is not None and files.why_unwritable(path)
+        if why:
+            return 'argument --%s: cannot write %r: %s' % (flag, path, why)
+    if args.json and args.trace and os.path.realpath(args.json) == os.path.realpath(args.trace):
+        return 'argument --trace: it is the file of --json'
+    if args.profile and args.xla:
+        return 'argument --profile: not allowed with --xla, which merges the layers'
+    return None
+
+
+def exit_code(run: Callable[[], int], batch_size: int) -> int:
+    """Returns what run() returns, or the exit code of the error that it ends with, which is told in
+    one plain sentence on stderr. SIGTERM is treated as Ctrl-C: finished steps are kept."""
     on_main_thread = threading.current_thread() is threading.main_thread()
-    if on_main_thread:                                   # as Ctrl-C: steps are kept
+    if on_main_thread:
         terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
-    args.options = {name: value for name, value in vars(args).items()
-                    if name not in ('json', 'trace')}
-    args.startup = startup.Startup()
-    args.startup.end('import')
-    args.plain = []                                      # the results that it is printed beside
     try:
-        job = distributed.launched()
-        if job:
-            distributed.pin(job, args.device)
-        args.device = device.choose(args.device)
-        problem = speedup.problem(args)
-        if problem:
-            return _fail(problem, 3)
-        args.startup.end('device')
-        tf1.allow_tf32(args.precision == 'tf32')
         return run()
     except KeyboardInterrupt:
         return _fail('Interrupted.', 130)
-    except (device.Unusable, distributed.Lost, memory.Exhausted) as error:
+    except Refused as refusal:
+        return _fail('INVALID: %s' % refusal, 1)
+    except BaselineFailed as error:
+        return _fail(str(error), error.code)
+    except (device.Unusable, distributed.Lost, session.Exhausted) as error:
         return _fail(str(error), 3)
     except tf.errors.OpError as error:
         return _fail('TensorFlow failed with %s at batch size %d: %s'
-                     % (type(error).__name__, args.batch_size, error.message), 3)
+                     % (type(error).__name__, batch_size, error.message), 3)
     except BrokenPipeError:          # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
@@ -177,9 +141,9 @@ def run_on_device(args: argparse.Namespace, run: Callable[[], int]) -> int:
 
 
 def _fail(sentence, code):
-    """Prints the sentence, of a job's process with its rank."""
-    job = distributed.launched()
+    """Prints the sentence, in a job with the rank of this process."""
+    rank = distributed.launched()
     if sentence:
-        print('rank %d: %s' % (job.rank, sentence) if job else sentence, file=sys.stderr,
+        print('rank %d: %s' % (rank.rank, sentence) if rank else sentence, file=sys.stderr,
               flush=True)
     return code

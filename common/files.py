@@ -2,7 +2,7 @@
 import os
 import sys
 import tempfile
-from typing import Callable
+from typing import Callable, Optional
 
 
 def guarded(main: Callable[[], int]) -> int:
@@ -43,6 +43,22 @@ def write(path: str, text: str) -> None:
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
+
+
+def why_unwritable(path: str) -> Optional[str]:
+    """Returns why `write` to this path would fail, or None. Leaves nothing behind."""
+    if not os.path.basename(path):
+        return 'it has no file name'
+    if os.path.isdir(path):
+        return 'it is a folder'
+    if os.path.exists(path) and not os.path.isfile(path):
+        return 'it is a device or a pipe, which would be replaced by a file'
+    folder = os.path.dirname(os.path.realpath(path))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return '%s: %s' % (folder, error.strerror)
 
 
 def _umask():

@@ -6,9 +6,9 @@ Biases, ReLU, pooling, LRN and batch norm are not counted, as in the papers' tab
 of a convolution cost what it costs itself; the registry, which divides the size of the input by
 the stride, is off there where padding is VALID.
 """
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Optional
 
-from common.tf1 import get_stats_for_node_def
+from common.tf1 import get_stats_for_node_def, tf
 
 CONVOLUTIONS = ('Conv2D', 'Conv2DBackpropFilter', 'Conv2DBackpropInput')
 COUNTED = CONVOLUTIONS + ('MatMul',)
@@ -38,6 +38,33 @@ def flops(op: Any) -> int:
         per_output = kernel.shape[:3].num_elements()     # height x width x input channels
         return 2 * per_output * op.inputs[2].shape.num_elements()
     return int(get_stats_for_node_def(op.graph, op.node_def, 'flops').value)
+
+
+def fetches(target: Any, fetch: str) -> Any:
+    """Returns what session.run is given: the tensors themselves ('tensors'), or the operations
+    that compute them ('ops'), which run without copying the results to the host.
+
+    Never tf.group: TensorFlow 1.15 turns it into nothing (Grappler's dependency optimizer).
+    """
+    if fetch == 'tensors':
+        return target
+    return [t.op for t in (target if isinstance(target, list) else [target])]
+
+
+def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None,
+          level: int = tf.RunOptions.SOFTWARE_TRACE) -> Any:
+    """Runs `target` once, untimed; returns TensorFlow's StepStats of what was executed where."""
+    metadata = tf.RunMetadata()
+    session.run(target, feed_dict=feed_dict, run_metadata=metadata,
+                options=tf.RunOptions(trace_level=level))
+    return metadata.step_stats
+
+
+def is_executor(device: Any) -> bool:
+    """Returns whether a device of StepStats is one of the executor's; the GPU tracer adds streams
+    and memcpy."""
+    return device.device.startswith('/job:') and '/stream:' not in device.device \
+        and 'memcpy' not in device.device
 
 
 def network(forward: Any, parameters: List[Any], batch_size: int) -> Dict[str, Any]:

@@ -2,22 +2,23 @@
 
 record.schema.json beside this file describes it.
 """
+import contextlib
 import datetime
 import json
 import os
 import platform
 import subprocess
 import sys
-import tempfile
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
 import numpy
 
-from common import files, stats, tf1
-from common.machine.device import Device
-from common.probes import cost as peak
+from common import cautions, files, graph, stats, tf1
+from common.probes import Found, Refused
 from common.probes import gpu as telemetry
-from common.timing import Timing
+from common.startup import Startup
+from common.timing import Interrupted, Timing
+from common.workload import Run
 
 SCHEMA = 1
 # Environment variables that change speed, by prefix; and others: Terraform's, not TensorFlow's, and
@@ -27,34 +28,20 @@ OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR', 'HOROVOD_GLOO_RENDEZVOU
           'HOROVOD_HOSTNAME')
 
 
-def new(benchmark: str, variant: str, options: Dict[str, Any], device: Device,
-        monitor: Optional[telemetry.Monitor], network: Dict[str, Any],
-        processes: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-    """Returns a record without results. `options` are the flags as given; `monitor` watches the
-    GPU, None where there is none; `network` is workload.network's; `processes` those of a job,
-    distributed.Group's, None for a plain run."""
-    described = environment(device, monitor, options)
-    busy = (telemetry.gpu_busy(described['gpu_before']) if monitor else
-            telemetry.cpu_busy(described['cpu_before'])
-            if device.kind == 'cpu' and not _shared(processes) else [])
-    return {'schema': SCHEMA, 'benchmark': benchmark, 'variant': variant, 'options': options,
-            'environment': described, 'network': network, 'processes': processes,
-            'status': 'running',
-            'warnings': [warning._asdict() for warning in busy], 'faults': [], 'error': None,
-            'startup_s': None, 'results': []}
+def new(run: Run) -> Dict[str, Any]:
+    """Returns the record of a run without results. The probes add to it."""
+    workload = run.workload
+    return {'schema': SCHEMA, 'benchmark': workload.name, 'variant': workload.variant,
+            'options': run.options, 'environment': environment(run),
+            'network': graph.network(workload.passes[0].target, workload.parameters,
+                                     run.args.batch_size),
+            'processes': run.job and run.job.processes, 'status': 'running',
+            'warnings': [], 'faults': [], 'error': None, 'startup_s': None, 'results': []}
 
 
-def _shared(processes):
-    """Whether other processes of the job run on this host, which start at the same time."""
-    return processes and processes['hosts'].get(platform.node(), 0) > 1
-
-
-def environment(device: Device, monitor: Optional[telemetry.Monitor], options: Dict[str, Any]
-                ) -> Dict[str, Any]:
-    """Describes the machine, the software and the device that is timed, and whether it was idle
-    before the start."""
-    gpu = monitor.facts() if monitor else None
-    clock_mhz = gpu and gpu['max_sm_clock_mhz']
+def environment(run: Run) -> Dict[str, Any]:
+    """Describes the machine, the software and the device that is timed."""
+    on = run.device
     return {
         'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         'commit': commit(),
@@ -67,33 +54,85 @@ def environment(device: Device, monitor: Optional[telemetry.Monitor], options: D
         'tensorflow': tf1.VERSION,
         'cuda': tf1.CUDA_VERSION,
         'cudnn': tf1.CUDNN_VERSION,
-        'tf32': options['precision'] == 'tf32',
-        'device': dict(device._asdict(), gpu=device.gpu and device.gpu._asdict()),
-        'gpu': gpu,
-        'gpu_before': monitor.before() if monitor else None,
+        'tf32': run.args.precision == 'tf32',
+        'device': dict(on._asdict(), gpu=on.gpu and on.gpu._asdict()),
+        'gpu': None,
+        'gpu_before': None,
         'cpu': telemetry.cpu_facts(),
-        'cpu_before': telemetry.cpu_before() if device.kind == 'cpu' else None,
-        'peak_flops': peak.peak_flops(device.gpu.compute_capability, device.gpu.multiprocessors,
-                                      1e6 * clock_mhz) if device.gpu and clock_mhz else None,
+        'cpu_before': None,
+        'peak_flops': None,
         'variables': {name: value for name, value in sorted(os.environ.items())
                       if name.startswith(VARIABLES) and not name.startswith(OTHERS)
-                      and not (name == 'CUDA_VISIBLE_DEVICES' and device.kind == 'cpu')},  # ours
+                      and not (name == 'CUDA_VISIBLE_DEVICES' and on.kind == 'cpu')},    # ours
     }
 
 
-def result(timing: Timing, fetch: str, batch_size: int, precision: str = 'float32',
-           xla: bool = False) -> Dict[str, Any]:
-    """Returns the entry of one pass: the samples, and what common.stats makes of them. An
-    interrupted pass without samples has None for the latter."""
+def add(log: Dict[str, Any], found: Found) -> None:
+    """Adds what a probe found of the whole run: objects are merged, lists are appended to."""
+    for key, value in found.fields.items():
+        if isinstance(value, dict):
+            log[key] = dict(log[key], **value)
+        else:
+            log[key] = log[key] + value
+    log['warnings'] += [caution._asdict() for caution in found.cautions]
+
+
+def add_first_steps(log: Dict[str, Any], timer: Startup, timing: Timing) -> None:
+    """Adds the seconds of the start, by part, once the first pass has run. Its last parts are the
+    first step, in which TensorFlow optimises the graph unless a comparison has run it before, and
+    the rest of the burn-in."""
+    if log['startup_s'] is None:
+        log['startup_s'] = dict(timer.seconds)
+        if timing.burn_in_seconds:
+            first, *rest = timing.burn_in_seconds
+            log['startup_s'].update({'first run': first, 'burn-in': sum(rest, 0.0)})
+
+
+def result(run: Run, timing: Timing) -> Dict[str, Any]:
+    """Returns the entry of one pass: the samples, and their statistics, which are None for a pass
+    that was interrupted in its burn-in. The probes add to it."""
     summary = stats.summarise(timing.seconds)._asdict() if timing.seconds else None
-    return {'info_string': timing.info_string, 'fetch': fetch, 'batch_size': batch_size,
-            'precision': precision, 'xla': xla,
+    return {'info_string': timing.info_string, 'fetch': run.args.fetch,
+            'batch_size': run.args.batch_size, 'precision': run.precision, 'xla': run.args.xla,
             'mean_s': timing.mean if timing.seconds else None,
             'sd_s': timing.sd if timing.seconds else None,
             'statistics': summary,
-            'warnings': [warning._asdict() for warning in
-                         stats.warn(timing.seconds, timing.burn_in_seconds)] if summary else [],
-            'samples_s': list(timing.seconds), 'burn_in_s': list(timing.burn_in_seconds)}
+            'warnings': [caution._asdict() for caution in cautions.about(
+                timing.seconds, timing.burn_in_seconds)] if timing.seconds else [],
+            'samples_s': list(timing.seconds), 'burn_in_s': list(timing.burn_in_seconds),
+            'gpu': None, 'energy_per_image_j': None, 'difference': None, 'layers': None,
+            'scaling': None}
+
+
+@contextlib.contextmanager
+def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[None]:
+    """Adds the steps of a pass that ends early, by Ctrl-C or an error, to the record."""
+    try:
+        yield
+    except (Interrupted, Exception) as error:
+        timing = getattr(error, 'timing', None)
+        if timing and (timing.seconds or timing.burn_in_seconds):
+            log['results'].append(result(run, timing))
+        raise
+
+
+@contextlib.contextmanager
+def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
+    """Writes the record whatever ends the block, with how it ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        log['status'] = 'interrupted'
+        raise
+    except Refused as refusal:
+        log.update(status='refused', faults=[str(refusal)])
+        raise
+    except BaseException as error:
+        log.update(status='failed' if log['status'] == 'running' else log['status'],
+                   error=(getattr(error, 'message', None) or str(error)).strip().split('\n')[0])
+        raise
+    finally:
+        keep(log, path)
 
 
 def write(record: Dict[str, Any], path: str) -> None:
@@ -108,22 +147,6 @@ def keep(record: Dict[str, Any], path: Optional[str]) -> None:
     """Writes the record where --json PATH was given."""
     if path:
         write(record, path)
-
-
-def why_unwritable(path: str) -> Optional[str]:
-    """Returns why `write` to this path would fail, or None. Leaves nothing behind."""
-    if not os.path.basename(path):
-        return 'it has no file name'
-    if os.path.isdir(path):
-        return 'it is a folder'
-    if os.path.exists(path) and not os.path.isfile(path):
-        return 'it is a device or a pipe, which would be replaced by a file'
-    folder = os.path.dirname(os.path.realpath(path))
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return None
-    except OSError as error:
-        return '%s: %s' % (folder, error.strerror)
 
 
 def commit() -> Optional[str]:

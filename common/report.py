@@ -1,8 +1,50 @@
-"""The lines that a run prints besides the chapter's: made from the record, so that both agree."""
+"""The lines that a run prints besides the chapter's: made from the record, so that both agree.
+
+This module does not import TensorFlow.
+"""
 import collections
 from typing import Any, Dict, List
 
-from common import stats
+from common import stats, text
+from common.networks import PASSES
+
+
+def print_device(on: Any, job: Any) -> None:
+    """Prints the device that is timed, and the processes of a job."""
+    print('Device: %s' % on.sentence)
+    if on.kind == 'cpu':
+        print('*** CPU figures: no GPU is used. ***')
+    if job:
+        print(processes(job.processes, job.ranks))
+    print(end='', flush=True)
+
+
+def print_start(log: Dict[str, Any]) -> None:
+    """Prints what is known before the session opens: the layers, if asked for, and cautions."""
+    if log['options']['layers']:
+        print('\n'.join(layers(log['network'])))
+    for caution in log['warnings']:
+        print('warning: ' + caution['text'])
+    print(end='', flush=True)
+
+
+def print_faster(run: Any) -> None:
+    """Prints the line between the float32 baseline run and the same in another precision."""
+    print('\n*** The same in %s%s ***' % (run.precision, ', XLA' * run.args.xla), flush=True)
+
+
+def print_latest(log: Dict[str, Any]) -> None:
+    """Prints what the latest pass of a record has given."""
+    entry = log['results'][-1]
+    lines = result(entry)
+    if entry['difference']:
+        baseline = [one for one in log['results'] if precision(one) == 'float32']
+        lines.append(speedup(entry, baseline))
+    if entry['info_string'] == PASSES[0]:
+        lines.append(startup(log['startup_s']))
+    if entry['layers']:
+        lines += profile(entry)
+    print('\n'.join(lines), flush=True)
 
 
 def result(entry: Dict[str, Any]) -> List[str]:
@@ -22,7 +64,7 @@ def result(entry: Dict[str, Any]) -> List[str]:
         lines[-1] += '; 95 %% interval of the mean %.3f to %.3f' % tuple(
             1e3 * bound for bound in statistics['ci95_s'])
     lines.append('  %s%s GFLOP a step, %s; %s; peak memory %s'
-                 % ('each process: ' if scaling else '', _figures(entry['flops'] / 1e9),
+                 % ('each process: ' if scaling else '', text.significant(entry['flops'] / 1e9),
                     _rate(entry), _fetched(entry),
                     'unknown' if entry['peak_bytes'] is None else _megabytes(entry['peak_bytes'])))
     if entry['gpu']:
@@ -48,14 +90,14 @@ def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
     """Returns the line that sets a pass beside the plain run's, and says how far the results are
     from float32's."""
     base, = [one for one in plain if one['info_string'] == entry['info_string']]
-    text = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
+    line = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
     intervals = [one['statistics']['ci95_s'] for one in (base, entry)]
     if all(intervals):                                   # of times: the rate is the inverse
         bounds = [(one['mean_s'], *ci95_s) for one, ci95_s in zip((entry, base), intervals[::-1])]
-        text %= '%.3f times (95 %% interval %.3f to %.3f)' % stats.ratio(*bounds)
+        line %= '%.3f times (95 %% interval %.3f to %.3f)' % stats.ratio(*bounds)
     else:
-        text %= '%.3f times' % (base['mean_s'] / entry['mean_s'])
-    return text + '; the results differ by %.1e (relative L2 norm, allowed: %.1e)' % (
+        line %= '%.3f times' % (base['mean_s'] / entry['mean_s'])
+    return line + '; the results differ by %.1e (relative L2 norm, allowed: %.1e)' % (
         entry['difference']['relative_l2'], entry['difference']['allowed'])
 
 
@@ -92,17 +134,15 @@ def profile(entry: Dict[str, Any]) -> List[str]:
         rows.append((layer['name'], '%.3f' % (1e3 * layer['forward_s']),
                      '%.3f' % (1e3 * layer['backward_s']), '%.1f %%' % (100 * seconds / sum_s),
                      '%.3f' % (layer['flops'] / 1e9) if layer['flops'] else '',
-                     _figures(layer['flops'] / seconds / 1e12) if layer['flops'] else '',
+                     text.significant(layer['flops'] / seconds / 1e12) if layer['flops'] else '',
                      '%.3f' % (layer['output_bytes'] / 1e6)))
     rows.append(('sum',) + tuple('%.3f' % (1e3 * sum(layer[key] for layer in entry['layers']))
                                  for key in ('forward_s', 'backward_s')) + ('100.0 %', '%.3f' % (
                                      sum(layer['flops'] for layer in entry['layers']) / 1e9)))
-    rows[-1] += (_figures(entry['flops'] / sum_s / 1e12), '')
+    rows[-1] += (text.significant(entry['flops'] / sum_s / 1e12), '')
     if not any(layer['backward_s'] for layer in entry['layers']):
         rows = [row[:2] + row[3:] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['  ' + '  '.join([row[0].ljust(widths[0])] + [
-        cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]).rstrip() for row in rows]
+    lines = ['  ' + line for line in text.table(rows)]
     return ['%s by layer, of steps that are traced and not timed:' % entry['info_string']
             ] + lines + ['  The sum is %+.1f %% from the timed step of %.3f ms: operations side by '
                          'side count in full, and what is between them not at all.' % (
@@ -117,23 +157,21 @@ def layers(network: Dict[str, Any]) -> List[str]:
         rows.append((layer['name'], ' x '.join(map(str, shape[1:])) if shape else '',
                      format(layer['parameters'], ','), format(layer['flops'] // 2, ',')))
     rows.append(('sum', '', format(network['parameters'], ','), format(network['flops'] // 2, ',')))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ['  '.join([name.ljust(widths[0]), shape.ljust(widths[1]), parameters.rjust(widths[2]),
-                       macs.rjust(widths[3])]) for name, shape, parameters, macs in rows]
+    return text.table(rows, left=['output of one image'])
 
 
 def _scaling(entry):
     """The lines about a job of several processes: against one alone, and what is communicated."""
     scaling, alone = entry['scaling'], entry['scaling']['alone']
-    text = '%.2f times the images / s of one process alone (%.3f ms / batch, %.1f images / s)' % (
+    line = '%.2f times the images / s of one process alone (%.3f ms / batch, %.1f images / s)' % (
         scaling['processes'] * scaling['efficiency'], 1e3 * alone['mean_s'],
         entry['batch_size'] / alone['mean_s'])
-    text += ': scaling efficiency %.1f %%' % (100 * scaling['efficiency'])
+    line += ': scaling efficiency %.1f %%' % (100 * scaling['efficiency'])
     if alone['ci95_s'] and entry['statistics']['ci95_s']:
-        text += ' (95 %% interval %.1f to %.1f)' % tuple(100 * value for value in stats.ratio(
+        line += ' (95 %% interval %.1f to %.1f)' % tuple(100 * value for value in stats.ratio(
             (entry['mean_s'], *entry['statistics']['ci95_s']),
             (alone['mean_s'], *alone['ci95_s']))[1:])
-    lines = ['  ' + text]
+    lines = ['  ' + line]
     if scaling['without_allreduce']:
         lines.append('  communication takes %.1f %% of the step%s, %.3f ms without the allreduce; '
                      '%s of gradients reduced a step in %d allreduces' % (
@@ -149,10 +187,10 @@ def _scaling(entry):
 
 
 def _rate(entry):
-    text = '%s TFLOP / s' % _figures(entry['flops_per_s'] / 1e12)
+    rate = '%s TFLOP / s' % text.significant(entry['flops_per_s'] / 1e12)
     if entry['share_of_peak'] is None:
-        return text + " (the device's peak is unknown)"
-    return text + ", %.0f %% of the device's peak%s" % (
+        return rate + " (the device's peak is unknown)"
+    return rate + ", %.0f %% of the device's peak%s" % (
         100 * entry['share_of_peak'],
         ': cuDNN may use Winograd, which multiplies less than is counted'
         if entry['share_of_peak'] > 1 else '')
@@ -170,7 +208,7 @@ def _gpu(entry):
         if gpu[key]:
             parts.append('%.0f %s' % (gpu[key]['median'], unit))
     if entry['energy_per_image_j'] is not None:
-        parts.append('%s J / image' % _figures(entry['energy_per_image_j']))
+        parts.append('%s J / image' % text.significant(entry['energy_per_image_j']))
     return ', '.join(parts) or 'NVML says nothing of its clock, temperature and power'
 
 
@@ -185,10 +223,4 @@ def _layers(ran):
 
 
 def _megabytes(number):
-    return '%s MB' % _figures(number / 1e6)
-
-
-def _figures(number):
-    """Three significant figures, without an exponent: 0.00412, 41.2, 4120."""
-    exponent = int(('%.2e' % number).split('e')[1])
-    return '%.*f' % (max(0, 2 - exponent), number)
+    return '%s MB' % text.significant(number / 1e6)

@@ -16,7 +16,7 @@ import os
 import sys
 from typing import List, NamedTuple, Optional
 
-from common.probes.checks import PARAMETERS
+from common import networks
 from suite import compare
 
 FLOAT32 = 4                          # bytes
@@ -141,7 +141,7 @@ def published() -> str:
 
 
 def _gradients(benchmark, variant):
-    return FLOAT32 * PARAMETERS[benchmark, variant]
+    return FLOAT32 * networks.NETWORKS[benchmark].variants[variant].parameters
 
 
 def _figures(name):

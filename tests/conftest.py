@@ -5,7 +5,6 @@ import types
 import numpy
 import pytest
 
-from common import benchmark
 from common.tf1 import tf
 
 # A shell's background commands ignore Ctrl-C, and what the tests start would inherit that.
@@ -14,26 +13,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope='session')
 def timed():
-    """A function that runs `main` of a script up to the timing and returns what would be timed:
-    graph, name, variant, passes (a dict by info_string), parameters. `replaced` are names of the
-    script's module that have another value meanwhile."""
-    def run_main(script, flags=(), **replaced):
+    """A function that builds what a script times with these flags, in a graph of its own, and
+    returns it: graph, name, variant, passes (a dict by info_string), parameters. `replaced` are
+    names of the script's module that have another value meanwhile."""
+    def build(script, flags=(), **replaced):
         found = []
 
-        def keep(args, name, variant, passes, parameters):
-            by_name = {one.info_string: one for one in passes}
-            found.append(types.SimpleNamespace(graph=tf.get_default_graph(), name=name,
-                                               variant=variant, passes=by_name,
-                                               parameters=parameters))
+        def keep(args):
+            with tf.Graph().as_default() as graph:
+                workload = script.build(args)
+            passes = {one.info_string: one for one in workload.passes}
+            found.append(types.SimpleNamespace(graph=graph, name=workload.name,
+                                               variant=workload.variant, passes=passes,
+                                               parameters=workload.parameters))
             return 0
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(benchmark, 'run', keep)
+            patch.setattr(script, 'run_benchmark', keep)
             for name, value in replaced.items():
                 patch.setattr(script, name, value)
             assert script.main(['--device', 'cpu', *flags]) == 0
         return found[0]
-    return run_main
+    return build
 
 
 @pytest.fixture(scope='session')

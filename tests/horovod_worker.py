@@ -12,7 +12,7 @@ import numpy
 import alexnet_benchmark
 from common import benchmark, tf1
 from common.horovod import join as distributed
-from common.probes import memory
+from common.machine import session
 from common.tf1 import tf
 
 RANK = int(os.environ['HOROVOD_RANK'])
@@ -32,7 +32,7 @@ def at_a_step(action):
 
 
 def fail():
-    raise memory.Exhausted('no memory is left')
+    raise session.Exhausted('no memory is left')
 
 
 def replace_averaged(change):
@@ -45,8 +45,8 @@ def keep_gradients(folder):
     """Writes what each rank has after the pass: its own gradients, the averaged, the variables."""
     measure = benchmark.measure
 
-    def then_keep(session, monitor, one, args, *rest):
-        entry = measure(session, monitor, one, args, *rest)
+    def then_keep(run, probes, session, one, log):
+        measure(run, probes, session, one, log)
         if one.own:
             images, = [variable for variable in tf.global_variables()
                        if variable not in tf.trainable_variables()]
@@ -54,7 +54,6 @@ def keep_gradients(folder):
                                   ('variables', tf.trainable_variables())]:
                 numpy.savez(os.path.join(folder, '%s-%d.npz' % (name, RANK)),
                             *session.run(fetched))
-        return entry
     benchmark.measure = then_keep
 
 

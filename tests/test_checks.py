@@ -1,13 +1,13 @@
-"""Each check of common/validity.py finds a planted fault, and is quiet without one."""
+"""Each check of common/probes/checks.py finds a planted fault, and is quiet without one."""
 import json
 import types
 
 import pytest
 
 import alexnet_benchmark
-from common import benchmark, graph
+from common import graph
 from common.machine.device import Device
-from common.probes import checks
+from common.probes import checks, ranks
 from common.tf1 import tf
 
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
@@ -34,7 +34,7 @@ def test_a_healthy_run_is_quiet(run):
 
 
 def test_a_grouped_target_runs_nothing(run, monkeypatch):
-    monkeypatch.setattr(benchmark, 'fetches', lambda target, fetch: tf.group(
+    monkeypatch.setattr(graph, 'fetches', lambda target, fetch: tf.group(
         *target if isinstance(target, list) else [target]))
     code, faults, out = run()
     assert code == 1
@@ -43,8 +43,8 @@ def test_a_grouped_target_runs_nothing(run, monkeypatch):
 
 
 def test_a_pruned_gradient_is_noticed(run, monkeypatch):
-    whole = benchmark.fetches
-    monkeypatch.setattr(benchmark, 'fetches', lambda target, fetch: (
+    whole = graph.fetches
+    monkeypatch.setattr(graph, 'fetches', lambda target, fetch: (
         whole(target, fetch)[2:] if isinstance(target, list) else target))
     code, faults, _ = run()
     assert code == 1                                     # without conv1's filter gradient
@@ -140,11 +140,11 @@ class Op(types.SimpleNamespace):
 def test_allreduces_are_counted_and_may_be_on_the_cpu():
     """gloo reduces on the CPU what was computed on a GPU."""
     stats = traced(('CPU:0', 'allreduce/kernel', 'HorovodAllreduce'), ('GPU:0', 'conv', 'Conv2D'))
-    assert checks.executed_allreduces(stats) == 1
+    assert ranks.executed_allreduces(stats) == 1
     kernel = Op(name='allreduce/kernel', type='HorovodAllreduce', inputs=[], control_inputs=[],
                 outputs=[Op(dtype=tf.float32, shape=tf.TensorShape([3, 3]))])
     kernel.graph = Op(get_operations=lambda: [kernel])
-    assert checks.graph_allreduces([kernel]) == 1
+    assert ranks.graph_allreduces([kernel]) == 1
     assert checks.placement(stats, [kernel], GPU) == []
     kernel.type = 'Conv2D'
     assert checks.placement(stats, [kernel], GPU) != []

@@ -9,6 +9,7 @@ import fake_nvml
 import pytest
 
 from common import startup
+from common.probes import cpu
 from common.probes import gpu as telemetry
 
 
@@ -30,7 +31,7 @@ def opened(monkeypatch):
 
 def watched(nvml, monitor, samples=3):
     """The Watch of a run in which the thread took some samples."""
-    with telemetry.Watch(monitor) as watch:
+    with telemetry.Sampler(monitor) as watch:
         wait(nvml, samples)
     return watch
 
@@ -60,7 +61,7 @@ def test_the_summary_of_a_healthy_gpu(opened):
     assert summary['samples'] >= 2
     assert summary['interval_s'] == 0.01
     assert summary['unavailable'] == {}
-    assert telemetry.warnings(summary) == []
+    assert telemetry.cautions(summary) == []
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
@@ -74,7 +75,7 @@ def test_the_facts_of_a_gpu(opened):
 
 def test_clocks_that_change_are_seen(opened):
     nvml = fake_nvml.healthy()
-    with telemetry.Watch(opened(nvml)) as watch:
+    with telemetry.Sampler(opened(nvml)) as watch:
         wait(nvml, 6)
         nvml.values['sm_clock'] = 1200
         wait(nvml, 1)
@@ -86,7 +87,7 @@ def test_a_hot_gpu_is_throttled(opened):
     nvml = fake_nvml.throttled()
     summary = watched(nvml, opened(nvml)).summary()
     assert summary['throttle_reasons'] == {'hw_slowdown': 1.0, 'hw_thermal_slowdown': 1.0}
-    found = telemetry.warnings(summary)
+    found = telemetry.cautions(summary)
     assert kinds(found) == ['throttled', 'throttled']
     assert found[1].text == (
         'hw_thermal_slowdown held the clock of the GPU down in 100 % of the samples (more than '
@@ -112,20 +113,20 @@ def test_which_reasons_are_throttling(opened, bits, name, warned):
     nvml = fake_nvml.healthy(reasons=bits)
     summary = watched(nvml, opened(nvml), samples=1).summary()
     assert summary['throttle_reasons'] == {name: 1.0}
-    assert kinds(telemetry.warnings(summary)) == ['throttled'] * warned
+    assert kinds(telemetry.cautions(summary)) == ['throttled'] * warned
 
 
 def test_a_moment_of_throttling_is_no_warning(opened):
     nvml = fake_nvml.healthy()
     summary = watched(nvml, opened(nvml)).summary()
     for share, warned in ((0.05, []), (0.06, ['throttled'])):
-        assert kinds(telemetry.warnings(dict(summary, throttle_reasons={'hw_slowdown': share}))
+        assert kinds(telemetry.cautions(dict(summary, throttle_reasons={'hw_slowdown': share}))
                      ) == warned
 
 
 def test_the_power_cap_is_called_normal(opened):
     nvml = fake_nvml.healthy(reasons=0x4)
-    text, = [warning.text for warning in telemetry.warnings(watched(nvml, opened(nvml)).summary())]
+    text, = [warning.text for warning in telemetry.cautions(watched(nvml, opened(nvml)).summary())]
     assert 'normal under load' in text
     assert 'nvidia-smi -pl' in text
 
@@ -168,7 +169,7 @@ def test_other_processes_while_we_run(opened, pids, others):
     nvml = fake_nvml.healthy(pids=pids)
     summary = watched(nvml, opened(nvml), samples=1).summary()
     assert summary['other_processes'] == others
-    assert kinds(telemetry.warnings(summary)) == ['busy'] * bool(others)
+    assert kinds(telemetry.cautions(summary)) == ['busy'] * bool(others)
 
 
 def test_what_a_gpu_does_not_support_is_none(opened):
@@ -184,7 +185,7 @@ def test_what_a_gpu_does_not_support_is_none(opened):
         assert summary[key] is None
         assert summary['unavailable'][key] == 'Not Supported'
     assert summary['sm_clock_mhz']['median'] == 1530
-    assert telemetry.warnings(summary) + telemetry.gpu_busy(before) == []
+    assert telemetry.cautions(summary) + telemetry.gpu_busy(before) == []
 
 
 def test_an_old_driver_is_asked_by_the_old_names(opened):
@@ -203,7 +204,7 @@ def test_an_old_driver_is_asked_by_the_old_names(opened):
 
 def test_a_gpu_that_is_lost_leaves_what_was_read(opened):
     nvml = fake_nvml.healthy()
-    with telemetry.Watch(opened(nvml)) as watch:
+    with telemetry.Sampler(opened(nvml)) as watch:
         wait(nvml, 2)
         nvml.lost = True
         wait(nvml, 1)
@@ -216,7 +217,7 @@ def test_a_gpu_that_is_lost_leaves_what_was_read(opened):
 
 def test_energy_of_the_whole_block(opened):
     nvml = fake_nvml.healthy()
-    with telemetry.Watch(opened(nvml)) as watch:
+    with telemetry.Sampler(opened(nvml)) as watch:
         nvml.values['energy'] += 5000
     summary = watch.summary()
     assert 0 <= summary['watched_s'] < 1
@@ -225,7 +226,7 @@ def test_energy_of_the_whole_block(opened):
 
 def test_the_burn_in_can_be_left_out(opened):
     nvml = fake_nvml.healthy(sm_clock=300, power=30000)
-    watch = telemetry.Watch(opened(nvml))
+    watch = telemetry.Sampler(opened(nvml))
     with watch:
         wait(nvml, 2)
         nvml.values.update(sm_clock=1530, energy=1010000)
@@ -246,7 +247,7 @@ def test_a_run_shorter_than_the_interval_has_one_sample(opened, monkeypatch):
     monitor = opened(fake_nvml.healthy())
     monkeypatch.setattr(telemetry, 'INTERVAL_S', 60.0)
     start_s = time.monotonic()
-    with telemetry.Watch(monitor) as watch:
+    with telemetry.Sampler(monitor) as watch:
         pass
     assert time.monotonic() - start_s < 1                      # the thread does not sleep it out
     assert watch.summary()['samples'] == 1
@@ -257,7 +258,7 @@ def test_a_run_shorter_than_the_interval_has_one_sample(opened, monkeypatch):
 def test_the_thread_ends_with_the_block_however_it_ends(opened, error):
     monitor = opened(fake_nvml.healthy())
     with pytest.raises(error):
-        with telemetry.Watch(monitor):
+        with telemetry.Sampler(monitor):
             assert 'telemetry' in {thread.name for thread in threading.enumerate()}
             raise error                                        # `opened` looks for the thread
 
@@ -273,7 +274,7 @@ def test_slow_queries_take_no_more_than_their_share(opened, monkeypatch):
         return fake_sample
     fake_sample = monitor.sample()
     monkeypatch.setattr(monitor, 'sample', slow_sample)
-    with telemetry.Watch(monitor):
+    with telemetry.Sampler(monitor):
         time.sleep(0.5)
     assert 2 <= len(taken) <= 4                 # 0.02 s in every 0.22 s, and one at the end
 
@@ -297,11 +298,11 @@ def test_a_run_without_telemetry(monkeypatch, nvml, why):
     monitor, why_none = telemetry.open_gpu('0000:3B:00.0')
     assert monitor is None
     assert why_none == why
-    with telemetry.Watch(monitor) as watch:
+    with telemetry.Sampler(monitor) as watch:
         pass
     assert watch.summary() is None
     assert watch.summary(1.0) is None
-    assert telemetry.warnings(watch.summary()) == []
+    assert telemetry.cautions(watch.summary()) == []
     assert nvml is None or nvml.open == 0
 
 
@@ -383,11 +384,11 @@ def test_other_programs_on_the_cpu(machine, after, busy, warned):
     assert before['busy_cpus'] == pytest.approx(busy, abs=0.02)
     assert before['usable_cpus'] == 2
     assert before['load_average_1min'] == 0.5
-    assert kinds(telemetry.cpu_busy(before)) == ['busy'] * warned
+    assert kinds(cpu.busy(before)) == ['busy'] * warned
 
 
 def test_the_text_about_a_busy_cpu(machine):
-    warning, = telemetry.cpu_busy(cpu_before(machine, [(100, 0), (20, 80)]))
+    warning, = cpu.busy(cpu_before(machine, [(100, 0), (20, 80)]))
     assert warning.text == (
         'other programs kept 1.2 of the 2 CPUs busy before the start (an idle machine: at most '
         '0.2): stop them (top lists them) and run again')
@@ -401,7 +402,7 @@ def test_our_own_work_is_not_another_programs(machine):
 def test_a_machine_without_proc(tmp_path):
     before = telemetry.cpu_before(root=str(tmp_path))
     assert before == {'busy_cpus': None, 'usable_cpus': None, 'load_average_1min': None}
-    assert telemetry.cpu_busy(before) == []
+    assert cpu.busy(before) == []
     facts = telemetry.cpu_facts(str(tmp_path))
     assert facts['model'] is facts['physical_cores'] is facts['quota_cpus'] is None
 

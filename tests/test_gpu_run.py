@@ -10,7 +10,7 @@ import pytest
 
 import alexnet_benchmark
 from common import record
-from common.machine import device
+from common.machine import device, session
 from common.probes import gpu as telemetry
 from common.tf1 import tf
 from tests import fake_nvml
@@ -24,10 +24,10 @@ def run(monkeypatch, tmp_path, capsys):
     def run_alexnet(nvml, *flags):
         monkeypatch.setattr(device, 'choose', lambda asked: device.Device(
             'gpu', V100.name, 'Tesla V100: as --device gpu asks', V100))
-        monkeypatch.setattr(device, 'open_session', lambda chosen, config: tf.Session(
+        monkeypatch.setattr(session, 'open_session', lambda chosen, config: tf.Session(
             config=tf.ConfigProto(device_count={'GPU': 0})))
         monkeypatch.setattr(telemetry, 'open_gpu',
-                            lambda bus: (telemetry.Monitor(nvml, 'gpu') if nvml else None, 'none'))
+                            lambda bus: (telemetry.NvmlGpu(nvml, 'gpu') if nvml else None, 'none'))
         monkeypatch.setattr(telemetry, 'SETTLE_S', 0)
         path = tmp_path / 'record.json'
         code = alexnet_benchmark.main(['--batch_size', '1', '--num_batches', '20', '--json',

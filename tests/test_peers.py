@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from common import graph, tf1
+from common import graph, networks, tf1
 from common.machine import device
-from common.probes import checks
 from common.tf1 import tf
+from common.workload import Run
 from suite.peers import command as peers
 
 CPU = device.Device('cpu', 'X', 'X')
@@ -25,7 +25,11 @@ def flags(**changed):
     return argparse.Namespace(**dict({
         'batch_size': 2, 'num_batches': 20, 'num_steps_burn_in': 3, 'forward_only': False,
         'fetch': 'tensors', 'precision': 'float32', 'xla': False, 'intra_op_threads': 0,
-        'inter_op_threads': 0, 'device': CPU}, **changed))
+        'inter_op_threads': 0}, **changed))
+
+
+def run_of(**changed):
+    return Run(flags(**changed), CPU, None, None, None)
 
 
 @functools.lru_cache(maxsize=None)
@@ -52,7 +56,7 @@ def built(passes):
 ])
 def test_the_peers_are_the_same_networks(network, variant, build, same):
     theirs = built(peers.theirs(network, flags(), build))
-    assert ours(network)[0] == checks.PARAMETERS[network, variant]
+    assert ours(network)[0] == networks.NETWORKS[network].variants[variant].parameters
     assert (ours(network) == theirs) == same
     assert same or (network, 'slim' if build is peers.slim_nets else 'keras') in peers.DIFFERS
     assert all(0.8 < our / their < 1.25 for our, their in zip(ours(network), theirs))
@@ -115,7 +119,7 @@ def test_the_verdict(low, high, words):
 
 def test_a_fault_is_no_verdict():
     found = [contender('ours', None), contender('slim', None, ['the step executed nothing'])]
-    one, = peers.entries('alexnet', found, 'Forward', flags(), [[1.0] * 10, [2.0] * 10])
+    one, = peers.entries('alexnet', found, 'Forward', run_of(), [[1.0] * 10, [2.0] * 10])
     assert (one['ratio'], one['verdict']) == (pytest.approx(0.5), 'INVALID')
     assert peers.table([one])[1] == [
         'alexnet', 'Forward', 'slim', '1000', '2000', '0.500', '0.500 to 0.500', 'INVALID', '3.0',
@@ -153,7 +157,7 @@ def test_a_run_beside_pytorch(tmp_path):
 
 def test_without_pytorch_it_says_so(monkeypatch, capsys):
     monkeypatch.setattr(peers.importlib.util, 'find_spec', lambda name: None)
-    with peers.on_torch('resnet_v2', flags()) as found:
+    with peers.on_torch('resnet_v2', run_of()) as found:
         assert found is None
     assert capsys.readouterr().out == (
         'resnet_v2: torch and timm not installed: PyTorch is left out\n')
@@ -165,7 +169,7 @@ def test_pytorch_that_ends_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(peers.importlib.util, 'find_spec', lambda name: name)
     monkeypatch.setattr(peers, 'TORCH_PEER', [sys.executable, str(script)])
     with pytest.raises(device.Unusable, match='vgg16: PyTorch ended with exit code 5'), \
-            peers.on_torch('vgg16', flags()):
+            peers.on_torch('vgg16', run_of()):
         pass
 
 

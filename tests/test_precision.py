@@ -15,64 +15,66 @@ import pytest
 
 import alexnet_benchmark
 from common import record, report, stats, tf1
-from common.machine import device
-from common.probes import precision as speedup
+from common.machine import device, session
+from common.probes import precision
 from common.tf1 import tf
+from common.workload import Pass, Run, Workload
 
 classic = pytest.mark.skipif(tf1.RUNTIME != 'classic', reason='of TensorFlow 1.15')
 modern = pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='of TensorFlow 2')
 bfloat16 = pytest.mark.skipif(
-    tf1.RUNTIME != 'modern' or not speedup._cpu_flags() & speedup.BFLOAT16_FLAGS,
+    tf1.RUNTIME != 'modern' or not precision._cpu_flags() & precision.BFLOAT16_FLAGS,
     reason='needs the modern runtime and a CPU with instructions for bfloat16')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1']
 
 
-def flags(precision='float32', xla=False, capability=None):
-    """Parsed flags on a GPU of that compute capability, or on a CPU."""
+def run_of(requested='float32', xla=False, capability=None, **options):
+    """A run of AlexNet on a GPU of that compute capability, or on a CPU."""
     gpu = capability and device.Gpu('GPU X', '0000:3B:00.0', capability, 80, 2 ** 34)
-    return argparse.Namespace(precision=precision, xla=xla, intra_op_threads=0, inter_op_threads=0,
-                              device=device.Device('gpu' if gpu else 'cpu', 'X', 'X', gpu))
+    args = argparse.Namespace(**dict({'precision': requested, 'xla': xla, 'intra_op_threads': 0,
+                                      'inter_op_threads': 0}, **options))
+    return Run(args, device.Device('gpu' if gpu else 'cpu', 'X', 'X', gpu), None, None,
+               Workload('alexnet', 'lrn', [], []))
 
 
-@pytest.mark.parametrize('precision, capability, why', [
+@pytest.mark.parametrize('requested, capability, why', [
     ('float32', None, None),
     ('float32', (3, 5), None),
-    ('tf32', None, 'TF32 is a format of NVIDIA GPUs, and a CPU is timed'),
+    ('tf32', None, 'tf32 needs an NVIDIA GPU; this run uses the CPU'),
     pytest.param('tf32', (7, 5), 'has no TF32; use the modern runtime', marks=classic),
     pytest.param('tf32', (7, 5), 'has compute capability 7.5, and it needs 8.0', marks=modern),
     pytest.param('tf32', (8, 0), None, marks=modern),
     ('mixed', (6, 1), 'GPU X has compute capability 6.1, and it needs 7.0 or later'),
     ('mixed', (7, 0), None),
-    pytest.param('mixed', None, 'has it for GPUs alone', marks=classic),
+    pytest.param('mixed', None, 'supports it on GPUs only', marks=classic),
     pytest.param('mixed', None, None, marks=bfloat16),
 ])
-def test_what_is_not_to_be_had_is_refused_with_the_reason(precision, capability, why):
-    problem = speedup.problem(flags(precision, capability=capability))
+def test_a_precision_that_is_not_available_is_refused_with_the_reason(requested, capability, why):
+    problem = precision.problem(requested, run_of(capability=capability).device)
     assert (why in problem) if why else problem is None
 
 
 @modern
 def test_mixed_on_a_cpu_without_bfloat16_is_refused(monkeypatch):
-    monkeypatch.setattr(speedup, '_cpu_flags', lambda: {'avx2'})
-    problem = speedup.problem(flags('mixed'))
+    monkeypatch.setattr(precision, '_cpu_flags', lambda: {'avx2'})
+    problem = precision.problem('mixed', run_of().device)
     assert 'no instructions for bfloat16 (amx_bf16 or avx512_bf16' in problem
 
 
 def test_a_refusal_is_exit_code_3(capsys):
     assert alexnet_benchmark.main(SHORT + ['--precision', 'tf32']) == 3
-    assert 'TF32 is a format of NVIDIA GPUs' in capsys.readouterr().err
+    assert 'tf32 needs an NVIDIA GPU' in capsys.readouterr().err
 
 
-def test_what_is_asked_of_the_session():
-    args = flags('mixed', xla=True, capability=(7, 0))
-    args.intra_op_threads, args.inter_op_threads = 3, 2
-    config = speedup.configuration(args)
+def test_the_configuration_of_the_session():
+    config = session.configuration(run_of('mixed', xla=True, capability=(7, 0),
+                                          intra_op_threads=3, inter_op_threads=2))
     assert config.graph_options.rewrite_options.auto_mixed_precision == 1
     assert config.graph_options.optimizer_options.global_jit_level == tf.OptimizerOptions.ON_1
     assert config.intra_op_parallelism_threads == 3
     assert config.inter_op_parallelism_threads == 2
-    plain = speedup.configuration(flags(capability=(7, 0)))
+    plain = session.configuration(run_of(capability=(7, 0)))
     assert plain.graph_options == tf.ConfigProto().graph_options
 
 
@@ -114,37 +116,39 @@ class Planted:
     (lambda value: value + numpy.float32(numpy.inf), False),
 ])
 def test_other_results_than_float32s_are_not_timed(convolutions, change, same):
-    with tf.Session() as session:
-        session.run(tf.global_variables_initializer())
-        found = speedup.difference(Planted(session, change), convolutions, None, flags(xla=True))
+    with tf.Session() as opened:
+        opened.run(tf.global_variables_initializer())
+        found = precision.difference(Planted(opened, change), Pass('Forward', convolutions),
+                                     run_of(xla=True))
     assert found.allowed == 1e-3
-    faults = speedup.disagreement('Forward', found)
+    faults = precision.disagreement('Forward', found)
     assert len(faults) == (not same)
     json.dumps(found._asdict(), allow_nan=False)
 
 
-def test_where_roundings_grow_more_is_allowed():
+def test_a_network_that_amplifies_roundings_is_allowed_more():
     """The difference of two large sums: one rounding of the variables is a large part of it."""
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session() as opened:
         variable = tf.Variable(numpy.linspace(1, 2, 1000).astype(numpy.float32))
         result = tf.reduce_sum(variable) - 1499.9
-        session.run(tf.global_variables_initializer())
-        found = speedup.difference(session, [result], None, flags('mixed', capability=(7, 0)))
+        opened.run(tf.global_variables_initializer())
+        found = precision.difference(opened, Pass('Forward', result),
+                                     run_of('mixed', capability=(7, 0)))
     assert found.relative_l2 == 0
     assert found.allowed > 0.02
-    assert speedup.doubts(found) == []
+    assert precision.cautions(found) == []
 
 
-def test_where_roundings_change_all_it_is_said():
-    assert speedup.doubts(None) == speedup.doubts(speedup.Difference(0.9, 0.99)) == []
-    warning, = speedup.doubts(speedup.Difference(0.9, 2.0))
-    assert "moves float32's own by 50 % (limit: 25 %)" in warning.text
+def test_a_comparison_that_proves_nothing_is_a_caution():
+    assert precision.cautions(precision.Difference(0.9, 0.99)) == []
+    caution, = precision.cautions(precision.Difference(0.9, 2.0))
+    assert "changes float32's own results by 50 % (limit: 25 %)" in caution.text
 
 
 def test_nothing_is_timed_beside_wrong_results(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(speedup, 'problem', lambda args: None)
-    monkeypatch.setattr(speedup, 'plain_run', lambda script, words: (0, []))
-    monkeypatch.setattr(speedup, 'difference', lambda *_: speedup.Difference(0.5, 0.02))
+    monkeypatch.setattr(precision, 'problem', lambda requested, on: None)
+    monkeypatch.setattr(precision, 'baseline', lambda run: [])
+    monkeypatch.setattr(precision, 'difference', lambda *_: precision.Difference(0.5, 0.02))
     path = tmp_path / 'record.json'
     assert alexnet_benchmark.main(SHORT + ['--precision', 'tf32', '--json', str(path)]) == 1
     written = json.loads(path.read_text())
@@ -170,49 +174,59 @@ sys.exit({code})
 
 PARENT = """
 import sys
-from common.probes import precision as speedup
+from common.probes import precision
+from tests import test_precision
+precision.ROOT = sys.argv[1]
 try:
-    speedup.plain_run(sys.argv[1], [])
+    precision.baseline(test_precision.run_of())
 except KeyboardInterrupt:
     sys.exit(130)
 """
 
 
 @pytest.fixture
-def script(tmp_path):
-    """A function that writes a script that notes its flags and leaves a record; returns the paths
-    of the script and of the note."""
+def script(tmp_path, monkeypatch):
+    """A function that puts a script in the place of AlexNet's, which notes its flags and leaves a
+    record; returns its folder and the path of the note."""
+    monkeypatch.setattr(precision, 'ROOT', str(tmp_path))
+
     def write(sleep_s=0, code=0):
-        path, seen = tmp_path / 'script.py', tmp_path / 'seen'
-        path.write_text(SCRIPT.format(seen=str(seen), sleep_s=sleep_s, code=code))
-        return str(path), seen
+        seen = tmp_path / 'seen'
+        (tmp_path / 'alexnet_benchmark.py').write_text(
+            SCRIPT.format(seen=str(seen), sleep_s=sleep_s, code=code))
+        return str(tmp_path), seen
     return write
 
 
-def test_the_plain_run_has_the_other_flags(script):
-    path, seen = script()
-    words = ['--no_lrn', '--precision', 'mixed', '--xla', '--batch-size=4', '--profile', '--trace',
-             'trace.json', '--json=mine.json', '--precision=tf32', '--layers']
-    assert speedup.plain_run(path, words) == (0, ['a result'])
+def test_the_baseline_has_the_other_flags(script):
+    _, seen = script()
+    run = run_of('mixed', xla=True, lrn=False, fc=False, batch_size=4, forward_only=True,
+                 profile=True, layers=True, trace='trace.json', json='mine.json')
+    assert precision.baseline(run) == ['a result']
     left = json.loads(seen.read_text())
-    assert left[:-2] == ['--no_lrn', '--batch-size=4']
+    assert left[:-2] == ['--precision', 'float32', '--intra_op_threads', '0',
+                         '--inter_op_threads', '0', '--no_lrn', '--no_fc', '--batch_size', '4',
+                         '--forward_only']
     assert left[-2] == '--json' and not os.path.exists(left[-1])
 
 
-def test_the_exit_code_of_the_plain_run_is_passed_on(script):
-    assert speedup.plain_run(script(code=3)[0], []) == (3, [])
+def test_the_exit_code_of_the_baseline_is_passed_on(script, monkeypatch, capsys):
+    script(code=3)
+    monkeypatch.setattr(precision, 'problem', lambda requested, on: None)
+    assert alexnet_benchmark.main(SHORT + ['--precision', 'tf32']) == 3
+    assert capsys.readouterr().err == 'The float32 baseline run failed.\n'
 
 
-def started(path, seen):
-    """Starts PARENT and returns its process once the script at `path` has left its note."""
-    parent = subprocess.Popen([sys.executable, '-c', PARENT, path], cwd=ROOT)
+def started(folder, seen):
+    """Starts PARENT and returns its process once the script in the folder has left its note."""
+    parent = subprocess.Popen([sys.executable, '-c', PARENT, folder], cwd=ROOT)
     deadline_s = time.monotonic() + 60
     while not seen.exists() and time.monotonic() < deadline_s:
         time.sleep(0.1)
     return parent
 
 
-def test_ctrl_c_ends_the_plain_run(script):
+def test_ctrl_c_ends_the_baseline(script):
     path, seen = script(sleep_s=60)
     parent = started(path, seen)
     time.sleep(0.5)
@@ -221,7 +235,7 @@ def test_ctrl_c_ends_the_plain_run(script):
     assert seen.read_text() == 'interrupted'
 
 
-def test_the_rate_beside_the_plain_run():
+def test_the_rate_beside_the_baseline():
     plain = {'info_string': 'Forward', 'mean_s': 0.2, 'statistics': {'ci95_s': [0.19, 0.21]}}
     entry = dict(plain, precision='mixed_float16', xla=True, mean_s=0.1,
                  statistics={'ci95_s': [0.099, 0.101]},
@@ -246,21 +260,21 @@ def test_the_interval_of_a_ratio_covers_it():
 
 
 XLA = """
-import sys
-from common.probes import precision as speedup
-from common.probes import checks
+from common import graph
+from common.machine import session
+from common.probes import checks, precision, xla
 from common.tf1 import tf
 from tests import test_precision
 with tf.Graph().as_default():
     net, gradients = test_precision.convolutions_and_gradients()
-    args = test_precision.flags(xla=True)
-    with speedup.xla_dump(args) as dump, tf.Session(config=speedup.configuration(args)) as session:
-        session.run(tf.global_variables_initializer())
+    run = test_precision.run_of(xla=True)
+    with xla.Xla(run), tf.Session(config=session.configuration(run)) as opened:
+        opened.run(tf.global_variables_initializer())
         for target in net, gradients:
-            for _ in range(speedup.XLA_RUNS):
-                session.run(target)
-            step_stats = checks.trace(session, target)
-            clustered = speedup.clustered_convolutions(step_stats, dump)
+            for _ in range(precision.XLA_RUNS):
+                opened.run(target)
+            step_stats = graph.trace(opened, target)
+            clustered = xla.clustered_convolutions(step_stats)
             print(clustered)
 for number in clustered, 4, 0:
     print(checks.executed(step_stats, gradients, number))
@@ -279,33 +293,33 @@ def test_xla_ran_the_convolutions_of_the_graph():
 
 
 def test_a_graph_that_was_left_in_float32_is_not_mixed(convolutions):
-    args = flags('mixed', capability=(7, 0))
-    with tf.Session() as session:
-        session.run(tf.global_variables_initializer())
-        assert speedup.half_precision(session, convolutions, None, args) == [
+    mixed = run_of('mixed', capability=(7, 0))
+    with tf.Session() as opened:
+        opened.run(tf.global_variables_initializer())
+        assert precision.half_precision(mixed, opened, convolutions, None) == [
             'no convolution ran in float16: Grappler left the graph in float32']
-        assert speedup.half_precision(session, convolutions, None, flags()) == []
+        assert precision.half_precision(run_of(), opened, convolutions, None) == []
 
 
 @bfloat16
-def test_a_mixed_run_stands_beside_the_plain_one(tmp_path, capfd):
+def test_a_mixed_run_stands_beside_its_baseline(tmp_path, capfd):
     path = tmp_path / 'record.json'
     assert alexnet_benchmark.main(SHORT + ['--precision', 'mixed', '--json', str(path)]) == 0
     written, out = json.loads(path.read_text()), capfd.readouterr().out
     with open(os.path.join(os.path.dirname(record.__file__), 'record.schema.json')) as file:
         jsonschema.validate(written, json.load(file))
     assert [(one['info_string'], one['precision']) for one in written['results']] == [
-        (name, precision) for precision in ('float32', 'mixed_bfloat16')
+        (name, one) for one in ('float32', 'mixed_bfloat16')
         for name in ('Forward', 'Forward-backward')]
     for one in written['results'][2:]:
         assert 1e-4 < one['difference']['relative_l2'] < one['difference']['allowed'] < 0.2
         assert one['faults'] == [] and one['share_of_peak'] is None
     assert '*** The same in mixed_bfloat16 ***' in out
     assert out.count('times the rate of float32; the results differ by') == 2
-    assert 'plain run' in written['startup_s']
+    assert 'baseline' in written['startup_s']
 
 
-def test_a_killed_script_takes_the_plain_run_with_it(script):
+def test_a_killed_script_takes_the_baseline_with_it(script):
     path, seen = script(sleep_s=60)
     parent = started(path, seen)
     parent.kill()

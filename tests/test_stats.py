@@ -1,4 +1,4 @@
-"""The summary and the warnings of a pass: by hand, and by simulation with fixed seeds."""
+"""The summary and the cautions about a pass: by hand, and by simulation with fixed seeds."""
 import collections
 import math
 import time
@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from common.stats import Warning, summarise, warn
+from common.cautions import Caution, about
+from common.stats import summarise
 
 # How often the 95 % interval holds the mean, in percent of 10,000 series: (steps, correlation of
 # successive steps, skewed, coverage). Of 20 steps that are correlated by 0.9 none can do it: they
@@ -49,8 +50,8 @@ def healthy(seed=0, steps=100, step_s=0.3):
 
 
 def the_only(kind, seconds, burn_in_seconds=()):
-    found = warn(seconds, burn_in_seconds)
-    assert [warning.kind for warning in found] == [kind], found
+    found = about(seconds, burn_in_seconds)
+    assert [caution.kind for caution in found] == [kind], found
     return found[0].text
 
 
@@ -99,7 +100,7 @@ def test_correlated_steps_are_worth_fewer():
         assert least <= worth[0] and worth[1] <= most, (correlation, worth)
 
 
-@pytest.mark.parametrize('function', [summarise, warn])
+@pytest.mark.parametrize('function', [summarise, about])
 @pytest.mark.parametrize('seconds, message', [
     ([], 'at least one step'),
     ([[0.1, 0.2]], r'shape \(1, 2\)'),
@@ -119,26 +120,26 @@ def test_a_healthy_run_is_quiet(steps, correlation):
     rows = 0.026 * np.exp(0.01 * noise(np.random.RandomState(steps), runs, steps, correlation))
     if not correlation:
         rows = [healthy(seed, steps) for seed in range(runs)]
-    alarms = collections.Counter(warning.kind for row in rows for warning in warn(row))
+    alarms = collections.Counter(caution.kind for row in rows for caution in about(row))
     assert all(count < 0.02 * runs for count in alarms.values()), alarms
 
 
 def test_noise_of_5_percent_is_quiet():
     rows = 0.3 * np.exp(0.05 * noise(np.random.RandomState(5), 500, 100))
-    assert sum(bool(warn(row)) for row in rows) < 0.02 * 500
+    assert sum(bool(about(row)) for row in rows) < 0.02 * 500
 
 
 def test_the_published_outlier():
     # jcjohnson/cnn-benchmarks prints 383.8 ms for nine steps near 295 ms (those here are not its
     # own) and one of 1171 ms.
     steps = [0.2951, 0.2953, 0.2948, 0.2963, 0.2955, 1.171, 0.2959, 0.2962, 0.2966, 0.2967]
-    few_steps, outliers = warn(steps)
-    assert few_steps == Warning('few_steps', '10 timed steps, fewer than 20, too few for a '
-                                'confidence interval or to see a drift: use --num_batches 100')
-    assert outliers == Warning('outliers', (
+    few_steps, outliers = about(steps)
+    assert few_steps == Caution('few_steps', '10 timed steps, fewer than 20: too few for a '
+                                'confidence interval or to see a drift; use --num_batches 100')
+    assert outliers == Caution('outliers', (
         '1 of 10 steps took more than 325.7 ms, far above the median, 296.1 ms; the worst, step 5, '
         'took 1171 ms. They raise the mean by 29.6 % (limit 0.5 %) to 383.3 ms, with a standard '
-        'deviation of 68.5 % (limit 10.0 %): the mean is not to be trusted, use the median; run '
+        'deviation of 68.5 % (limit 10.0 %): do not trust the mean, use the median; run '
         'again with nothing else on the machine'))
 
 
@@ -160,7 +161,7 @@ def test_slow_first_steps_are_burn_in():
 def test_a_step_that_does_not_move_the_mean_is_no_outlier():
     steps = healthy()
     steps[57] *= 1.2
-    assert warn(steps) == []
+    assert about(steps) == []
 
 
 @pytest.mark.parametrize('course, change', [
@@ -171,14 +172,15 @@ def test_a_step_that_does_not_move_the_mean_is_no_outlier():
 ])
 def test_a_drift(course, change):
     text = the_only('drift', healthy() * course, [0.3] * 10)
-    assert float(text.split(' % of')[0].split()[-1]) == pytest.approx(change, abs=0.8)
-    assert text.endswith('(limit 2.0 %): use --num_steps_burn_in 110')
+    assert float(text.split('drifted by ')[1].split()[0]) == pytest.approx(change, abs=0.8)
+    assert text.endswith('; limit 2.0 %): use --num_steps_burn_in 110')
 
 
 @pytest.mark.parametrize('correlation', [0.0, 0.5])
 def test_a_drift_is_seen_every_time(correlation):
     rows = 1 + 0.01 * noise(np.random.RandomState(6), 100, 100, correlation)
-    assert all([w.kind for w in warn(row * np.linspace(1, 1.05, 100))] == ['drift'] for row in rows)
+    drifting = rows * np.linspace(1, 1.05, 100)
+    assert all([one.kind for one in about(row)] == ['drift'] for row in drifting)
 
 
 def test_two_modes():
@@ -189,7 +191,7 @@ def test_two_modes():
 
     steps = healthy() * np.where(slow, 1.2, 1)
     steps[3] += 1.0                             # beside the modes, not among them
-    assert [warning.kind for warning in warn(steps)] == ['outliers', 'bimodal']
+    assert [caution.kind for caution in about(steps)] == ['outliers', 'bimodal']
 
 
 def test_one_wide_mode_is_a_wide_spread():
@@ -220,4 +222,4 @@ def test_strange_series_are_judged_without_numpy_warnings(steps):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         summarise(steps)
-        assert all(isinstance(warning.text, str) for warning in warn(steps))
+        assert all(isinstance(warning.text, str) for warning in about(steps))

@@ -34,7 +34,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 import numpy
 
 from common import graph, record, stats, tf1
+from common.cautions import Caution, about
 from common.machine import device
+from common.machine.session import open_session
+from common.probes import Found, Step
 from common.tf1 import tf
 from common.timing import Timing
 
@@ -144,7 +147,7 @@ def joined(job: Optional[Job], on: device.Device, script: str, options: Dict[str
                                                                     ARRIVAL_S), min(answers))))
         if answers is None:
             hvd.init()
-            with tf.Graph().as_default(), device.open_session(on) as session:
+            with tf.Graph().as_default(), open_session(on) as session:
                 ranks = Exchange(hvd, session).gather(here)
         else:
             ranks = [json.loads(answers[rank]) for rank in range(job.size)]
@@ -218,22 +221,21 @@ class Group:
                 'backend': 'nccl' if self.on_gpu and self._hvd.nccl_built() else
                            'gloo' if self._hvd.gloo_enabled() else 'mpi'}
 
-    def warnings(self) -> List[Dict[str, str]]:
-        """Returns what is said before the figures, as in a record."""
+    def cautions(self) -> List[Caution]:
+        """Returns what is said before the figures."""
         hosts, backend = self.processes['hosts'], self.processes['backend']
         if self.job.size == 1:
-            return [{'kind': 'alone', 'text':
-                     'this job has one process: its efficiency and communication are noise and the '
-                     'cost of Horovod itself; run the script without horovodrun'}]
+            return [Caution('alone', 'this job has one process: its efficiency and communication '
+                            'are noise and the cost of Horovod itself; run the script without '
+                            'horovodrun')]
         if self.on_gpu and backend != 'nccl':
-            return [{'kind': 'backend', 'text':
-                     'the gradients of the GPUs are copied to the host and reduced by %s: this '
-                     'Horovod was built without NCCL (docs/scaling.md)' % backend}]
+            return [Caution('backend', 'the gradients of the GPUs are copied to the host and '
+                            'reduced by %s: this Horovod was built without NCCL '
+                            '(docs/scaling.md)' % backend)]
         if not self.on_gpu and max(hosts.values()) > 1:
-            return [{'kind': 'shared', 'text':
-                     'up to %d processes share the CPU of one host: the efficiency shows that, and '
-                     'not how the network scales; use one process for each host'
-                     % max(hosts.values())}]
+            return [Caution('shared', 'up to %d processes share the CPU of one host: the '
+                            'efficiency shows that, and not how the network scales; use one '
+                            'process for each host' % max(hosts.values()))]
         return []
 
     def averaged(self, gradients: List[Any], parameters: List[Any]) -> List[Any]:
@@ -257,17 +259,19 @@ class Group:
         self.exchange = Exchange(self._hvd, session)
         self.exchange.slowest(0.0)                       # the first step, too, starts together
 
-    def gather_entry(self, entry: Dict[str, Any]) -> None:
-        """Adds the faults and the warnings of the other ranks to this rank's entry of a record: all
-        ranks end with the same exit code. A warning about the steps, which all share, stands
-        once."""
-        mine = [warning['text'] for warning in entry['warnings']]
-        gathered = self.exchange.gather([entry['faults'], entry['warnings']])
-        for rank, (faults, warnings) in enumerate(gathered):
+    def with_the_others(self, step: Step, found: Found) -> Found:
+        """Returns what was found, with the faults and cautions of the other ranks: all ranks end
+        with the same exit code. A caution about the steps, which all share, stands once."""
+        mine = step.faults + list(found.faults)
+        cautious = step.entry['warnings'] + [one._asdict() for one in found.cautions]
+        texts = [one['text'] for one in cautious]
+        faults, cautions = list(found.faults), list(found.cautions)
+        for rank, (theirs, warnings) in enumerate(self.exchange.gather([mine, cautious])):
             if rank != self.job.rank:
-                entry['faults'] += ['rank %d: %s' % (rank, fault) for fault in faults]
-                entry['warnings'] += [dict(warning, text='rank %d: %s' % (rank, warning['text']))
-                                      for warning in warnings if warning['text'] not in mine]
+                faults += ['rank %d: %s' % (rank, fault) for fault in theirs]
+                cautions += [Caution(one['kind'], 'rank %d: %s' % (rank, one['text']))
+                             for one in warnings if one['text'] not in texts]
+        return Found(found.fields, faults, cautions)
 
     def scaling(self, session: tf.Session, time_run: Callable[..., Timing], info_string: str,
                 timing: Timing, own: Any, averaged: Sequence[Any]) -> Dict[str, Any]:
@@ -350,13 +354,13 @@ def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[floa
             **reduced, 'ranks': ranks, 'stragglers': stragglers(ranks, own_columns)}
 
 
-def doubts(scaling: Dict[str, Any]) -> List[stats.Warning]:
+def doubts(scaling: Dict[str, Any]) -> List[Caution]:
     """Returns what common.stats says of the steps that the job is held against; that they are few
     is said of the job."""
-    return [stats.Warning(warning.kind, '%s: %s' % (name, warning.text))
+    return [Caution(warning.kind, '%s: %s' % (name, warning.text))
             for name, key in (('without the allreduce', 'without_allreduce'),
                               ('one process alone', 'alone')) if scaling[key]
-            for warning in stats.warn(scaling[key]['samples_s']) if warning.kind != 'few_steps']
+            for warning in about(scaling[key]['samples_s']) if warning.kind != 'few_steps']
 
 
 def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> List[str]:

@@ -15,7 +15,7 @@ import sys
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from common import tf1
-from common.tf1 import tf, without_lines
+from common.tf1 import tf
 
 # Of the CUDA driver API, cuda.h: an error, and attributes of a device.
 NO_DEVICE = 100
@@ -237,23 +237,6 @@ def missing_libraries() -> List[str]:
     return missing
 
 
-def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.Session:
-    """Returns a session of the default graph. Raises Unusable if TensorFlow has not registered
-    the GPU that is to be timed."""
-    config = config or tf.ConfigProto()
-    if device.kind == 'cpu':
-        config.device_count['GPU'] = 0
-        with without_lines(b'failed call to cuInit'):    # TensorFlow's error, not a CPU run's
-            return tf.Session(config=config)
-    session = tf.Session(config=config)
-    if not any(d.device_type == 'GPU' for d in session.list_devices()):
-        session.close()
-        raise Unusable('%s is there, but TensorFlow %s did not register it: run with '
-                       'TF_CPP_MIN_LOG_LEVEL=0 to see why, %s'
-                       % (device.name, tf1.VERSION, CPU_INSTEAD))
-    return session
-
-
 def loaded_versions() -> Dict[str, str]:
     """Returns the versions of the CUDA runtime and of cuDNN that the loader finds, once a session
     has loaded them: {'cuda': '10.0', 'cudnn': '7.6.5'}, without what cannot be asked."""
@@ -330,9 +313,10 @@ def main() -> int:
     if trouble:
         print('\nProblem: ' + trouble)
         return 3
+    from common.machine import session  # here: session.py needs this module
     device = choose('auto', machine)
     try:
-        open_session(device).close()
+        session.open_session(device).close()
     except (Unusable, tf.errors.OpError) as error:
         print('\nProblem: %s' % error)
         return 3

@@ -1,7 +1,7 @@
 """Checks that a figure can be valid: that what was timed ran, where it should, and made numbers.
 
-All of it happens outside the timed steps. Each check returns sentences, one for each fault; no
-sentence, no fault.
+All of it happens outside the timed steps. Each check returns a sentence for each fault, and an
+empty list where there is none.
 """
 import collections
 import os
@@ -10,8 +10,9 @@ from typing import Any, Dict, Iterable, List, Optional
 
 import numpy
 
-from common import graph
+from common import graph, networks
 from common.machine.device import Device
+from common.probes import Found, Probe, Refused, Step, cost, xla
 from common.tf1 import tf
 
 # Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
@@ -19,24 +20,28 @@ from common.tf1 import tf
 # granted to convolutions with stride 1 and a kernel above 1x1; the others have no such short cut.
 WINOGRAD = 4.0
 
-# Trainable parameters by (benchmark, variant), with biases; batch norm's beta and gamma included.
-PARAMETERS = {
-    ('alexnet', 'lrn'): 2469696,             # section 6.1: 64, 192, 384, 256, 256 kernels
-    ('alexnet', 'no_lrn'): 2469696,
-    ('alexnet', 'lrn_fc'): 61100840,
-    ('alexnet', 'no_lrn_fc'): 61100840,
-    ('vgg16', 'A'): 132863336,               # figure 6-7: 133, 133, 134, 138, 144 million
-    ('vgg16', 'A-LRN'): 132863336,
-    ('vgg16', 'B'): 133047848,
-    ('vgg16', 'C'): 133638952,
-    ('vgg16', 'D'): 138357544,
-    ('vgg16', 'E'): 143667240,
-    ('inception_v3', 'aux'): 27143152,       # tf.contrib.slim.nets, with the auxiliary classifier
-    ('resnet_v2', '50'): 25568360,           # tf.contrib.slim.nets
-    ('resnet_v2', '101'): 44577896,
-    ('resnet_v2', '152'): 60236904,
-    ('resnet_v2', '200'): 64726120,
-}
+
+class Checks(Probe):
+    """Whether a figure can be valid."""
+
+    def describe(self) -> Found:
+        for fault in sync_on_finish():
+            raise Refused(fault)
+        return Found()
+
+    def after(self, step: Step) -> Found:
+        tensors, feed_dict = step.one.tensors, step.one.feed_dict
+        ran, wanted = executed_convolutions(step.step_stats), graph_convolutions(tensors)
+        in_clusters = xla.clustered_convolutions(step.step_stats) if self.run.args.xla else None
+        if in_clusters is not None:
+            ran['in clusters'] = in_clusters
+        network = step.log['network']
+        return Found({'convolutions': {'executed': ran, 'graph': wanted}}, (
+            parameter_count(network['parameters'], step.log['benchmark'], step.log['variant'])
+            + executed(step.step_stats, tensors, in_clusters)
+            + placement(step.step_stats, tensors, self.run.device)
+            + finite(step.session, tensors, feed_dict)
+            + rate(step.ops, step.timing.mean, cost.float32_peak(step))))
 
 
 def sync_on_finish() -> List[str]:
@@ -48,15 +53,6 @@ def sync_on_finish() -> List[str]:
             'would be that of handing it over. Unset it.' % value]
 
 
-def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None,
-          level: int = tf.RunOptions.SOFTWARE_TRACE) -> Any:
-    """Runs `target` once, untimed; returns TensorFlow's StepStats of what was executed where."""
-    metadata = tf.RunMetadata()
-    session.run(target, feed_dict=feed_dict, run_metadata=metadata,
-                options=tf.RunOptions(trace_level=level))
-    return metadata.step_stats
-
-
 def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
     """Counts the convolutions, by type, that a run of `targets` needs by the graph."""
     return dict(collections.Counter(op.type for op in graph.needed_ops(targets)
@@ -65,7 +61,7 @@ def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
 
 def executed_convolutions(step_stats: Any) -> Dict[str, int]:
     """Counts the convolutions, by type, that a traced step executed, the fused ones with them."""
-    types = (_op_type(node) for device in step_stats.dev_stats if is_executor(device)
+    types = (_op_type(node) for device in step_stats.dev_stats if graph.is_executor(device)
              for node in device.node_stats)
     return dict(collections.Counter(filter(None, types)))
 
@@ -85,26 +81,6 @@ def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] =
             % (_counts(ran), _counts(wanted))]
 
 
-def graph_allreduces(targets: Iterable[Any]) -> int:
-    """Counts the allreduces that a run of `targets` needs by the graph."""
-    return sum(op.type == 'HorovodAllreduce' for op in graph.needed_ops(targets))
-
-
-def executed_allreduces(step_stats: Any) -> int:
-    """Counts the allreduces that a traced step executed."""
-    return sum(' = HorovodAllreduce(' in node.timeline_label for device in step_stats.dev_stats
-               if is_executor(device) for node in device.node_stats)
-
-
-def reduced(allreduces: Dict[str, int], gradients: int) -> List[str]:
-    """Each gradient was reduced, once: TensorFlow prunes an allreduce that is not fetched.
-    `allreduces` are the 'executed' and those of the 'graph'."""
-    if allreduces['executed'] == allreduces['graph'] == gradients:
-        return []
-    return ['the step executed %(executed)d allreduces, the graph has %(graph)d' % allreduces
-            + ', and %d gradients are to be reduced' % gradients]
-
-
 def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[str]:
     """On a GPU run every operation that makes float arrays runs on the GPU; but for the allreduce,
     which is where Horovod was built for."""
@@ -114,7 +90,7 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
               if op.type not in ('Placeholder', 'HorovodAllreduce')
               and any(map(_is_array, op.outputs))}
     fallen = sorted({node.node_name.partition(':')[0] for stats in step_stats.dev_stats
-                     if is_executor(stats) and 'CPU' in stats.device
+                     if graph.is_executor(stats) and 'CPU' in stats.device
                      for node in stats.node_stats} & arrays)
     if not fallen:
         return []
@@ -145,7 +121,7 @@ def floats(tensor: Any) -> List[Any]:
 
 def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
     """The network has the number of parameters that it is known to have."""
-    expected = PARAMETERS[benchmark, variant]
+    expected = networks.NETWORKS[benchmark].variants[variant].parameters
     if counted == expected:
         return []
     return ['the graph has %d parameters, the network has %d' % (counted, expected)]
@@ -180,12 +156,6 @@ def _has_short_cut(op):
         return False
     kernel = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
     return set(op.get_attr('strides')) == {1} and kernel.shape[:2].num_elements() > 1
-
-
-def is_executor(device):
-    """Whether a trace's device is one of the executor's; the GPU tracer adds streams and memcpy."""
-    return device.device.startswith('/job:') and '/stream:' not in device.device \
-        and 'memcpy' not in device.device
 
 
 def _is_array(tensor):

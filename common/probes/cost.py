@@ -1,5 +1,11 @@
-"""The peak float32 rate of a GPU. A GPU that is not in the table has none: never a guess."""
+"""The work of a step: FLOP, their rate, the share of the device's peak, bytes copied to the host.
+
+A GPU that is not in the table FP32_PER_SM has no peak here: never a guess.
+"""
 from typing import Optional, Tuple
+
+from common import graph
+from common.probes import Found, Probe, Step
 
 # float32 multiply-adds per clock and SM, by compute capability. CUDA C++ Programming Guide: to 7.x
 # the table 'Throughput of Native Arithmetic Instructions' (release 10), from 8.0 on the number of
@@ -20,9 +26,29 @@ FP32_PER_SM = {
 }
 
 
+class Cost(Probe):
+    """What a step computes, how fast, and which of the layers that published figures differ by
+    run in it."""
+
+    def after(self, step: Step) -> Found:
+        flops, mean_s = sum(map(graph.flops, step.ops)), step.timing.mean
+        peak = float32_peak(step)
+        copied = step.one.tensors if self.run.args.fetch == 'tensors' else []
+        return Found({'flops': flops, 'flops_per_s': flops / mean_s,
+                      'share_of_peak': flops / mean_s / peak if peak else None,
+                      'fetched_bytes': sum(map(graph.size, copied)),
+                      'layers_that_run': graph.layers_that_run(step.one.tensors)})
+
+
+def float32_peak(step: Step) -> Optional[float]:
+    """Returns the peak in FLOP/s that a step can be held against; None for another precision, or
+    where the peak is not known."""
+    return step.log['environment']['peak_flops'] if step.run.precision == 'float32' else None
+
+
 def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int],
-               max_sm_clock_hz: Optional[float], precision: str = 'float32') -> Optional[float]:
-    """Returns the FLOP/s of all FP32 cores at the highest clock, one multiply-add being 2 FLOP.
+               max_sm_clock_hz: Optional[float]) -> Optional[float]:
+    """Returns the float32 FLOP/s of all FP32 cores at the highest clock (a multiply-add is 2 FLOP).
 
     NVML's maximum SM clock is the highest that the GPU can be set to, which on GeForce cards is
     above the boost clock of the data sheet (GTX 1080: about 1.9 against 1.733 GHz): the peak is an
@@ -31,15 +57,13 @@ def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int]
     Args:
         compute_capability: such as (6, 1).
         sms: number of multiprocessors: CUDA's attribute MULTIPROCESSOR_COUNT (device.Gpu's
-            multiprocessors), or telemetry's cores divided by FP32_PER_SM.
+            multiprocessors), or NVML's cores divided by FP32_PER_SM.
         max_sm_clock_hz: the highest SM clock in Hz.
-        precision: 'float32'; the tensor cores' rates for others are not known here.
 
     Returns:
-        FLOP/s, or None where the capability is not in the table, a number is missing or the
-        precision is not float32.
+        FLOP/s, or None where the capability is not in the table or a number is missing.
     """
     cores = FP32_PER_SM.get(tuple(compute_capability or ()))
-    if precision != 'float32' or not (cores and sms and max_sm_clock_hz):
+    if not (cores and sms and max_sm_clock_hz):
         return None
     return 2.0 * cores * sms * max_sm_clock_hz

@@ -1,8 +1,8 @@
-"""The GPU while it ran, through NVML; for a run on the CPU, what else the machine was doing.
+"""The GPU while it ran, through NVML: clocks, temperature, power, energy, other processes.
 
 NVML comes with the driver; its Python module is nvidia-ml-py (`import pynvml`). Both are optional:
-without them a run is the same, only nothing is known of clocks, power and neighbours. What a GPU
-does not support is None, and `unavailable` says why. Nothing here raises into a run.
+without them a run is the same, but clocks, power and neighbours are not known. What a GPU does not
+support is None, and `unavailable` says why. An error of NVML never ends a run.
 
 Constants and their meaning: NVML API Reference Guide, docs.nvidia.com/deploy/nvml-api.
 """
@@ -15,7 +15,10 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy
 
 from common import startup
-from common.stats import Warning
+from common.cautions import Caution
+from common.machine import device
+from common.probes import Found, Probe, Step, cost
+from common.workload import Run
 
 # Between two samples: NVML renews utilisation every 1/6 to 1 s, so that more would show little that
 # is new. Where queries are slow the pause grows: they never take more than MAX_DUTY of the time.
@@ -57,11 +60,53 @@ THROTTLING = {
 MAX_THROTTLED = 0.05
 # Before the start: a neighbour busy for 5 % of the time may cost as much; a desktop takes less.
 MAX_GPU_BUSY_PERCENT = 5
-# Of the CPUs we may use: an idle machine's services take 1 or 2 %, one busy program on 8 CPUs 12 %.
-MAX_CPU_BUSY = 0.10
 
 
-class Monitor:
+class Gpu(Probe):
+    """The GPU before and while it is timed."""
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self._nvml: Optional[NvmlGpu] = None
+        self._sampler = Sampler(None)
+
+    @staticmethod
+    def wanted(run: Run) -> bool:
+        return run.device.kind == 'gpu'
+
+    def __enter__(self) -> 'Gpu':
+        self._nvml, _ = open_gpu(self.run.device.gpu.pci_bus_id)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._nvml:
+            self._nvml.close()
+
+    def describe(self) -> Found:
+        if not self._nvml:
+            return Found()
+        facts, before, gpu = self._nvml.facts(), self._nvml.before(), self.run.device.gpu
+        clock_mhz = facts['max_sm_clock_mhz']
+        peak = cost.peak_flops(gpu.compute_capability, gpu.multiprocessors,
+                               clock_mhz and 1e6 * clock_mhz)
+        return Found({'environment': {'gpu': facts, 'gpu_before': before, 'peak_flops': peak}},
+                     cautions=gpu_busy(before))
+
+    def start(self, session: Any) -> Found:
+        return Found({'environment': device.loaded_versions()})
+
+    def watching(self) -> 'Sampler':
+        self._sampler = Sampler(self._nvml)
+        return self._sampler
+
+    def after(self, step: Step) -> Found:
+        gpu = self._sampler.summary(last_s=sum(step.timing.seconds))
+        energy_j, args = gpu and gpu['energy_j'], self.run.args
+        return Found({'gpu': gpu, 'energy_per_image_j': energy_j and (
+            energy_j / args.batch_size / args.num_batches)}, cautions=cautions(gpu))
+
+
+class NvmlGpu:
     """A GPU as NVML sees it. `unavailable` says why a value could not be read, by its name."""
 
     def __init__(self, nvml: Any, handle: Any):
@@ -104,7 +149,7 @@ class Monitor:
                 'other_processes': None if pids is None else len(pids - {os.getpid()})}
 
     def sample(self) -> Dict[str, Any]:
-        """The GPU now, while we run on it: the keys of Watch.summary, and time_s on the monotonic
+        """The GPU now, while we run on it: the keys of Sampler.summary, and time_s on the monotonic
         clock, reasons (bits), energy_j since the driver was loaded."""
         nvml, handle, ask = self._nvml, self._handle, self._ask
         milliwatts = ask('power_w', lambda: nvml.nvmlDeviceGetPowerUsage(handle))
@@ -136,7 +181,7 @@ class Monitor:
         return None if millijoules is None else millijoules / 1e3
 
     def close(self) -> None:
-        """Shuts NVML down. The monitor is of no use afterwards."""
+        """Shuts NVML down. The object is of no use afterwards."""
         self._ask('shutdown', self._nvml.nvmlShutdown)
 
     def _utilisation(self):
@@ -163,14 +208,14 @@ class Monitor:
         return None
 
 
-def open_gpu(pci_bus_id: str) -> Tuple[Optional[Monitor], str]:
+def open_gpu(pci_bus_id: str) -> Tuple[Optional[NvmlGpu], str]:
     """Finds a GPU by PCI bus id, because NVML and CUDA may number the same GPUs differently.
 
     Args:
         pci_bus_id: '0000:3B:00.0', as CUDA gives it; NVML takes it with a domain of any length.
 
     Returns:
-        A Monitor to be closed, and ''; or None, and why there is none.
+        An NvmlGpu to be closed, and ''; or None, and why there is none.
     """
     try:
         import pynvml  # here, because it is optional
@@ -181,55 +226,55 @@ def open_gpu(pci_bus_id: str) -> Tuple[Optional[Monitor], str]:
     except Exception as error:      # whatever is wrong with a driver, the benchmark can do without
         return None, 'NVML did not start: %s' % error
     try:
-        return Monitor(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id)), ''
+        return NvmlGpu(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id)), ''
     except Exception as error:
-        Monitor(pynvml, None).close()
+        NvmlGpu(pynvml, None).close()
         return None, 'NVML does not show the GPU %s: %s' % (pci_bus_id, error)
 
 
-class Watch:
+class Sampler:
     """Samples the GPU in a thread while a `with` block runs, however the block ends.
 
-    Without a monitor it does nothing: `with Watch(None) as watched`.
+    Without NVML it does nothing: `with Sampler(None) as sampler`.
     """
 
-    def __init__(self, monitor: Optional[Monitor]):
-        self._monitor = monitor
+    def __init__(self, gpu: Optional[NvmlGpu]):
+        self._gpu = gpu
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name='telemetry', daemon=True)
         self._samples: List[Dict[str, Any]] = []
         self._energy: List[Tuple[float, Optional[float]]] = []   # s, J: also at both ends
         self._start_s = self._end_s = 0.0
 
-    def __enter__(self) -> 'Watch':
-        if self._monitor:
+    def __enter__(self) -> 'Sampler':
+        if self._gpu:
             self._start_s = time.monotonic()
-            self._energy.append((self._start_s, self._monitor.energy_j()))
+            self._energy.append((self._start_s, self._gpu.energy_j()))
             self._thread.start()
         return self
 
     def __exit__(self, *error) -> None:
-        if self._monitor:
+        if self._gpu:
             self._stop.set()
             self._end_s = time.monotonic()
-            self._energy.append((self._end_s, self._monitor.energy_j()))
+            self._energy.append((self._end_s, self._gpu.energy_j()))
             self._thread.join(JOIN_S)
             if not self._thread.is_alive():
-                self._keep(self._monitor.sample())
+                self._add(self._gpu.sample())
 
     def _sample(self):
         pause_s = INTERVAL_S
         while not self._stop.wait(pause_s):
             start_s = time.monotonic()
-            self._keep(self._monitor.sample())
+            self._add(self._gpu.sample())
             pause_s = max(INTERVAL_S, (time.monotonic() - start_s) / MAX_DUTY)
 
-    def _keep(self, sample):
+    def _add(self, sample):
         self._samples.append(sample)
         self._energy.append((sample['time_s'], sample['energy_j']))
 
     def summary(self, last_s: Optional[float] = None) -> Optional[Dict[str, Any]]:
-        """The GPU in the watched time, to be called after the block; None without a monitor.
+        """The GPU in the watched time, to be called after the block; None without NVML.
 
         Args:
             last_s: only this many seconds before the end count: sum(timing.seconds) leaves the
@@ -243,7 +288,7 @@ class Watch:
             watched_s; samples; interval_s; unavailable {key: reason}. What was never read is None.
             power_w is an average over 1 s on GPUs after the A100, else the moment's value.
         """
-        if not self._monitor:
+        if not self._gpu:
             return None
         start_s = self._start_s if last_s is None else max(self._start_s, self._end_s - last_s)
         # The sample at the end is for a run that is shorter than the interval.
@@ -263,7 +308,7 @@ class Watch:
             'other_processes': max(found['other_processes'], default=None),
             'energy_j': self._joules(start_s), 'watched_s': self._end_s - start_s,
             'samples': len(samples), 'interval_s': INTERVAL_S,
-            'unavailable': dict(self._monitor.unavailable)})
+            'unavailable': dict(self._gpu.unavailable)})
         return result
 
     def _joules(self, start_s):
@@ -274,23 +319,23 @@ class Watch:
         return float(last - first)
 
 
-def warnings(summary: Optional[Dict[str, Any]]) -> List[Warning]:
+def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
     """Returns what slowed the GPU in the watched time: kind 'throttled' or 'busy'."""
     found = []
     for reason, share in ((summary or {}).get('throttle_reasons') or {}).items():
         if reason in THROTTLING and share > MAX_THROTTLED:
-            found.append(Warning('throttled', '%s held the clock of the GPU down in %.0f %% of the '
+            found.append(Caution('throttled', '%s held the clock of the GPU down in %.0f %% of the '
                                  'samples (more than %.0f %%)%s: %s'
                                  % (reason, 100 * share, 100 * MAX_THROTTLED, _medians(summary),
                                     THROTTLING[reason])))
     return found + _neighbours((summary or {}).get('other_processes'), 'during the run')
 
 
-def gpu_busy(before: Dict[str, Any]) -> List[Warning]:
-    """Returns a 'busy' warning for each sign in Monitor.before's dict that the GPU was not idle."""
+def gpu_busy(before: Dict[str, Any]) -> List[Caution]:
+    """Returns a 'busy' warning for each sign in NvmlGpu.before's dict that the GPU was not idle."""
     percent, found = before['utilisation_percent'], []
     if percent is not None and percent > MAX_GPU_BUSY_PERCENT:
-        found.append(Warning('busy', 'the GPU was busy for %d %% of the time before the start (an '
+        found.append(Caution('busy', 'the GPU was busy for %d %% of the time before the start (an '
                              'idle one: at most %d %%): stop what else runs on it (nvidia-smi '
                              'lists it) and run again' % (percent, MAX_GPU_BUSY_PERCENT)))
     return found + _neighbours(before['other_processes'], 'before the start')
@@ -326,20 +371,10 @@ def cpu_before(since: startup.Snapshot = startup.FIRST, root: str = '/') -> Dict
             'load_average_1min': float(load[0]) if load else None}
 
 
-def cpu_busy(before: Dict[str, Any]) -> List[Warning]:
-    """Returns a 'busy' warning where cpu_before's dict says that other programs were running."""
-    busy, usable = before['busy_cpus'], before['usable_cpus']
-    if busy is None or busy <= MAX_CPU_BUSY * usable:
-        return []
-    return [Warning('busy', 'other programs kept %.1f of the %d CPUs busy before the start (an '
-                    'idle machine: at most %.1f): stop them (top lists them) and run again'
-                    % (busy, usable, MAX_CPU_BUSY * usable))]
-
-
 def _neighbours(count, when):
     if not count:
         return []
-    return [Warning('busy', '%d other compute process%s the GPU open %s (0 on a GPU of your own): '
+    return [Caution('busy', '%d other compute process%s the GPU open %s (0 on a GPU of your own): '
                     'stop what runs there (nvidia-smi lists it) and run again'
                     % (count, ' had' if count == 1 else 'es had', when))]
 

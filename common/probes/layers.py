@@ -1,25 +1,49 @@
 """Where the time of a step goes, layer by layer: --profile, and --trace for Chrome and Perfetto.
 
-Both are of untimed steps that TensorFlow traces. On a GPU the time of an operation is that of its
-kernels, on a CPU from its start to its end. Operations that run side by side are counted in full,
-the gaps between them and what session.run itself does not at all: so the sum is not the step.
+Both come from untimed steps that TensorFlow traces. On a GPU the time of an operation is that of
+its kernels, on a CPU from its start to its end. Operations that run side by side are counted in
+full, the gaps between them and the cost of session.run not at all: the sum is not the step.
 """
 import json
 import re
 import statistics
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from common import graph
-from common.probes import checks
+from common import files, graph
+from common.probes import Found, Probe, Step
 from common.tf1 import Timeline, tf
+from common.workload import Run
 
 STEPS = 5                            # that are traced for a table
 PIDS = 1000                          # more than a trace has processes
 
 # The scope of a whole network, which slim puts before each layer's: 'resnet_v2_152_1/'.
 NETWORK = r'(?:(?:InceptionV3|resnet_v2_\d+)(?:_\d+)?/)*'
-OTHER = 'other'                      # what computes no product and hands on no array
+OTHER = 'other'                      # operations outside any layer
 SCALAR = 8                           # bytes: the probability of dropout, a loss
+
+
+class Layers(Probe):
+    """The table of --profile, and the file of --trace."""
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self._traces: List[Tuple[str, Any]] = []
+
+    @staticmethod
+    def wanted(run: Run) -> bool:
+        return bool(run.args.profile or run.args.trace)
+
+    def after(self, step: Step) -> Found:
+        one, kind = step.one, self.run.device.kind
+        if self.run.args.trace:
+            self._traces.append((one.info_string,
+                                 trace(step.session, step.target, one.feed_dict, kind)))
+            files.write(self.run.args.trace, chrome_trace(self._traces))
+        if not self.run.args.profile:
+            return Found()
+        rows = profile(step.session, step.target, one.tensors, one.feed_dict, kind)
+        return Found({'layers': [row._asdict() for row in rows]})
 
 
 class Layer(NamedTuple):
@@ -34,7 +58,7 @@ class Layer(NamedTuple):
 def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict[Any, Any]], kind: str) -> Any:
     """Runs `target` once on a device of that kind, 'gpu' or 'cpu'; returns TensorFlow's StepStats,
     with the kernels of a GPU."""
-    return checks.trace(session, target, feed_dict, tf.RunOptions.FULL_TRACE if kind == 'gpu'
+    return graph.trace(session, target, feed_dict, tf.RunOptions.FULL_TRACE if kind == 'gpu'
                           else tf.RunOptions.SOFTWARE_TRACE)
 
 
@@ -115,7 +139,7 @@ def _seconds(step_stats, layers):
     else of the operations as the executor ran them. `layers` are by the name of an operation."""
     streams = [device for device in step_stats.dev_stats if device.device.endswith('/stream:all')]
     found = {}                                           # type: Dict[Tuple[str, bool], float]
-    for device in streams or filter(checks.is_executor, step_stats.dev_stats):
+    for device in streams or filter(graph.is_executor, step_stats.dev_stats):
         for node in device.node_stats:
             words = re.split(r'[:#@\s]+', node.node_name + ' ' + node.timeline_label)
             name = next((word for word in words if word in layers), words[0])

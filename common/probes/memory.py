@@ -1,14 +1,11 @@
-"""Memory: how much is free, and a limit that turns its end into an error instead of a kill."""
-import contextlib
-import ctypes
+"""Memory: the peak of a step, how much is free, and the batch size to try when it runs out."""
 import itertools
-import os
-import resource
-import sys
-from typing import Any, Callable, Iterable, Iterator, Optional
+from typing import Any, Iterable, Optional
 
 from common import graph
 from common.machine.device import Device
+from common.probes import Found, Probe, Step
+from common.tf1 import tf
 
 CGROUPS = [[folder + name for name in names] for folder, *names in (
     ('/sys/fs/cgroup/', 'memory.max', 'memory.current', 'memory.stat'),             # version 2
@@ -17,11 +14,15 @@ CGROUPS = [[folder + name for name in names] for folder, *names in (
 PAGE_CACHE = ('inactive_file', 'active_file', 'total_inactive_file', 'total_active_file')
 
 
-class Exhausted(Exception):
-    """Memory ran out; the text says at which batch size, what was allocated, and what to try."""
+class Memory(Probe):
+    """The most memory that a step held on the device."""
+
+    def after(self, step: Step) -> Found:
+        return Found({'peak_bytes': peak_bytes(step.step_stats, self.run.device,
+                                               tf.global_variables())})
 
 
-def sentence(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
+def advice(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
     """Returns what is said when memory runs out: `allocated` is TensorFlow's own line."""
     return 'Out of memory: batch size %d does not fit. %s\n  %s' % (
         batch_size, 'The largest power of two worth trying: --batch_size %d.' % try_instead
@@ -74,53 +75,10 @@ def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Opt
     return max(held, default=0) + sum(map(graph.size, variables))
 
 
-@contextlib.contextmanager
-def limit(device: Device, last_words: Callable[[], None]) -> Iterator[None]:
-    """Lets a CPU run have the memory that is free now and no more.
-
-    A tensor beyond it is then TensorFlow's ResourceExhaustedError, which names it; without the
-    limit the kernel kills the process and nobody says why. Where TensorFlow's kernels themselves
-    do not survive a refused allocation (an uncaught std::bad_alloc), last_words() is called and
-    the process ends with exit code 3. GPU runs are left alone: the driver maps far more address
-    space than it uses.
-    """
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    free, held = free_bytes(), _kilobytes('/proc/self/status', 'VmData')
-    if device.kind != 'cpu' or free is None or held is None:
-        yield
-        return
-    bound = free + held
-    for earlier in before:
-        if earlier != resource.RLIM_INFINITY:
-            bound = min(bound, earlier)
-
-    @ctypes.CFUNCTYPE(None)
-    def terminate():                                     # runs in the thread that threw
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-        last_words()
-        sys.stdout.flush()
-        os._exit(3)
-
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, before[1]))
-    earlier_handler = _set_terminate(ctypes.cast(terminate, ctypes.c_void_p))
-    try:
-        yield
-    finally:
-        _set_terminate(earlier_handler)
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _set_terminate(handler):
-    """C++'s std::set_terminate: what an uncaught exception calls; returns the earlier handler."""
-    set_terminate = ctypes.CDLL('libstdc++.so.6')._ZSt13set_terminatePFvvE
-    set_terminate.argtypes, set_terminate.restype = [ctypes.c_void_p], ctypes.c_void_p
-    return set_terminate(handler)
-
-
 def free_bytes() -> Optional[int]:
     """Returns the bytes of memory that this process can still get, by the kernel and by the limit
     of its container; None where neither says."""
-    known = [_kilobytes('/proc/meminfo', 'MemAvailable')]
+    known = [kilobytes('/proc/meminfo', 'MemAvailable')]
     for maximum, current, stat in CGROUPS:
         try:
             with open(maximum) as limit_file, open(current) as usage_file, open(stat) as stat_file:
@@ -133,7 +91,7 @@ def free_bytes() -> Optional[int]:
     return min(known) if known else None
 
 
-def _kilobytes(path, key):
+def kilobytes(path, key):
     """Reads a line such as `MemAvailable:  24471440 kB`; returns bytes, or None."""
     try:
         with open(path) as file:

@@ -28,19 +28,20 @@ import statistics
 import subprocess
 import sys
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
-from unittest import mock
 
 import alexnet_benchmark
 import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
-from common import benchmark, children, cli, graph, record, tf1
+from common import arguments, children, cli, files, graph, record, tf1
 from common.horovod.join import NO_SCRIPT, launched
-from common.machine import device
-from common.probes import checks
-from common.probes import precision as speedup
+from common.machine import device, session
+from common.networks import PASSES
+from common.probes import checks, precision
+from common.probes.precision import half_precision
 from common.tf1 import slim, tf
 from common.timing import time_tensorflow_run
+from common.workload import Pass, Run
 from suite import compare
 from suite import figures as sides
 from suite.peers import torch_peer as peers_torch
@@ -53,7 +54,6 @@ NETWORKS = {
     'inception_v3': (inception_v3_benchmark, {}, True),
     'resnet_v2': (resnet_v2_benchmark, {'depth': 152}, True),
 }
-PASSES = 'Forward', 'Forward-backward'
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TORCH_PEER = [sys.executable, '-m', peers_torch.__name__]
 ROUNDS = 10                          # of num_batches / ROUNDS steps
@@ -88,14 +88,11 @@ class Contender(NamedTuple):
 
 # On TensorFlow
 
-def ours(network: str, args: argparse.Namespace) -> List[benchmark.Pass]:
-    """Builds what our script times, to the letter: what it hands to benchmark.run."""
+def ours(network: str, args: argparse.Namespace) -> List[Pass]:
+    """Builds the passes that our script times."""
     script, flags, _ = NETWORKS[network]
-    with mock.patch.object(benchmark, 'run') as handed_over, \
-            contextlib.redirect_stdout(io.StringIO()):
-        script.run_benchmark(argparse.Namespace(**dict(vars(args), **flags)))
-    _, _, _, passes, _ = handed_over.call_args[0]
-    return passes
+    with tf.Graph().as_default(), contextlib.redirect_stdout(io.StringIO()):
+        return script.build(argparse.Namespace(**dict(vars(args), **flags))).passes
 
 
 def slim_nets(network: str, images: Any, is_training: bool) -> List[Any]:
@@ -139,64 +136,63 @@ class Keras:
 
 
 def theirs(network: str, args: argparse.Namespace,
-           build: Callable[[str, Any, bool], List[Any]]) -> List[benchmark.Pass]:
+           build: Callable[[str, Any, bool], List[Any]]) -> List[Pass]:
     """Builds a peer's passes with the input and the losses of ours."""
     script, _, drawn = NETWORKS[network]
     shape = [args.batch_size, script.IMAGE_SIZE, script.IMAGE_SIZE, 3]
     with tf.Graph().as_default():
         images = tf.random_uniform(shape) if drawn else tf.Variable(
             tf.random_normal(shape, stddev=1e-1), trainable=False, name='images')
-        passes = [benchmark.Pass(PASSES[0], build(network, images, False)[0])]
+        passes = [Pass(PASSES[0], build(network, images, False)[0])]
         if not args.forward_only:
             logits, *aux = build(network, images, True)
             objective = tf.nn.l2_loss(logits) + sum(
                 inception_v3_benchmark.AUX_WEIGHT * tf.nn.l2_loss(one) for one in aux)
-            passes.append(benchmark.Pass(PASSES[1], tf.gradients(objective,
+            passes.append(Pass(PASSES[1], tf.gradients(objective,
                                                                  tf.trainable_variables())))
     return passes
 
 
 @contextlib.contextmanager
-def on_tensorflow(name: str, args: argparse.Namespace, passes: List[benchmark.Pass]
-                  ) -> Iterator[Contender]:
+def on_tensorflow(name: str, run: Run, passes: List[Pass]) -> Iterator[Contender]:
     """Opens a session of the graph of `passes`, runs each once and checks what ran."""
-    config = speedup.configuration(args)
+    config = session.configuration(run)
     config.gpu_options.allow_growth = True               # the others want memory too
     by_name = {one.info_string: one for one in passes}
-    with passes[0].tensors[0].graph.as_default(), device.open_session(args.device, config
-                                                                      ) as session:
-        session.run(tf.global_variables_initializer())
+    with passes[0].tensors[0].graph.as_default(), \
+            session.open_session(run.device, config) as opened:
+        opened.run(tf.global_variables_initializer())
 
         def seconds(name, num_batches, num_steps_burn_in):
-            target = benchmark.fetches(by_name[name].target, args.fetch)
+            target = graph.fetches(by_name[name].target, run.args.fetch)
             with contextlib.redirect_stdout(None):
-                return time_tensorflow_run(session, target, name, by_name[name].feed_dict,
+                return time_tensorflow_run(opened, target, name, by_name[name].feed_dict,
                                            num_batches, num_steps_burn_in).seconds
 
         yield Contender(
             name, tf1.VERSION, seconds,
             {one.info_string: sum(map(graph.flops, graph.needed_ops(one.tensors)))
              for one in passes},
-            {one.info_string: checked(session, one, args) for one in passes})
+            {one.info_string: checked(opened, one, run) for one in passes})
 
 
-def checked(session: tf.Session, one: benchmark.Pass, args: argparse.Namespace) -> List[str]:
+def checked(opened: tf.Session, one: Pass, run: Run) -> List[str]:
     """Runs a pass, untimed; returns the faults that the scripts look for."""
-    target = benchmark.fetches(one.target, args.fetch)
-    step_stats = checks.trace(session, target, one.feed_dict)
+    target = graph.fetches(one.target, run.args.fetch)
+    step_stats = graph.trace(opened, target, one.feed_dict)
     return (checks.executed(step_stats, one.tensors)
-            + speedup.half_precision(session, target, one.feed_dict, args)
-            + checks.placement(step_stats, one.tensors, args.device)
-            + checks.finite(session, one.tensors, one.feed_dict))
+            + half_precision(run, opened, target, one.feed_dict)
+            + checks.placement(step_stats, one.tensors, run.device)
+            + checks.finite(opened, one.tensors, one.feed_dict))
 
 
 # On PyTorch
 
 @contextlib.contextmanager
-def on_torch(network: str, args: argparse.Namespace) -> Iterator[Optional[Contender]]:
+def on_torch(network: str, run: Run) -> Iterator[Optional[Contender]]:
     """Starts torch_peer.py and ends it after the block; None, and a line that says why, where it
     cannot run."""
-    script, _, drawn = NETWORKS[network]
+    args, (script, _, drawn) = run.args, NETWORKS[network]
     library, _, _ = peers_torch.MODELS[network]
     absent = [name for name in ('torch', library) if importlib.util.find_spec(name) is None]
     if absent:
@@ -204,7 +200,7 @@ def on_torch(network: str, args: argparse.Namespace) -> Iterator[Optional[Conten
         yield None
         return
     asked = peers_torch.Network(network, args.batch_size, args.precision, args.fetch,
-                                args.forward_only, args.intra_op_threads, args.device.kind == 'gpu',
+                                args.forward_only, args.intra_op_threads, run.device.kind == 'gpu',
                                 script.IMAGE_SIZE, drawn, inception_v3_benchmark.AUX_WEIGHT)
     with children.start(TORCH_PEER + [json.dumps(asked._asdict())], cwd=ROOT,
                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
@@ -230,16 +226,17 @@ def on_torch(network: str, args: argparse.Namespace) -> Iterator[Optional[Conten
 
 
 @contextlib.contextmanager
-def contenders(network: str, args: argparse.Namespace) -> Iterator[List[Contender]]:
-    """Builds ours, the first, and all peers that can be had here; gives their memory back after the
-    block."""
+def contenders(network: str, run: Run) -> Iterator[List[Contender]]:
+    """Builds ours, the first, and all peers that are available here; gives their memory back after
+    the block."""
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(on_tensorflow('ours', args, ours(network, args))),
-                 stack.enter_context(on_tensorflow('slim', args, theirs(network, args, slim_nets)))]
+        found = [stack.enter_context(on_tensorflow('ours', run, ours(network, run.args))),
+                 stack.enter_context(on_tensorflow('slim', run, theirs(network, run.args,
+                                                                       slim_nets)))]
         if network in Keras.MODELS:
             found.append(stack.enter_context(
-                on_tensorflow('keras', args, theirs(network, args, Keras()))))
-        found.append(stack.enter_context(on_torch(network, args)))
+                on_tensorflow('keras', run, theirs(network, run.args, Keras()))))
+        found.append(stack.enter_context(on_torch(network, run)))
         yield [one for one in found if one]
 
 
@@ -274,7 +271,7 @@ def verdict(low: float, high: float) -> str:
     return 'ours is slower' if low > 1 else 'ours is faster' if high < 1 else compare.NO_DIFFERENCE
 
 
-def entries(network: str, found: Sequence[Contender], name: str, args: argparse.Namespace,
+def entries(network: str, found: Sequence[Contender], name: str, run: Run,
             rounds: Sequence[Sequence[float]]) -> List[Dict[str, Any]]:
     """Returns what the record says of one pass: an entry for each peer, beside ours."""
     first, result = found[0], []
@@ -284,8 +281,8 @@ def entries(network: str, found: Sequence[Contender], name: str, args: argparse.
                   for fault in side.faults[name]]
         result.append({
             'benchmark': network, 'info_string': name, 'peer': one.name, 'version': one.version,
-            'fetch': args.fetch, 'batch_size': args.batch_size,
-            'precision': speedup.precision(args), 'flags': NETWORKS[network][1],
+            'fetch': run.args.fetch, 'batch_size': run.args.batch_size,
+            'precision': run.precision, 'flags': NETWORKS[network][1],
             'ours_s': list(rounds[0]), 'peer_s': list(seconds), 'ratio': value,
             'ci95': [low, high], 'verdict': 'INVALID' if faults else verdict(low, high),
             'ours_flops': first.flops[name], 'peer_flops': one.flops[name],
@@ -315,15 +312,20 @@ def notes(found: Sequence[Dict[str, Any]]) -> List[str]:
     return list(dict.fromkeys(lines))
 
 
-def run(args: argparse.Namespace) -> int:
+def time_all(args: argparse.Namespace) -> int:
     """Times all networks asked for beside their peers; prints and writes what was found."""
-    print('Device: %s' % args.device.sentence, flush=True)
-    log = {'kind': 'peers', 'environment': record.environment(args.device, None, args.options),
-           'options': args.options, 'results': []}
+    run = Run(args, device.choose(args.device), None, None, None)
+    trouble = precision.problem(args.precision, run.device)
+    if trouble:
+        raise device.Unusable(trouble)
+    tf1.allow_tf32(args.precision == 'tf32')
+    print('Device: %s' % run.device.sentence, flush=True)
+    log = {'kind': 'peers', 'environment': record.environment(run), 'options': run.options,
+           'results': []}
     for network in args.only or NETWORKS:
-        with contenders(network, args) as found:
+        with contenders(network, run) as found:
             for name in found[0].flops:
-                new = entries(network, found, name, args, take_turns(found, name, args))
+                new = entries(network, found, name, run, take_turns(found, name, args))
                 log['results'] += new
                 for one in new:
                     print('%s, %s: %.3f times the step of %s (%s)' % (
@@ -338,10 +340,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs what `argv` asks for; returns the exit code."""
     parser = cli.argument_parser(__doc__, leave_out=(
         'num_batches', 'xla', 'profile', 'trace', 'layers'))
-    parser.set_defaults(xla=False)
-    parser.add_argument('--num_batches', '--num-batches', type=cli.integer(ROUNDS), default=100,
-                        metavar='N', help='timed steps of each, in %d rounds (default: 100)'
-                        % ROUNDS)
+    parser.set_defaults(xla=False, trace=None)
+    parser.add_argument('--num_batches', '--num-batches', type=arguments.integer(ROUNDS),
+                        default=100, metavar='N',
+                        help='timed steps of each, in %d rounds (default: 100)' % ROUNDS)
     parser.add_argument('--only', nargs='+', choices=list(NETWORKS), metavar='NAME',
                         help='out of %s (default: all)' % ', '.join(NETWORKS))
     try:
@@ -351,9 +353,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if args.num_batches % ROUNDS:
             parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
                          % (args.num_batches, ROUNDS))
-        problem = args.json and record.why_unwritable(args.json)
+        problem = args.json and files.why_unwritable(args.json)
         if problem:
             parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
-    return cli.run_on_device(args, lambda: run(args))
+    return cli.exit_code(lambda: time_all(args), args.batch_size)

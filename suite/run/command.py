@@ -28,10 +28,12 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import children, cli, report, tf1
+from common import children, report, tf1
+from common.arguments import integer
 from common.horovod import join as distributed
 from common.machine import device
-from common.probes import precision as speedup
+from common.probes.precision import PRECISIONS
+from common.probes.precision import problem as precision_problem
 from suite import records as reading
 
 SCRIPTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -438,14 +440,14 @@ def argument_parser() -> argparse.ArgumentParser:
     add('--variants', action='store_true', help="all variants, not the chapter's alone")
     add('--fetch', choices=['tensors', 'ops', 'both'], default='tensors',
         help='as for the scripts, or a run of each (default: tensors)')
-    add('--precision', choices=speedup.PRECISIONS, default='float32',
+    add('--precision', choices=PRECISIONS, default='float32',
         help='as for the scripts, which run float32 too, to hold it against (default: float32)')
     add('--xla', action='store_true', help='as for the scripts, likewise')
     add('--sweep', action='store_true', help='batch sizes 1, 2, 4, ... up to what fits')
-    add('--repeat', type=cli.integer(1), default=1, metavar='N',
+    add('--repeat', type=integer(1), default=1, metavar='N',
         help='each run in N fresh processes: cuDNN may choose other algorithms in each')
     for name, least in (('batch_size', 1), ('num_batches', 1), ('num_steps_burn_in', 0)):
-        add('--' + name, '--' + name.replace('_', '-'), type=cli.integer(least), metavar='N',
+        add('--' + name, '--' + name.replace('_', '-'), type=integer(least), metavar='N',
             help="instead of the protocol's")
     add('--device', choices=['auto', 'gpu', 'cpu'], default='auto',
         help='auto: the GPU if there is one, else the CPU (default: auto)')
@@ -467,7 +469,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             parser.error('argument --sweep: not allowed with --precision or --xla: it would end '
                          'where the plain run before each does not fit')
         on = device.choose(args.device)
-        trouble = speedup.problem(argparse.Namespace(precision=args.precision, device=on))
+        trouble = precision_problem(args.precision, on)
         if trouble:
             raise device.Unusable(trouble)
         why = '--protocol asks' if args.protocol else 'a %s is timed' % on.kind.upper()

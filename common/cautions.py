@@ -1,0 +1,185 @@
+"""What is doubtful about a series of timed steps: cautions, each with its value, limit and remedy.
+
+Pure functions of durations in seconds: nothing is printed, nothing is measured.
+"""
+import time
+from typing import List, NamedTuple, Sequence
+
+import numpy as np
+
+from common.stats import MIN_STEPS, cosines, series
+
+# Drift: the first cosine, close to a trend, against the nine after it; the 99.5 % quantile of t, 9
+# degrees of freedom: one false alarm in 100 runs of any size, and the size below must be met too.
+DRIFT_COSINES, T_DRIFT = 10, 3.250
+# Last third against first third, as a part of the median: twice the 1 % by which the steps of a
+# quiet machine vary.
+MAX_DRIFT = 0.02
+# psf/pyperf warns of a standard deviation from 10 % of the mean on (pyperf check).
+MAX_SPREAD = 0.10
+# A step is far from 5 robust standard deviations above the median on (a normal step is once in 3.5
+# million), and never below 10 %, because steps that are nearly equal have next to no deviation.
+FAR_SDS, FAR_RATIO = 5.0, 0.10
+# What far steps may do to the mean. pyperf warns of one value 50 % above it: 0.5 % in 100 steps.
+MAX_MEAN_SHIFT = 0.005
+# Two modes: each holds a fifth of the steps (fewer are outliers), and their medians are apart by
+# 5 % of the median and by 5 of their robust standard deviations. Of 10,000 series of 100 steps,
+# about 0 were so far apart when normal, 2 when uniform, 12 when exponential.
+MODE_SHARE, MODE_DISTANCE, MODE_SDS = 0.20, 0.05, 5.0
+# Ticks in a step that is timed to 0.1 %.
+CLOCK_TICKS = 1000
+# A session.run that ran nothing took 0.09 ms (AlexNet's gradients in a tf.group, TensorFlow 1.15);
+# in less than five times that, more than a fifth of the step is the call.
+CALL_S, CALLS = 1e-4, 5
+
+ROBUST_SD = 1.4826      # standard deviation / median absolute deviation, for a normal distribution
+
+
+class Caution(NamedTuple):
+    """Why a figure should not be quoted as it stands. `kind` is a word, such as few_steps, clock,
+    outliers, drift, bimodal or spread; `text` is a line to print."""
+    kind: str
+    text: str
+
+
+def about(seconds: Sequence[float], burn_in_seconds: Sequence[float] = ()) -> List[Caution]:
+    """Returns what is doubtful about the timed steps of a pass.
+
+    Args:
+        seconds: the durations of the timed steps, in seconds, in the order they ran.
+        burn_in_seconds: those of the steps before them; only their number is used.
+
+    Returns:
+        A list, empty for a sound pass. Steps too short for the clock get no other caution; outliers
+        from the start hide a drift, a drift hides two modes, and two modes hide a wide spread.
+
+    Raises:
+        ValueError: no steps, or a duration that is negative or not finite.
+    """
+    x, burn_in = series(seconds), len(burn_in_seconds)
+    found = _few_steps(x) + _clock(x)
+    if np.median(x) < CLOCK_TICKS * _tick_s():
+        return found
+    modes = _modes(x)
+    outliers, kept, from_the_start = _outliers(x, modes, burn_in)
+    drift = _drift(kept, modes)
+    found += outliers
+    if drift is not None:
+        if not (outliers and from_the_start):            # the same problem, and the same advice
+            found.append(_drift_caution(x, drift, burn_in))
+    elif modes is not None:
+        found.append(_bimodal(x, modes, kept))
+    else:
+        found += _spread(x, kept)
+    return found
+
+
+def _few_steps(x):
+    if len(x) >= MIN_STEPS:
+        return []
+    return [Caution('few_steps', '%d timed step%s, fewer than %d: too few for a confidence '
+                    'interval or to see a drift; use --num_batches 100'
+                    % (len(x), '' if len(x) == 1 else 's', MIN_STEPS))]
+
+
+def _clock(x):
+    median_s, shortest_s = np.median(x), max(CLOCK_TICKS * _tick_s(), CALLS * CALL_S)
+    if median_s >= shortest_s:
+        return []
+    return [Caution('clock', 'the median step, %s, is below %s (%d ticks of the clock, %d times '
+                    'what an empty session.run takes): use a larger --batch_size'
+                    % (_ms(median_s), _ms(shortest_s), CLOCK_TICKS, CALLS))]
+
+
+def _outliers(x, modes, burn_in):
+    """Returns ([a caution, if outliers move the mean or the spread], the steps without outliers,
+    whether the outliers are the first steps)."""
+    centre = x if modes is None else x[x >= modes[1].min()]     # outliers are above both modes
+    far_s = np.median(centre) + max(FAR_SDS * _robust_sd(centre), FAR_RATIO * np.median(centre))
+    far = x > far_s
+    count, kept = int(far.sum()), x[~far]
+    shift = x.mean() / kept.mean() - 1
+    from_the_start = bool(far[:count].all()) and count > 0
+    if not (shift >= MAX_MEAN_SHIFT or count > 0 and x.std() >= MAX_SPREAD * x.mean()):
+        return [], kept, from_the_start
+    advice = ('use --num_steps_burn_in %d' % (burn_in + count + 10) if from_the_start
+              else 'run again with nothing else on the machine')
+    return [Caution('outliers', '%d of %d steps took more than %s, far above the median, %s; the '
+                    'worst, step %d, took %s. They raise the mean by %.1f %% (limit %.1f %%) to '
+                    '%s, with a standard deviation of %.1f %% (limit %.1f %%): do not trust the '
+                    'mean, use the median; %s' % (
+                        count, len(x), _ms(far_s), _ms(np.median(x)), x.argmax(), _ms(x.max()),
+                        100 * shift, 100 * MAX_MEAN_SHIFT, _ms(x.mean()),
+                        100 * x.std() / x.mean(), 100 * MAX_SPREAD, advice))], kept, from_the_start
+
+
+def _drift_caution(x, drift, burn_in):
+    first_s, last_s = drift
+    return Caution('drift', 'step time drifted by %+.1f %% (%s to %s, medians of the first and '
+                   'the last third; limit %.1f %%): use --num_steps_burn_in %d' % (
+                       100 * (last_s - first_s) / np.median(x), _ms(first_s), _ms(last_s),
+                       100 * MAX_DRIFT, burn_in + len(x)))
+
+
+def _bimodal(x, modes, kept):
+    low, high = modes[0], modes[1][modes[1] <= kept.max()]
+    return Caution('bimodal', 'the steps have two modes, %d near %s and %d near %s, %.1f %% of the '
+                   'median apart (limit %.1f %%): neither the mean nor the median is typical; '
+                   'report both modes, and look for another process or a clock that switches' % (
+                       len(low), _ms(np.median(low)), len(high), _ms(np.median(high)),
+                       100 * (np.median(high) - np.median(low)) / np.median(x),
+                       100 * MODE_DISTANCE))
+
+
+def _spread(x, kept):
+    if kept.std() < MAX_SPREAD * kept.mean():
+        return []
+    return [Caution('spread', 'the standard deviation%s, %s, is %.1f %% of the mean, %s (limit '
+                    '%.1f %%): use a larger --num_batches, and run with nothing else on the machine'
+                    % (' without outliers' if len(kept) < len(x) else '', _ms(kept.std()),
+                       100 * kept.std() / kept.mean(), _ms(kept.mean()), 100 * MAX_SPREAD))]
+
+
+def _tick_s():
+    return time.get_clock_info('perf_counter').resolution
+
+
+def _ms(seconds):
+    return ('%.0f ms' if seconds >= 1 else '%.4g ms') % (1000 * seconds)
+
+
+def _robust_sd(x):
+    return ROBUST_SD * float(np.median(np.abs(x - np.median(x))))
+
+
+def _drift(x, modes):
+    """(median of the first third, of the last third), in seconds, or None if the steps settled."""
+    if len(x) < MIN_STEPS:
+        return None
+    third = len(x) // 3
+    first_s, last_s = float(np.median(x[:third])), float(np.median(x[-third:]))
+    if abs(last_s - first_s) < MAX_DRIFT * np.median(x):
+        return None
+    trend, *others = cosines(x - x.mean(), DRIFT_COSINES)
+    # A single jump has much of the other cosines: one mode, and then the other.
+    jump = modes is not None and np.count_nonzero(np.diff(x >= modes[1].min())) == 1
+    trending = abs(trend) > T_DRIFT * np.sqrt(np.mean(np.square(others)))
+    return (first_s, last_s) if trending or jump else None
+
+
+def _modes(x):
+    """The steps below and above the widest gap, each sorted, in seconds; None if there is one mode.
+
+    The distance of two modes in their standard deviations is Ashman's D (Ashman, Bird and Zepf,
+    Astronomical Journal 108 (1994)), from medians here, so that outliers do not count.
+    """
+    least = int(np.ceil(MODE_SHARE * len(x)))
+    if len(x) < MIN_STEPS:
+        return None
+    ordered = np.sort(x)
+    cut = least + int(np.argmax(np.diff(ordered[least - 1:len(x) - least + 1])))
+    low, high = ordered[:cut], ordered[cut:]
+    distance_s = np.median(high) - np.median(low)
+    sd_s = np.hypot(_robust_sd(low), _robust_sd(high)) / np.sqrt(2)
+    apart = distance_s >= MODE_DISTANCE * np.median(x) and distance_s > MODE_SDS * sd_s
+    return (low, high) if apart else None

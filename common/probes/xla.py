@@ -1,0 +1,59 @@
+"""--xla: counts the convolutions in what XLA compiled, which it writes into a folder.
+
+The graph is compiled by auto-clustering. TensorFlow's trace of a step does not show the operations
+inside a cluster, so the check that all convolutions ran looks at the clusters themselves.
+"""
+import atexit
+import glob
+import os
+import re
+import shutil
+import tempfile
+from typing import Any, Optional
+
+from common.probes import Probe
+from common.workload import Run
+
+_dump: Optional[str] = None          # of the process: XLA reads its flags once, when first used
+
+
+class Xla(Probe):
+    """Makes XLA write what it compiles while the session is open."""
+
+    @staticmethod
+    def wanted(run: Run) -> bool:
+        return run.args.xla
+
+    def __enter__(self) -> 'Xla':
+        global _dump
+        if _dump is None:
+            _dump = tempfile.mkdtemp()
+            atexit.register(shutil.rmtree, _dump, ignore_errors=True)
+        flags = {'XLA_FLAGS': '--xla_dump_to=%s --xla_dump_hlo_as_text' % _dump,
+                 'TF_XLA_FLAGS': '--tf_xla_cpu_global_jit'}
+        self._before = {name: os.environ.get(name) for name in flags}
+        os.environ.update((name, ('%s %s' % (self._before[name] or '', added)).strip())
+                          for name, added in flags.items())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for name, value in self._before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def clustered_convolutions(step_stats: Any) -> Optional[int]:
+    """Counts the convolutions in the clusters that a traced step ran, in what XLA compiled in this
+    process; None if it was not asked to compile anything."""
+    if _dump is None:
+        return None
+    ran = {match.group(1) for device in step_stats.dev_stats for node in device.node_stats
+           for match in [re.search(r'(cluster_\d+)\w*/xla_run = ', node.timeline_label)] if match}
+    count = 0
+    for path in glob.glob(os.path.join(_dump, '*before_optimizations.txt')):
+        with open(path, errors='replace') as file:
+            module = re.match(r'HloModule (cluster_\d+)__', file.readline())
+            if module and module.group(1) in ran:
+                count += sum(' convolution(' in line for line in file)
+    return count
