@@ -14,8 +14,8 @@ from typing import Any, Dict, Iterator, Optional
 import numpy
 
 from common import cautions, files, graph, stats, tf1
+from common.machine import host
 from common.probes import Found, Refused
-from common.probes import gpu as telemetry
 from common.startup import Startup
 from common.timing import Interrupted, Timing
 from common.workload import Run
@@ -58,7 +58,7 @@ def environment(run: Run) -> Dict[str, Any]:
         'device': dict(on._asdict(), gpu=on.gpu and on.gpu._asdict()),
         'gpu': None,
         'gpu_before': None,
-        'cpu': telemetry.cpu_facts(),
+        'cpu': host.cpu_facts(),
         'cpu_before': None,
         'peak_flops': None,
         'variables': {name: value for name, value in sorted(os.environ.items())

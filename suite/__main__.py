@@ -14,7 +14,7 @@ import sys
 from common import files
 
 VERBS = {'run': 'suite.run.command', 'compare': 'suite.compare', 'peers': 'suite.peers.command',
-         'doctor': 'common.machine.device'}
+         'doctor': 'common.machine.doctor'}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The telemetry, with a pynvml and files of /proc that are not real."""
+"""The telemetry, with a pynvml that is not real."""
 import json
 import os
 import sys
@@ -8,7 +8,6 @@ import time
 import fake_nvml
 import pytest
 
-from common import startup
 from common.probes import cpu
 from common.probes import gpu as telemetry
 
@@ -329,102 +328,15 @@ def test_the_constants_and_functions_are_pynvmls():
             if name.startswith('nvml') and not hasattr(pynvml, name)] == []
 
 
-CPUINFO = """\
-processor\t: {0}
-model name\t: Intel(R) Xeon(R) CPU
-physical id\t: 0
-core id\t\t: {1}
-
-"""
+@pytest.mark.parametrize('busy, usable, warned', [
+    (0.0, 2, False), (0.19, 2, False), (0.21, 2, True), (2.0, 2, True), (None, None, False)])
+def test_other_programs_on_the_cpu(busy, usable, warned):
+    load = {'busy_cpus': busy, 'usable_cpus': usable, 'load_average_1min': None}
+    assert kinds(cpu.busy(load)) == ['busy'] * warned
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """A function that writes the files of a machine under a folder and returns the folder."""
-    monkeypatch.setattr(telemetry, '_usable', lambda: {0, 1})
-
-    def write(**files):
-        for name, text in files.items():
-            path = tmp_path / {'stat': 'proc/stat', 'loadavg': 'proc/loadavg',
-                               'cpuinfo': 'proc/cpuinfo', 'v2': 'sys/fs/cgroup/cpu.max',
-                               'quota': 'sys/fs/cgroup/cpu/cpu.cfs_quota_us',
-                               'period': 'sys/fs/cgroup/cpu/cpu.cfs_period_us'}[name]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return str(tmp_path)
-    return write
-
-
-def stat(*cpus):
-    """/proc/stat with (user, idle) ticks of each CPU."""
-    lines = ['cpu  1 2 3 4'] + ['cpu%d %d 0 0 %d 0 0 0 0 0 0' % (n, user, idle)
-                                for n, (user, idle) in enumerate(cpus)]
-    return '\n'.join(lines + ['intr 1 2 3', ''])
-
-
-def cpu_before(machine, after, ours_s=0.0):
-    """cpu_before's dict where the ticks of each CPU grow from 0 to `after` in a second, in which
-    this process used `ours_s` of CPU time."""
-    root = machine(stat=stat(*after), loadavg='0.50 0.40 0.30 1/200 4321\n')
-    now = startup.snapshot(root)
-    return telemetry.cpu_before(startup.Snapshot(
-        stat(*[(0, 0)] * len(after)), now.cpu_s - ours_s, now.at_s - 1), root)
-
-
-@pytest.mark.parametrize('after, busy, warned', [
-    ([(0, 100), (0, 100)], 0.0, False),
-    ([(8, 92), (10, 90)], 0.18, False),
-    ([(20, 80), (10, 90)], 0.30, True),
-    ([(100, 0), (0, 100)], 1.0, True),
-    ([(100, 0), (100, 0)], 2.0, True),
-    ([(0, 100), (0, 100), (100, 0)], 0.0, False),       # the third is not ours to use
-])
-def test_other_programs_on_the_cpu(machine, after, busy, warned):
-    before = cpu_before(machine, after)
-    assert before['busy_cpus'] == pytest.approx(busy, abs=0.02)
-    assert before['usable_cpus'] == 2
-    assert before['load_average_1min'] == 0.5
-    assert kinds(cpu.busy(before)) == ['busy'] * warned
-
-
-def test_the_text_about_a_busy_cpu(machine):
-    warning, = cpu.busy(cpu_before(machine, [(100, 0), (20, 80)]))
+def test_the_text_about_a_busy_cpu():
+    warning, = cpu.busy({'busy_cpus': 1.2, 'usable_cpus': 2, 'load_average_1min': None})
     assert warning.text == (
         'other programs kept 1.2 of the 2 CPUs busy before the start (an idle machine: at most '
         '0.2): stop them (top lists them) and run again')
-
-
-def test_our_own_work_is_not_another_programs(machine):
-    before = cpu_before(machine, [(100, 0), (0, 100)], ours_s=1.0)
-    assert before['busy_cpus'] == pytest.approx(0.0, abs=0.02)
-
-
-def test_a_machine_without_proc(tmp_path):
-    before = telemetry.cpu_before(root=str(tmp_path))
-    assert before == {'busy_cpus': None, 'usable_cpus': None, 'load_average_1min': None}
-    assert cpu.busy(before) == []
-    facts = telemetry.cpu_facts(str(tmp_path))
-    assert facts['model'] is facts['physical_cores'] is facts['quota_cpus'] is None
-
-
-def test_this_machine_can_be_described():
-    before, facts = telemetry.cpu_before(), telemetry.cpu_facts()
-    json.dumps([before, facts], allow_nan=False)
-    assert before['busy_cpus'] is None or before['busy_cpus'] <= before['usable_cpus']
-    assert facts['usable_threads'] <= facts['logical_cores']
-
-
-@pytest.mark.parametrize('files, quota', [
-    ({}, None),
-    ({'v2': 'max 100000\n'}, None),
-    ({'v2': '250000 100000\n'}, 2.5),
-    ({'quota': '-1\n', 'period': '100000\n'}, None),
-    ({'quota': '50000\n', 'period': '100000\n'}, 0.5),
-])
-def test_the_quota_of_a_container(machine, files, quota):
-    facts = telemetry.cpu_facts(machine(cpuinfo=''.join(
-        CPUINFO.format(thread, thread % 2) for thread in range(4)), **files))
-    assert facts['quota_cpus'] == quota
-    assert facts['model'] == 'Intel(R) Xeon(R) CPU'
-    assert facts['physical_cores'] == 2
-    assert facts['usable_threads'] == 2

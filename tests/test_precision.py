@@ -15,7 +15,7 @@ import pytest
 
 import alexnet_benchmark
 from common import record, report, stats, tf1
-from common.machine import device, session
+from common.machine import device, host, session
 from common.probes import precision
 from common.tf1 import tf
 from common.workload import Pass, Run, Workload
@@ -23,7 +23,7 @@ from common.workload import Pass, Run, Workload
 classic = pytest.mark.skipif(tf1.RUNTIME != 'classic', reason='of TensorFlow 1.15')
 modern = pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='of TensorFlow 2')
 bfloat16 = pytest.mark.skipif(
-    tf1.RUNTIME != 'modern' or not precision._cpu_flags() & precision.BFLOAT16_FLAGS,
+    tf1.RUNTIME != 'modern' or not host.cpu_flags() & precision.BFLOAT16_FLAGS,
     reason='needs the modern runtime and a CPU with instructions for bfloat16')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1']
@@ -57,7 +57,7 @@ def test_a_precision_that_is_not_available_is_refused_with_the_reason(requested,
 
 @modern
 def test_mixed_on_a_cpu_without_bfloat16_is_refused(monkeypatch):
-    monkeypatch.setattr(precision, '_cpu_flags', lambda: {'avx2'})
+    monkeypatch.setattr(host, 'cpu_flags', lambda: {'avx2'})
     problem = precision.problem('mixed', run_of().device)
     assert 'no instructions for bfloat16 (amx_bf16 or avx512_bf16' in problem
 

@@ -12,7 +12,7 @@ import pytest
 import resnet_v2_benchmark
 import vgg16_benchmark
 from common import tf1
-from common.machine import device
+from common.machine import device, host
 from suite.run import command as run_all
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -359,7 +359,7 @@ def start(output, **environment):
     return subprocess.Popen(
         [sys.executable, '-c', code, '--only', 'alexnet', 'vgg16', '--device', 'cpu']
         + (['--output', output] if output else []), text=True,
-        env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=device.cpu_name()),
+        env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=host.cpu_name()),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from common import record, tf1
+from common.machine import host
 from common.machine.device import CPU_INSTEAD, Device, Unusable
 from common.probes import memory
 from common.tf1 import tf, without_lines
@@ -86,7 +87,7 @@ def limit(device: Device, last_words: Callable[[], None]) -> Iterator[None]:
     space than it uses.
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    free, held = memory.free_bytes(), memory.kilobytes('/proc/self/status', 'VmData')
+    free, held = host.free_bytes(), host.data_bytes()
     if device.kind != 'cpu' or free is None or held is None:
         yield
         return

@@ -3,8 +3,8 @@ import platform
 from typing import Any, Dict, List
 
 from common.cautions import Caution
+from common.machine import host
 from common.probes import Found, Probe
-from common.probes import gpu as telemetry
 from common.workload import Run
 
 # Of the CPUs we may use: an idle machine's services take 1 or 2 %, one busy program on 8 CPUs 12 %.
@@ -19,7 +19,7 @@ class Cpu(Probe):
         return run.device.kind == 'cpu'
 
     def describe(self) -> Found:
-        before = telemetry.cpu_before()
+        before = host.cpu_load()
         return Found({'environment': {'cpu_before': before}},
                      cautions=[] if self._is_shared() else busy(before))
 
@@ -29,7 +29,7 @@ class Cpu(Probe):
 
 
 def busy(before: Dict[str, Any]) -> List[Caution]:
-    """Returns a 'busy' caution where cpu_before's dict says that other programs were running."""
+    """Returns a 'busy' caution where host.cpu_load's dict says that other programs were running."""
     busy_cpus, usable = before['busy_cpus'], before['usable_cpus']
     if busy_cpus is None or busy_cpus <= MAX_BUSY * usable:
         return []

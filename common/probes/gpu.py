@@ -14,7 +14,6 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy
 
-from common import startup
 from common.cautions import Caution
 from common.machine import device
 from common.probes import Found, Probe, Step, cost
@@ -341,34 +340,6 @@ def gpu_busy(before: Dict[str, Any]) -> List[Caution]:
     return found + _neighbours(before['other_processes'], 'before the start')
 
 
-def cpu_facts(root: str = '/') -> Dict[str, Any]:
-    """The CPU: model, physical_cores, logical_cores, usable_threads (that we may be scheduled on)
-    and quota_cpus (of the container's cgroup; None: no limit). What is not known is None."""
-    info = [line.partition(':')[::2] for line in _read(root, 'proc/cpuinfo').splitlines()]
-    values = {name: [value.strip() for key, value in info if key.strip() == name]
-              for name in ('model name', 'physical id', 'core id')}
-    cores = set(zip(values['physical id'], values['core id']))
-    return {'model': values['model name'][0] if values['model name'] else None,
-            'physical_cores': len(cores) or None, 'logical_cores': os.cpu_count(),
-            'usable_threads': len(_usable()) or None, 'quota_cpus': _quota(root)}
-
-
-def cpu_before(since: startup.Snapshot = startup.FIRST, root: str = '/') -> Dict[str, Any]:
-    """The CPU before the start: busy_cpus, how many of the usable_cpus other programs kept busy.
-
-    Measured with /proc/stat from `since`, the start of this process, until now, our own time taken
-    off. The load average would not do: it is over a minute, so that it still holds our own start-up
-    and what ended before it. Also load_average_1min, for the record. What is not known is None.
-    """
-    now, first = startup.snapshot(root), _ticks(since.stat)
-    ours = (now.cpu_s - since.cpu_s) / max(now.at_s - since.at_s, 1e-3)
-    pairs = [(first[cpu], ticks) for cpu, ticks in _ticks(now.stat).items() if cpu in first]
-    total = sum(after[0] - before[0] for before, after in pairs)
-    idle = sum(after[1] - before[1] for before, after in pairs)
-    load = _read(root, 'proc/loadavg').split()
-    return {'busy_cpus': max(0.0, len(pairs) * (1 - idle / total) - ours) if total > 0 else None,
-            'usable_cpus': len(pairs) or None,
-            'load_average_1min': float(load[0]) if load else None}
 
 
 def _neighbours(count, when):
@@ -392,38 +363,3 @@ def _names(bits):
 
 def _text(value):
     return value.decode() if isinstance(value, bytes) else value     # bytes: pynvml before 11.5
-
-
-def _usable():
-    if hasattr(os, 'sched_getaffinity'):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 0))                           # macOS
-
-
-def _ticks(stat):
-    """(total, idle) ticks of each CPU that we may use, from the text of /proc/stat (man 5 proc)."""
-    ticks = {}
-    for line in stat.splitlines():
-        name, _, columns = line.partition(' ')
-        if name[3:].isdigit() and name.startswith('cpu') and int(name[3:]) in _usable():
-            values = [int(value) for value in columns.split()[:8]]   # guests are in user already
-            ticks[name] = sum(values), values[3] + values[4]         # idle, iowait
-    return ticks
-
-
-def _quota(root):
-    """The CPUs that the container's cgroup allows (v2, else v1), such as 2.5; None: no limit."""
-    quota = (_read(root, 'sys/fs/cgroup/cpu.max')
-             or _read(root, 'sys/fs/cgroup/cpu/cpu.cfs_quota_us')
-             + _read(root, 'sys/fs/cgroup/cpu/cpu.cfs_period_us')).split()
-    if len(quota) < 2 or quota[0] in ('max', '-1'):
-        return None
-    return int(quota[0]) / int(quota[1])
-
-
-def _read(root, path):
-    try:
-        with open(os.path.join(root, path)) as file:
-            return file.read()
-    except OSError:
-        return ''

@@ -3,15 +3,10 @@ import itertools
 from typing import Any, Iterable, Optional
 
 from common import graph
+from common.machine import host
 from common.machine.device import Device
 from common.probes import Found, Probe, Step
 from common.tf1 import tf
-
-CGROUPS = [[folder + name for name in names] for folder, *names in (
-    ('/sys/fs/cgroup/', 'memory.max', 'memory.current', 'memory.stat'),             # version 2
-    ('/sys/fs/cgroup/memory/', 'memory.limit_in_bytes', 'memory.usage_in_bytes',    # version 1
-     'memory.stat'))]
-PAGE_CACHE = ('inactive_file', 'active_file', 'total_inactive_file', 'total_active_file')
 
 
 class Memory(Probe):
@@ -52,7 +47,7 @@ def worth_trying(targets: Iterable[Any], variables: Iterable[Any], batch_size: i
 
 def available_bytes(device: Device) -> Optional[int]:
     """Returns the memory of the GPU, or what is free for a CPU run; None where unknown."""
-    return device.gpu.memory_bytes if device.gpu else free_bytes()
+    return device.gpu.memory_bytes if device.gpu else host.free_bytes()
 
 
 def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Optional[int]:
@@ -75,30 +70,3 @@ def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Opt
     return max(held, default=0) + sum(map(graph.size, variables))
 
 
-def free_bytes() -> Optional[int]:
-    """Returns the bytes of memory that this process can still get, by the kernel and by the limit
-    of its container; None where neither says."""
-    known = [kilobytes('/proc/meminfo', 'MemAvailable')]
-    for maximum, current, stat in CGROUPS:
-        try:
-            with open(maximum) as limit_file, open(current) as usage_file, open(stat) as stat_file:
-                cache = sum(int(line.split()[1]) for line in stat_file
-                            if line.split()[0] in PAGE_CACHE)        # given back when needed
-                known.append(int(limit_file.read()) - int(usage_file.read()) + cache)
-        except (OSError, ValueError):                    # no such version, or 'max': no limit
-            pass
-    known = [free for free in known if free is not None]
-    return min(known) if known else None
-
-
-def kilobytes(path, key):
-    """Reads a line such as `MemAvailable:  24471440 kB`; returns bytes, or None."""
-    try:
-        with open(path) as file:
-            for line in file:
-                name, _, value = line.partition(':')
-                if name == key:
-                    return 1024 * int(value.split()[0])
-    except OSError:
-        pass
-    return None

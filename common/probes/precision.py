@@ -22,6 +22,7 @@ import numpy
 
 from common import children, graph, networks, report, tf1
 from common.cautions import Caution
+from common.machine import host
 from common.machine.device import Device, Unusable
 from common.probes import Found, Probe, Refused, Step, checks
 from common.tf1 import tf
@@ -119,7 +120,7 @@ def problem(precision: str, device: Device) -> Optional[str]:
         if not gpu and tf1.RUNTIME != 'modern':
             return ('%s: TensorFlow %s supports it on GPUs only; on a CPU use the modern runtime.'
                     % (name, tf1.VERSION))
-        if not gpu and not _cpu_flags() & BFLOAT16_FLAGS:
+        if not gpu and not host.cpu_flags() & BFLOAT16_FLAGS:
             return '%s: this CPU has no instructions for bfloat16 (%s in /proc/cpuinfo).' % (
                 name, ' or '.join(sorted(BFLOAT16_FLAGS)))
     return None
@@ -221,14 +222,6 @@ def half_precision(run: Run, session: tf.Session, target: Any,
 def _too_old(name, gpu, oldest):
     return '%s: %s has compute capability %d.%d, and it needs %d.%d or later.' % (
         (name, gpu.name) + gpu.compute_capability + oldest)
-
-
-def _cpu_flags():
-    try:
-        with open('/proc/cpuinfo') as file:
-            return {flag for line in file if line.startswith('flags') for flag in line.split()}
-    except OSError:
-        return set()
 
 
 def _distance(arrays, wanted):

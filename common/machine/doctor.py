@@ -1,0 +1,118 @@
+"""The GPU, driver and libraries of this machine, and which device the benchmarks would time.
+
+    python -m suite doctor [--device auto|gpu|cpu] [--json]
+
+Exit code: 0; 3 where the requested device cannot be used, and a sentence says why and what to do
+(with --json on stderr); 2 bad usage; 130 interrupted.
+"""
+import argparse
+import json
+import platform
+import sys
+from typing import List, Optional, Sequence
+
+from common import files, tf1
+from common.machine import device, host, session
+
+
+def diagnosis(machine: device.Machine) -> List[str]:
+    """Returns one line for each thing that was found, or not, on the machine."""
+    needs = ['driver %s or later' % tf1.OLDEST_DRIVER, 'compute capability ' + _capabilities()]
+    needs += ['%s %s' % (name, version) for name, version in
+              (('CUDA', tf1.CUDA_VERSION), ('cuDNN', tf1.CUDNN_VERSION)) if version]
+    lines = ['Python %s, TensorFlow %s (%s runtime)'
+             % (platform.python_version(), tf1.VERSION, tf1.RUNTIME),
+             'Needs: ' + ', '.join(needs),
+             'CPU: %s, %s' % (host.cpu_name(), host.cpu_count()),
+             'NVIDIA GPUs on the PCI bus: %d' % machine.on_bus,
+             'NVIDIA driver: %s' % (machine.driver or 'none'),
+             'GPUs that nvidia-smi lists: %s' % (', '.join(machine.listed) or 'none'),
+             'libcuda.so.1: %s' % ('cannot be opened' if machine.cuda_error is None
+                                   else 'cuInit returned %d' % machine.cuda_error),
+             'CUDA_VISIBLE_DEVICES: %s' % ('not set' if machine.hidden_by is None
+                                           else repr(machine.hidden_by))]
+    for gpu in machine.gpus:
+        lines.append('GPU that CUDA shows: %s, compute capability %d.%d, %d multiprocessors, '
+                     '%.1f GiB, PCI %s' % ((gpu.name,) + gpu.compute_capability
+                                           + (gpu.multiprocessors, gpu.memory_bytes / 2 ** 30,
+                                              gpu.pci_bus_id)))
+    for library in tf1.GPU_LIBRARIES:
+        lines.append('%s: %s' % (library,
+                                 'cannot be opened' if library in machine.missing else 'found'))
+    return lines
+
+
+def without_gpu() -> List[str]:
+    """Returns what to do on a machine without an NVIDIA GPU."""
+    return ['For GPU figures: use a machine with an NVIDIA GPU (compute capability %s) and driver '
+            '%s or later.' % (_capabilities(), tf1.OLDEST_DRIVER),
+            'In a container: start it with --gpus all.',
+            'For CPU figures: nothing is missing, run the benchmarks as they are (`make bench`).']
+
+
+def examine(requested: str, machine: Optional[device.Machine] = None) -> device.Device:
+    """Returns the device that would be timed, after TensorFlow has opened a session on it.
+
+    Raises device.Unusable, as device.choose does, or because TensorFlow does not start on it.
+    """
+    chosen = device.choose(requested, machine)
+    try:
+        session.open_session(chosen).close()
+    except device.Unusable:
+        raise
+    except Exception as error:       # of any kind: a diagnosis does not end in a traceback
+        raise device.Unusable('TensorFlow %s does not start on %s: %s' % (
+            tf1.VERSION, chosen.name, getattr(error, 'message', None) or error)) from None
+    return chosen
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Prints the diagnosis, or with --json the device alone; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--device', choices=['auto', 'gpu', 'cpu'], default='auto',
+                        help='as of the benchmarks (default: auto)')
+    parser.add_argument('--json', action='store_true',
+                        help='print the device that would be timed as one line of JSON')
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:       # argparse's way out; 0 after --help
+        return stop.code
+    try:
+        return _print_device(args.device) if args.json else _print_diagnosis(args.device)
+    except KeyboardInterrupt:
+        print('Interrupted.', file=sys.stderr)
+        return 130
+
+
+def _print_device(requested):
+    try:
+        chosen = examine(requested)
+    except device.Unusable as error:
+        print(error, file=sys.stderr)
+        return 3
+    print(json.dumps({'kind': chosen.kind, 'name': chosen.name, 'sentence': chosen.sentence,
+                      'tensorflow': tf1.VERSION, 'runtime': tf1.RUNTIME}))
+    return 0
+
+
+def _print_diagnosis(requested):
+    machine = device.look()
+    print('\n'.join(diagnosis(machine)) + '\n', flush=True)
+    try:
+        chosen = examine(requested, machine)
+    except device.Unusable as error:
+        print('Problem: %s' % error)
+        return 3
+    print('The benchmarks would time: ' + chosen.sentence)
+    if chosen.kind == 'cpu' and requested == 'auto':
+        print('\n'.join(without_gpu()))
+    return 0
+
+
+def _capabilities():
+    oldest, newest = tf1.CAPABILITIES
+    return '%d.%d to %d.%d' % (oldest + newest) if newest else '%d.%d or later' % oldest
+
+
+if __name__ == '__main__':
+    sys.exit(files.guarded(main))

@@ -1,0 +1,155 @@
+"""The doctor: what it prints of machines that are not here, and its exit codes."""
+import json
+import subprocess
+import sys
+
+import pytest
+from test_device import GOOD, NONE, ROOT
+
+from common import tf1
+from common.machine import device, doctor, host, session
+
+BROKEN = GOOD._replace(cuda_error=803, gpus=[])
+
+
+@pytest.fixture(autouse=True)
+def classic(monkeypatch):
+    """The classic runtime's needs, whichever runs the tests, on a CPU of two."""
+    for name, value in (('VERSION', '1.15.0'), ('RUNTIME', 'classic'), ('OLDEST_DRIVER', '410.48'),
+                        ('CAPABILITIES', ((3, 5), (7, 5))), ('CUDA_VERSION', '10.0'),
+                        ('CUDNN_VERSION', '7'), ('GPU_LIBRARIES', ('libcudnn.so.7',))):
+        monkeypatch.setattr(tf1, name, value)
+    monkeypatch.setattr(host, 'cpu_name', lambda: 'AMD EPYC')
+    monkeypatch.setattr(host, 'cpu_count', lambda: '1 of 2 CPUs')
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # --device cpu sets it: undone at the end
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the doctor on a machine; returns exit code, stdout, stderr. On a GPU the session is
+    `opened`: nothing, or an error."""
+    def run_doctor(machine, *flags, opened=None):
+        class Session:
+            def close(self):
+                pass
+
+        def open_session(chosen):
+            if opened:
+                raise opened
+            return Session()
+        monkeypatch.setattr(device, 'look', lambda: machine)
+        monkeypatch.setattr(session, 'open_session', open_session)
+        code = doctor.main(list(flags))
+        return (code,) + tuple(capsys.readouterr())
+    return run_doctor
+
+
+def test_a_good_gpu(run):
+    code, out, err = run(GOOD)
+    assert (code, err) == (0, '')
+    assert out == """\
+Python %s, TensorFlow 1.15.0 (classic runtime)
+Needs: driver 410.48 or later, compute capability 3.5 to 7.5, CUDA 10.0, cuDNN 7
+CPU: AMD EPYC, 1 of 2 CPUs
+NVIDIA GPUs on the PCI bus: 1
+NVIDIA driver: 535.104.05
+GPUs that nvidia-smi lists: GeForce GTX 1080
+libcuda.so.1: cuInit returned 0
+CUDA_VISIBLE_DEVICES: not set
+GPU that CUDA shows: GeForce GTX 1080, compute capability 6.1, 20 multiprocessors, 8.0 GiB, PCI \
+0000:01:00.0
+libcudnn.so.7: found
+
+The benchmarks would time: GeForce GTX 1080 (compute capability 6.1, driver 535.104.05): the first \
+GPU that CUDA shows
+""" % sys.version.split()[0]
+
+
+def test_without_a_gpu_it_ends_with_what_to_do(run):
+    code, out, _ = run(NONE)
+    assert code == 0
+    assert out.split('\n\n')[1] == """\
+The benchmarks would time: AMD EPYC, 1 of 2 CPUs: no NVIDIA GPU and no driver was found
+For GPU figures: use a machine with an NVIDIA GPU (compute capability 3.5 to 7.5) and driver \
+410.48 or later.
+In a container: start it with --gpus all.
+For CPU figures: nothing is missing, run the benchmarks as they are (`make bench`).
+"""
+
+
+PROBLEMS = {                         # machine, flags, what opening a session raises, the sentence
+    'an old driver': (GOOD._replace(driver='396.26'), (), None, 'NVIDIA driver 396.26 is too old'),
+    'a missing library': (GOOD._replace(missing=['libcudnn.so.7']), (), None,
+                          'GeForce GTX 1080 is there, but libcudnn.so.7 cannot be opened'),
+    'a broken driver': (BROKEN, (), None, 'CUDA does not start on GeForce GTX 1080'),
+    'no GPU': (NONE, ('--device', 'gpu'), None, '--device gpu was given, but no NVIDIA GPU'),
+    'not registered': (GOOD, (), device.Unusable('TensorFlow did not register it'),
+                       'TensorFlow did not register it'),
+    'a TensorFlow error': (GOOD, (), tf1.tf.errors.InternalError(None, None, 'out of luck'),
+                           'TensorFlow 1.15.0 does not start on GeForce GTX 1080: out of luck'),
+    'any error': (GOOD, (), RuntimeError('what?'),
+                  'TensorFlow 1.15.0 does not start on GeForce GTX 1080: what?')}
+
+
+@pytest.mark.parametrize('machine, flags, opened, sentence', PROBLEMS.values(), ids=PROBLEMS)
+def test_a_gpu_that_cannot_be_used(run, machine, flags, opened, sentence):
+    code, out, err = run(machine, *flags, opened=opened)
+    assert (code, err) == (3, '')
+    assert out.splitlines()[-1].startswith('Problem: ' + sentence)
+    code, out, err = run(machine, '--json', *flags, opened=opened)
+    assert (code, out) == (3, '')
+    assert err.startswith(sentence)
+    assert len(err.splitlines()) == 1
+
+
+def test_the_cpu_can_be_asked_for_beside_a_broken_gpu(run):
+    code, out, _ = run(BROKEN, '--device', 'cpu')
+    assert code == 0
+    assert out.splitlines()[-1] == (
+        'The benchmarks would time: AMD EPYC, 1 of 2 CPUs: --device cpu was given')
+
+
+GTX_1080 = 'GeForce GTX 1080 (compute capability 6.1, driver 535.104.05): '
+AMD_EPYC = 'AMD EPYC, 1 of 2 CPUs: '
+
+
+@pytest.mark.parametrize('machine, flags, kind, name, sentence', [
+    (GOOD, [], 'gpu', 'GeForce GTX 1080', GTX_1080 + 'the first GPU that CUDA shows'),
+    (GOOD, ['--device', 'gpu'], 'gpu', 'GeForce GTX 1080', GTX_1080 + 'as --device gpu asks'),
+    (NONE, ['--device', 'auto'], 'cpu', 'AMD EPYC',
+     AMD_EPYC + 'no NVIDIA GPU and no driver was found'),
+    (GOOD, ['--device', 'cpu'], 'cpu', 'AMD EPYC', AMD_EPYC + '--device cpu was given')])
+def test_json_says_what_would_be_timed(run, machine, flags, kind, name, sentence):
+    code, out, err = run(machine, '--json', *flags)
+    assert (code, err, out.count('\n')) == (0, '', 1)
+    assert json.loads(out) == {'kind': kind, 'name': name, 'sentence': sentence,
+                               'tensorflow': '1.15.0', 'runtime': 'classic'}
+
+
+def test_an_interrupted_doctor(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+    monkeypatch.setattr(device, 'look', interrupted)
+    assert doctor.main([]) == 130
+    assert capsys.readouterr().err == 'Interrupted.\n'
+
+
+@pytest.mark.parametrize('flags, code', [(['--help'], 0), (['--device', 'tpu'], 2), (['x'], 2)])
+def test_usage(flags, code, capsys):
+    assert doctor.main(flags) == code
+    captured = capsys.readouterr()
+    assert 'usage: ' in (captured.err if code else captured.out)
+
+
+def test_it_runs_in_a_process_of_its_own():
+    """As suite/run calls it, with the real TensorFlow."""
+    done = subprocess.run([sys.executable, '-m', 'common.machine.doctor', '--json', '--device',
+                           'cpu'], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout.decode())['kind'] == 'cpu'
+
+
+def test_nvidias_build_brings_its_own_cudnn(monkeypatch):
+    monkeypatch.setattr(tf1, 'CUDNN_VERSION', None)
+    monkeypatch.setattr(tf1, 'CAPABILITIES', ((6, 0), None))
+    assert doctor.diagnosis(GOOD)[1] == (
+        'Needs: driver 410.48 or later, compute capability 6.0 or later, CUDA 10.0')
