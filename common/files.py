@@ -1,16 +1,24 @@
-"""Files that are written whole, and what becomes of a program whose stdout cannot take more."""
+"""Files that are replaced as a whole, JSON that a person can read, and the end of a program whose
+stdout cannot be written to."""
+import errno
+import json
 import os
 import sys
 import tempfile
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
+
+LONGEST_ROW = 200                    # characters of an object in a list that is written as a row
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """Returns the exit code of main(), or 3 if it cannot write: one line on stderr says why, none
-    where a reader has read enough (`| head`). A stdout that is closed (`>&-`) takes all."""
+    """Returns the exit code of main(), or 3 if it could not write.
+
+    One line on stderr says why, except when the reader of a pipe has gone (`| head`). With a closed
+    stdout (`>&-`) the program runs and its output is discarded.
+    """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, 'w')               # noqa: SIM115
-    sys.stdout.reconfigure(errors='backslashreplace')    # of letters that the terminal has not
+    sys.stdout.reconfigure(errors='backslashreplace')    # characters the terminal cannot encode
     try:
         code = main()
         sys.stdout.flush()
@@ -18,17 +26,19 @@ def guarded(main: Callable[[], int]) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             print('Stopped: %s' % error, file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())       # for what is left
+        # Python flushes stdout once more at exit: what is left in its buffer is discarded.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
 
 
 def write(path: str, text: str) -> None:
-    """Writes a file so that a reader finds the old one or the new one, never half of one.
+    """Writes a text file as UTF-8. A reader finds the old file or the new one, never a part of one;
+    except where the file is mounted by itself (docker run -v FILE:FILE) and cannot be replaced.
 
     Raises OSError, with the path: the folder is missing, not writable, or full.
     """
     try:
-        path = os.path.realpath(path)                    # a link stays one
+        path = os.path.realpath(path)                    # a link stays a link
         folder, name = os.path.split(path)
         handle, temporary = tempfile.mkstemp(prefix='.' + name[:100], suffix='.tmp', dir=folder)
         try:
@@ -36,13 +46,40 @@ def write(path: str, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())       # mkstemp's files are the owner's alone
-            os.replace(temporary, path)
+            _give_usual_mode(temporary)
+            _replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
+
+
+def json_text(value: Any, indent: int = 0) -> str:
+    """Returns a value as JSON, indented by one blank a level, except that some of it stands on one
+    line: a list of numbers or strings, so that the samples of a pass are one line and not a
+    hundred, and an object in a list if it is short, so that a list of layers is a table.
+
+    Args:
+        value: what json.dumps takes, with strings as the keys of objects.
+        indent: the level at which the value stands; its first line is not indented.
+
+    Raises TypeError, ValueError: as json.dumps; NaN and infinity are not allowed in JSON.
+    """
+    if isinstance(value, dict) and value:
+        brackets, lines = '{}', ['%s: %s' % (json.dumps(key), json_text(one, indent + 1))
+                                 for key, one in value.items()]
+    elif isinstance(value, (list, tuple)) and any(isinstance(one, (dict, list, tuple))
+                                                  for one in value):
+        brackets, lines = '[]', []
+        for one in value:
+            row = json.dumps(one, allow_nan=False)
+            is_short = isinstance(one, dict) and len(row) <= LONGEST_ROW
+            lines.append(row if is_short else json_text(one, indent + 1))
+    else:
+        return json.dumps(value, allow_nan=False)
+    blanks = '\n' + ' ' * indent
+    return brackets[0] + ','.join(blanks + ' ' + line for line in lines) + blanks + brackets[1]
 
 
 def why_unwritable(path: str) -> Optional[str]:
@@ -59,6 +96,28 @@ def why_unwritable(path: str) -> Optional[str]:
             return None
     except OSError as error:
         return '%s: %s' % (folder, error.strerror)
+
+
+def _give_usual_mode(path):
+    """Lets others read the file as they could read any new one: mkstemp's are the owner's alone."""
+    try:
+        os.chmod(path, 0o666 & ~_umask())
+    except OSError:                                      # CIFS, exFAT: no modes to change
+        pass
+
+
+def _replace(temporary, path):
+    """Renames the file; copies it where the target is a mount of its own, which has no new name."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        with open(temporary, encoding='utf-8') as source, open(path, 'w', encoding='utf-8') as file:
+            file.write(source.read())
+            file.flush()
+            os.fsync(file.fileno())
+        os.unlink(temporary)
 
 
 def _umask():

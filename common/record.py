@@ -4,7 +4,6 @@ record.schema.json beside this file describes it.
 """
 import contextlib
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -140,7 +139,7 @@ def write(record: Dict[str, Any], path: str) -> None:
 
     Raises OSError: the folder is missing, not writable, or full.
     """
-    files.write(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
+    files.write(path, files.json_text(record) + '\n')
 
 
 def keep(record: Dict[str, Any], path: Optional[str]) -> None:

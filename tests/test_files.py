@@ -1,7 +1,10 @@
-"""A stdout that is full, closed or no longer read ends the suite in one line; no
-file is half written."""
+"""A stdout that is full, closed or no longer read ends the suite in one line; no file is half
+written; JSON that a person can read."""
 import argparse
+import errno
 import inspect
+import json
+import math
 import os
 import shutil
 import subprocess
@@ -52,7 +55,7 @@ def test_a_reader_that_has_read_enough(words, tmp_path):
         assert call(words, tmp_path, '', stdout=pipe) in outcomes(words, (3, ''))
 
 
-def test_letters_that_the_terminal_has_not(tmp_path):
+def test_characters_the_terminal_cannot_encode(tmp_path):
     name = tmp_path / '\u4e2d'
     name.mkdir()
     shutil.copy(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json'), str(name))
@@ -72,3 +75,71 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path, monkeypatch):
         files.write(str(path), 'new')
     assert path.read_text() == 'old'
     assert os.listdir(str(tmp_path)) == ['page.html']
+
+
+def failing(number):
+    def fail(*paths):
+        raise OSError(number, os.strerror(number))
+    return fail
+
+
+def test_a_file_system_without_modes(tmp_path, monkeypatch):
+    """CIFS and exFAT refuse chmod."""
+    monkeypatch.setattr(files.os, 'chmod', failing(errno.EPERM))
+    files.write(str(tmp_path / 'a.json'), 'new')
+    assert (tmp_path / 'a.json').read_text() == 'new'
+    assert os.listdir(str(tmp_path)) == ['a.json']
+
+
+def test_a_file_that_is_mounted_by_itself_is_written_in_place(tmp_path, monkeypatch):
+    path = tmp_path / 'a.json'
+    path.write_text('the old one, which is longer')
+    file_number = path.stat().st_ino
+    monkeypatch.setattr(files.os, 'replace', failing(errno.EBUSY))
+    files.write(str(path), 'new \u4e2d')
+    assert path.read_text(encoding='utf-8') == 'new \u4e2d'
+    assert path.stat().st_ino == file_number
+    assert os.listdir(str(tmp_path)) == ['a.json']
+
+
+def test_a_rename_that_fails_otherwise_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'a.json'
+    path.write_text('old')
+    monkeypatch.setattr(files.os, 'replace', failing(errno.EACCES))
+    with pytest.raises(OSError, match='Permission denied.*a.json'):
+        files.write(str(path), 'new')
+    assert path.read_text() == 'old'
+    assert os.listdir(str(tmp_path)) == ['a.json']
+
+
+def test_json_has_each_list_of_numbers_on_one_line():
+    value = {'samples_s': [0.25, 1e-07], 'command': ['a', '\u4e2d'], 'none': [], 'empty': {},
+             'nested': [[1, 2], []], 'layers': [{'name': 'conv1', 'shape': [1, 2]}],
+             'results': [{'long': 'x' * 200}], 'pair': (1, None)}
+    text = files.json_text(value)
+    assert text == """{
+ "samples_s": [0.25, 1e-07],
+ "command": ["a", "\\u4e2d"],
+ "none": [],
+ "empty": {},
+ "nested": [
+  [1, 2],
+  []
+ ],
+ "layers": [
+  {"name": "conv1", "shape": [1, 2]}
+ ],
+ "results": [
+  {
+   "long": "%s"
+  }
+ ],
+ "pair": [1, null]
+}""" % ('x' * 200)
+    assert json.loads(text) == dict(value, pair=[1, None])
+
+
+@pytest.mark.parametrize('value', [math.nan, [math.inf], {'a': [{'b': math.nan}]}])
+def test_json_has_no_infinity(value):
+    with pytest.raises(ValueError):
+        files.json_text(value)
