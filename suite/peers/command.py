@@ -22,12 +22,11 @@ import importlib
 import importlib.util
 import io
 import json
-import math
 import os
 import statistics
 import subprocess
 import sys
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import alexnet_benchmark
 import inception_v3_benchmark
@@ -43,8 +42,8 @@ from common.tf1 import slim, tf
 from common.timing import time_tensorflow_run
 from common.workload import Pass, Run
 from suite import compare
-from suite import figures as sides
 from suite.peers import torch_peer as peers_torch
+from suite.peers.tables import DIFFERS, notes, ratio, table, verdict
 
 # By network: our script, the flags by which it is what the peers have, and whether its images are
 # drawn in every step, as in the chapter.
@@ -57,24 +56,6 @@ NETWORKS = {
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TORCH_PEER = [sys.executable, '-m', peers_torch.__name__]
 ROUNDS = 10                          # of num_batches / ROUNDS steps
-
-# What a peer computes that ours does not, or not so; the GFLOP of both are printed too.
-DROPOUT = 'no dropout in Forward, where ours draws its random numbers and keeps all'
-AVERAGES = 'the training step updates the moving averages, which ours does not'
-DIFFERS = {
-    ('alexnet', 'slim'): 'conv1 pads as VALID: 54 x 54 outputs, ours 56 x 56, and fc6 has 26 '
-                         'million weights, ours 38; conv4 has 384 kernels; the fully connected '
-                         'layers are convolutions; ' + DROPOUT,
-    ('alexnet', 'torchvision'): 'conv1 pads by 2: 55 x 55 outputs, ours 56 x 56; ' + DROPOUT,
-    ('vgg16', 'slim'): 'the fully connected layers are convolutions; no ReLU on fc8; logits, not '
-                       'the likeliest class; ' + DROPOUT,
-    ('vgg16', 'keras'): 'no dropout; no ReLU on fc8; logits, not the likeliest class',
-    ('vgg16', 'torchvision'): 'no ReLU on fc8; logits, not the likeliest class; ' + DROPOUT,
-    ('inception_v3', 'keras'): 'no auxiliary classifier, no dropout',
-    ('inception_v3', 'torchvision'): 'gammas in batch norm; ' + AVERAGES,
-    ('resnet_v2', 'timm'): 'the stride sits in the first unit of a block; no biases; ' + AVERAGES,
-}
-
 
 class Contender(NamedTuple):
     """A network as one library has it. seconds(PASS, num_batches, num_steps_burn_in) runs and times
@@ -257,20 +238,6 @@ def take_turns(found: Sequence[Contender], name: str, args: argparse.Namespace
     return rounds
 
 
-def ratio(ours_s: Sequence[float], theirs_s: Sequence[float]) -> Tuple[float, float, float]:
-    """Returns (ratio, low, high): the geometric mean of ours / theirs over the rounds, in each of
-    which both ran, and its 95 % interval by Student's t on the logarithms."""
-    logs = [math.log(our / their) for our, their in zip(ours_s, theirs_s)]
-    half = sides.T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
-    mean = statistics.mean(logs)
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
-
-
-def verdict(low: float, high: float) -> str:
-    """Returns what an interval of our time over theirs says."""
-    return 'ours is slower' if low > 1 else 'ours is faster' if high < 1 else compare.NO_DIFFERENCE
-
-
 def entries(network: str, found: Sequence[Contender], name: str, run: Run,
             rounds: Sequence[Sequence[float]]) -> List[Dict[str, Any]]:
     """Returns what the record says of one pass: an entry for each peer, beside ours."""
@@ -288,28 +255,6 @@ def entries(network: str, found: Sequence[Contender], name: str, run: Run,
             'ours_flops': first.flops[name], 'peer_flops': one.flops[name],
             'differs': DIFFERS.get((network, one.name)), 'faults': faults})
     return result
-
-
-HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
-            'verdict', 'GFLOP, ours', 'peer')
-
-
-def table(found: Sequence[Dict[str, Any]]) -> List[List[str]]:
-    """Returns the rows of the table, its header first: the times are means of the rounds."""
-    return [list(HEADINGS)] + [
-        [one['benchmark'], one['info_string'], one['peer']]
-        + ['%.4g' % (1e3 * statistics.mean(one[key])) for key in ('ours_s', 'peer_s')]
-        + ['%.3f' % one['ratio'], '%.3f to %.3f' % tuple(one['ci95']), one['verdict']]
-        + ['%.1f' % (one[key] / 1e9) for key in ('ours_flops', 'peer_flops')] for one in found]
-
-
-def notes(found: Sequence[Dict[str, Any]]) -> List[str]:
-    """Returns the lines below the table: what differs, and what is wrong."""
-    lines = ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
-             for one in found if one['differs']]
-    lines += ['INVALID: %s, %s: %s' % (one['benchmark'], one['info_string'], fault)
-              for one in found for fault in one['faults']]
-    return list(dict.fromkeys(lines))
 
 
 def time_all(args: argparse.Namespace) -> int:

@@ -1,0 +1,64 @@
+"""The figures of `suite peers` as a table, and what else is known about the peers.
+
+This module does not import TensorFlow.
+"""
+import math
+import statistics
+from typing import Any, Dict, List, Sequence, Tuple
+
+from suite import compare
+from suite.figures import T_INTERVAL
+
+# By network and peer: what the peer computes differently. The GFLOP of both are in the table.
+DROPOUT = 'no dropout in Forward, where ours draws its random numbers and keeps all'
+AVERAGES = 'the training step updates the moving averages, which ours does not'
+DIFFERS = {
+    ('alexnet', 'slim'): 'conv1 pads as VALID: 54 x 54 outputs, ours 56 x 56, and fc6 has 26 '
+                         'million weights, ours 38; conv4 has 384 kernels; the fully connected '
+                         'layers are convolutions; ' + DROPOUT,
+    ('alexnet', 'torchvision'): 'conv1 pads by 2: 55 x 55 outputs, ours 56 x 56; ' + DROPOUT,
+    ('vgg16', 'slim'): 'the fully connected layers are convolutions; no ReLU on fc8; logits, not '
+                       'the likeliest class; ' + DROPOUT,
+    ('vgg16', 'keras'): 'no dropout; no ReLU on fc8; logits, not the likeliest class',
+    ('vgg16', 'torchvision'): 'no ReLU on fc8; logits, not the likeliest class; ' + DROPOUT,
+    ('inception_v3', 'keras'): 'no auxiliary classifier, no dropout',
+    ('inception_v3', 'torchvision'): 'gammas in batch norm; ' + AVERAGES,
+    ('resnet_v2', 'timm'): 'the stride sits in the first unit of a block; no biases; ' + AVERAGES,
+}
+
+
+def ratio(ours_s: Sequence[float], theirs_s: Sequence[float]) -> Tuple[float, float, float]:
+    """Returns (ratio, low, high): the geometric mean of ours / theirs over the rounds, in each of
+    which both ran, and its 95 % interval by Student's t on the logarithms."""
+    logs = [math.log(our / their) for our, their in zip(ours_s, theirs_s)]
+    half = T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
+    mean = statistics.mean(logs)
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def verdict(low: float, high: float) -> str:
+    """Returns what an interval of our time over theirs says."""
+    return 'ours is slower' if low > 1 else 'ours is faster' if high < 1 else compare.NO_DIFFERENCE
+
+
+HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
+            'verdict', 'GFLOP, ours', 'peer')
+
+
+def table(found: Sequence[Dict[str, Any]]) -> List[List[str]]:
+    """Returns the rows of the table, its header first: the times are means of the rounds."""
+    return [list(HEADINGS)] + [
+        [one['benchmark'], one['info_string'], one['peer']]
+        + ['%.4g' % (1e3 * statistics.mean(one[key])) for key in ('ours_s', 'peer_s')]
+        + ['%.3f' % one['ratio'], '%.3f to %.3f' % tuple(one['ci95']),
+           'INVALID' if one['faults'] else verdict(*one['ci95'])]
+        + ['%.1f' % (one[key] / 1e9) for key in ('ours_flops', 'peer_flops')] for one in found]
+
+
+def notes(found: Sequence[Dict[str, Any]]) -> List[str]:
+    """Returns the lines below the table: what differs, and what is wrong."""
+    lines = ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
+             for one in found if one['differs']]
+    lines += ['INVALID: %s, %s: %s' % (one['benchmark'], one['info_string'], fault)
+              for one in found for fault in one['faults']]
+    return list(dict.fromkeys(lines))
