@@ -3,6 +3,7 @@
     python -m suite run         the four benchmarks in turn, into a folder of records
     python -m suite compare     records beside each other and beside published figures
     python -m suite peers       our networks beside those of slim, Keras and PyTorch
+    python -m suite docs        the generated parts of the README and of docs/
     python -m suite doctor      the GPU, driver and libraries of this machine
 
 `python -m suite VERB --help` says what each takes.
@@ -14,7 +15,7 @@ import sys
 from common import files
 
 VERBS = {'run': 'suite.run.command', 'compare': 'suite.compare', 'peers': 'suite.peers.command',
-         'doctor': 'common.machine.doctor'}
+         'docs': 'suite.docs', 'doctor': 'common.machine.doctor'}
 
 
 def main() -> int:

@@ -1,149 +1,334 @@
-"""Writes the tables of docs/performance.md from the records of tools/performance.py.
+"""Writes the generated parts of README.md, README.zh-CN.md and docs/ from results/ and references/.
 
-    python -m suite.docs
+    python -m suite docs            writes them
+    python -m suite docs --check    only compares, and names each part that is out of date
 
-The ratio of two runs is the geometric mean over the rounds, in each of which both ran, and its 95 %
-interval: peers.ratio.
+A generated part stands between the lines `<!-- table: NAME -->` or `<!-- output: PATH -->`, its
+marker, and `<!-- end -->`. PARTS, at the end of this file, says which function makes it. This
+module does not import TensorFlow.
+
+Exit codes:
+    0    written, or with --check: up to date
+    1    --check: a part is out of date
+    2    bad usage, a page whose markers are not those of PARTS, or a file in results/ that is
+         missing or damaged
+    3    a page cannot be read or written
 """
+import argparse
 import glob
+import itertools
 import json
 import os
+import re
 import statistics
 import sys
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from common import report
-from suite import compare
-from suite.peers import command as peers
+from common import files, report, text
+from common.networks import PASSES
+from suite import compare, scaling_model
+from suite.peers import tables as peers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDS = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
-PAGE = os.path.join(ROOT, 'docs', 'performance.md')
 RUNTIMES = 'classic', 'modern'
+END = '<!-- end -->'
+# The lines that time_tensorflow_run prints, which begin with the time of day.
+CHAPTERS_LINE = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: ')
 
 
-def load(pattern):
-    """Returns what is in the files of a pattern such as 'classic/alexnet-lrn-r*', in order."""
-    found = []
-    for path in sorted(glob.glob(os.path.join(RECORDS, pattern + '.json'))):
-        with open(path) as file:
-            found.append(json.load(file))
-    return found
+# What a run prints
+
+def sample(path: str, shorten: bool = False) -> str:
+    """Returns the output of a run, to be shown as code.
+
+    The device, the layers and the chapter's lines, whose times of day are not in the record, are
+    those that were printed. The lines of each pass below them are made from the record, so that
+    they are worded as they are now.
+
+    Args:
+        path: what was printed, a .txt relative to the root; the record is beside it.
+        shorten: leave out the shapes, the single steps, and all passes but the last one's lines;
+            `...` stands for them.
+
+    Raises ValueError: the file and the record do not have the same number of passes.
+    """
+    with open(os.path.join(ROOT, path), encoding='utf-8') as file:
+        printed = file.read().splitlines()
+    record = _load_json(os.path.join(ROOT, os.path.splitext(path)[0] + '.json'))
+    first = next(i for i, line in enumerate(printed) if CHAPTERS_LINE.match(line))
+    lines = [(line, not line.startswith(' ')) for line in printed[:first]]     # line, is it kept
+    passes = 0
+    for is_chapters, block in itertools.groupby(
+            printed[first:], key=lambda line: bool(CHAPTERS_LINE.match(line))):
+        if is_chapters:
+            lines += [(line, ' across ' in line) for line in block]
+        else:
+            passes += 1
+            lines += [(line, passes == len(record['results']))
+                      for line in _lines_of_pass(record, passes - 1)]
+    if passes != len(record['results']):
+        raise ValueError('%s shows %d passes, its record has %d'
+                         % (path, passes, len(record['results'])))
+    shown = []                                           # type: List[str]
+    for is_kept, group in itertools.groupby(lines, key=lambda one: one[1] or not shorten):
+        shown += [line for line, _ in group] if is_kept else ['...']
+    return _code(shown)
 
 
-def results(records, info_string, which=0):
-    """Returns the result of a pass in each record; `which`: 0 the plain run's, -1 the last one."""
+def _lines_of_pass(record, number):
+    """What is printed below the chapter's lines of a pass, which is the number-th of the record."""
+    if number >= len(record['results']):
+        return []
+    lines = report.result(record['results'][number])
+    return lines + [report.startup(record['startup_s'])] if number == 0 else lines
+
+
+def harness_cost(sentence: str) -> str:
+    """Returns what the timer itself costs, in the words of `sentence`: microseconds a step, percent
+    of a forward step of AlexNet, version of TensorFlow."""
+    cost = _load_json(os.path.join(ROOT, 'results', 'cpu-2-cores', 'harness_cost.json'))
+    return sentence % (1e6 * cost['harness_s_per_step'], 100 * cost['harness_share_of_alexnet'],
+                       cost['tensorflow'])
+
+
+HARNESS_ENGLISH = ('%.1f microseconds a step, %.4f %% of a forward step of AlexNet at batch size '
+                   '32, on the\nmachine above (TensorFlow %s).')
+HARNESS_CHINESE = ('每步 %.1f 微秒，占 AlexNet（batch 为 32）前向一步的 %.4f %%（在上面那台机器上，'
+                   'TensorFlow %s）。')
+
+
+# The tables of docs/performance.md
+
+def load(pattern: str) -> List[Any]:
+    """Returns the content of the files of RECORDS that match, such as 'classic/alexnet-lrn-r*', in
+    order. Raises ValueError: there are none."""
+    paths = sorted(glob.glob(os.path.join(RECORDS, pattern + '.json')))
+    if not paths:
+        raise ValueError('no file %s.json' % os.path.join(RECORDS, pattern))
+    return [_load_json(path) for path in paths]
+
+
+def _load_json(path):
+    with open(path, encoding='utf-8') as file:
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise ValueError('%s: %s' % (path, error)) from None
+
+
+def _results(records, info_string, which=0):
+    """The result of a pass in each record; of several `which`: 0 is the float32 baseline, -1 the
+    run with --precision or --xla."""
     return [[one for one in record['results'] if one['info_string'] == info_string][which]
             for record in records]
 
 
-def ratio(over, under):
-    """Returns the cells of the ratio of the mean seconds of two lists of results, by round."""
-    value, *bounds = peers.ratio(*[[one['mean_s'] for one in side] for side in (over, under)])
-    return ['%.2f' % value, '%.2f to %.2f' % tuple(bounds)]
+def _ratio(numerators, denominators):
+    """The cells for the ratio of the mean times of two lists of results, one of each a round: the
+    geometric mean of the rounds, and its 95 % interval."""
+    value, low, high = peers.ratio(*[[one['mean_s'] for one in results]
+                                     for results in (numerators, denominators)])
+    return ['%.2f' % value, '%.2f to %.2f' % (low, high)]
 
 
-def lrn():
-    """Returns the rows on the chapter's claim about LRN, which is of its GTX 1080."""
-    with open(os.path.join(compare.REFERENCES, 'chapter.json')) as file:
+def lrn() -> str:
+    """Returns the table about the chapter's claim that LRN makes AlexNet three times slower."""
+    with open(os.path.join(compare.REFERENCES, 'chapter.json'), encoding='utf-8') as file:
         chapter = {(one['variant'], one['info_string']): one['mean_s']
                    for one in json.load(file)['figures'] if one['benchmark'] == 'alexnet'}
     rows = [['runtime', 'pass', 'time with LRN / without', '95 % interval', 'share of lrn1, lrn2',
              'the chapter: with / without']]
     for runtime in RUNTIMES:
-        for name in peers.PASSES:
-            found, without = [results(load('%s/alexnet-%s-r*' % (runtime, variant)), name)
-                              for variant in ('lrn', 'no_lrn')]
+        for info_string in PASSES:
+            with_lrn, without = [
+                _results(load('%s/alexnet-%s-r*' % (runtime, variant)), info_string)
+                for variant in ('lrn', 'no_lrn')]
             shares = []
-            for one in found:
-                layers = {layer['name']: layer['forward_s'] + layer['backward_s']
-                          for layer in one['layers']}
-                shares.append((layers['lrn1'] + layers['lrn2']) / sum(layers.values()))
-            rows.append([runtime, name] + ratio(found, without) + [
+            for result in with_lrn:
+                seconds = {layer['name']: layer['forward_s'] + layer['backward_s']
+                           for layer in result['layers']}
+                shares.append((seconds['lrn1'] + seconds['lrn2']) / sum(seconds.values()))
+            rows.append([runtime, info_string] + _ratio(with_lrn, without) + [
                 '%.0f %%' % (100 * statistics.mean(shares)),
-                'about %.1f' % (chapter['lrn', name] / chapter['no_lrn', name])])
-    return rows
+                'about %.1f' % (chapter['lrn', info_string] / chapter['no_lrn', info_string])])
+    return _table(rows)
 
 
-def options():
-    """Returns the rows on precision, XLA and threads: the rate over the plain run's."""
+def options() -> str:
+    """Returns the table about precision, XLA and threads: the rate over that of the baseline."""
     rows = [['network', 'batch', 'runtime', 'option', 'pass', 'times the rate', '95 % interval',
              'results differ by', 'allowed']]
     for path in sorted(glob.glob(os.path.join(RECORDS, '*', '*-r1.json'))):
         runtime, name = os.path.relpath(path, RECORDS).split(os.sep)
         records = load('%s/%s*' % (runtime, name[:-len('1.json')]))
         network, option = name.split('-')[:2]
-        for info_string in peers.PASSES:
-            plain, faster = [results(records, info_string, which) for which in (0, -1)]
-            beside = [network, str(plain[0]['batch_size']), runtime]
+        for info_string in PASSES:
+            baseline, faster = [_results(records, info_string, which) for which in (0, -1)]
+            work = [network, str(baseline[0]['batch_size']), runtime]
             if faster[0].get('difference'):
                 worst = max((one['difference'] for one in faster),
                             key=lambda one: one['relative_l2'])
-                rows.append(beside + [report.precision(faster[0]), info_string]
-                            + ratio(plain, faster)
+                rows.append(work + [report.precision(faster[0]), info_string]
+                            + _ratio(baseline, faster)
                             + ['%.1e' % worst[key] for key in ('relative_l2', 'allowed')])
             elif option == 'threads_1':
-                two = results(load('%s/alexnet-threads_2-r*' % runtime), info_string)
-                rows.append(beside + ['2 threads instead of 1', info_string] + ratio(plain, two)
+                two = _results(load('%s/alexnet-threads_2-r*' % runtime), info_string)
+                rows.append(work + ['2 threads instead of 1', info_string] + _ratio(baseline, two)
                             + ['', ''])
-    return rows
+    return _table(rows)
 
 
-def start():
-    """Returns the rows on the start of AlexNet: medians, in units of importing TensorFlow alone."""
-    rows = []
+def start() -> str:
+    """Returns the table of AlexNet's start: medians, in units of importing TensorFlow alone."""
+    rows = []                                            # type: List[List[str]]
     for runtime in RUNTIMES:
         runs, = load(runtime + '/startup')
         alone_s = statistics.median(run['tensorflow_alone_s'] for run in runs)
         parts = [part for part in runs[0]['parts_s'] if part != 'burn-in']
         if not rows:
             rows.append(['runtime'] + parts + ['to the end of the first step'])
-        of_alone = [[run['parts_s'][part] / alone_s for part in parts] for run in runs]
-        rows.append([runtime] + ['%.2f' % statistics.median(one) for one in zip(*of_alone)]
-                    + ['%.2f' % statistics.median(map(sum, of_alone))])
-    return rows
+        in_units = [[run['parts_s'][part] / alone_s for part in parts] for run in runs]
+        rows.append([runtime] + ['%.2f' % statistics.median(one) for one in zip(*in_units)]
+                    + ['%.2f' % statistics.median(map(sum, in_units))])
+    return _table(rows)
 
 
-def by_layer(name):
-    """Returns the table of --profile of the forward-backward pass, as it was printed."""
-    record, = load('classic/' + name)
-    return ''.join('    %s\n' % line for line in report.profile(record['results'][1]))
-
-
-def beside_peers(name):
-    """Returns the table of `suite peers`, and what differs below it."""
+def layers(name: str) -> str:
+    """Returns the table of --profile of a forward-backward pass, as it is printed."""
     record, = load(name)
-    found = [dict(one, differs=peers.DIFFERS.get((one['benchmark'], one['peer'])))
-             for one in record['results']]               # some was found after the measurement
-    return markdown(peers.table(found)) + ''.join(
-        '\n* %s' % note for note in peers.notes(found)) + '\n'
+    return _code(report.profile(record['results'][1]))
 
 
-def markdown(rows):
-    """Returns rows, the header first, as a table in Markdown."""
-    return '\n'.join(['| %s |' % ' | '.join(row) for row in rows[:1] + [['---'] * len(rows[0])]
-                      + rows[1:]]) + '\n'
+def beside_peers(name: str) -> str:
+    """Returns the table of `suite peers`, and below it what the peers compute differently."""
+    record, = load(name)
+    results = [dict(one, differs=peers.DIFFERS.get((one['benchmark'], one['peer'])))
+               for one in record['results']]             # some was found after the measurement
+    return '\n'.join([_table(peers.table(results)), ''] + [
+        '* ' + note for note in peers.notes(results)])
 
 
-def tables():
-    """Returns the generated parts of the page by the names of their markers."""
-    found = {'lrn': markdown(lrn()), 'options': markdown(options()), 'start': markdown(start())}
-    found.update((name, by_layer(name)) for name in (
-        'alexnet-profile', 'vgg16-profile', 'inception_v3-profile', 'resnet_v2-profile'))
-    found.update((name, beside_peers(path)) for name, path in (
-        ('peers-classic', 'classic/peers'), ('peers-modern', 'modern/peers'),
-        ('peers-alexnet-classic', 'classic/peers-alexnet')))
-    return found
+def _table(rows):
+    return '\n'.join(text.markdown(rows))
 
 
-def main():
-    """Writes the page; returns 0."""
-    with open(PAGE, encoding='utf-8') as file:
-        text = file.read()
-    for name, table in tables().items():
-        text = compare.replace_table(text, name, table)
-    with open(PAGE, 'w', encoding='utf-8') as file:
-        file.write(text)
-    return 0
+def _code(lines):
+    return '\n'.join('    ' + line for line in lines)
+
+
+# The pages
+
+def replace(page: str, marker: str, content: str) -> str:
+    """Returns the text of a page with `content` between `<!-- MARKER -->` and the next END.
+
+    Raises ValueError: a marker is missing, or another one stands between the two.
+    """
+    begin = '<!-- %s -->\n' % marker
+    before, found, rest = page.partition(begin)
+    old, found_end, after = rest.partition(END)
+    if not found or not found_end or '<!-- ' in old:
+        raise ValueError('no lines %s and %s' % (begin.strip(), END))
+    return '%s%s\n%s\n\n%s%s' % (before, begin, content.strip('\n'), END, after)
+
+
+def markers(page: str) -> List[str]:
+    """Returns the markers in the text of a page, in their order."""
+    return re.findall(r'^<!-- (\w+: .*) -->$', page, re.MULTILINE)
+
+
+def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
+    """Makes every part anew; writes nothing.
+
+    Returns the new text of each page that changes, by its path relative to the root, and the
+    parts, as in PARTS, that are out of date.
+
+    Raises ValueError: a page's markers are not those of PARTS, or a file in results/ is missing or
+    damaged. OSError: a page cannot be read.
+    """
+    changed, out_of_date = {}, []
+    for page in dict.fromkeys(page for page, _ in PARTS):
+        with open(os.path.join(ROOT, page), encoding='utf-8') as file:
+            content = old = file.read()
+        expected = [marker for one, marker in PARTS if one == page]
+        if sorted(markers(old)) != sorted(expected):
+            raise ValueError('%s has the parts %s; suite/docs.py makes %s' % (
+                page, ', '.join(sorted(markers(old))) or 'none', ', '.join(sorted(expected))))
+        for marker in expected:
+            try:
+                updated = replace(content, marker, PARTS[page, marker]())
+            except ValueError as error:
+                raise ValueError('%s: %s: %s' % (page, marker, error)) from None
+            if updated != content:
+                out_of_date.append((page, marker))
+            content = updated
+        if content != old:
+            changed[page] = content
+    return changed, out_of_date
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Writes or checks the pages; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--check', action='store_true',
+                        help='write nothing; name each part that is out of date')
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:       # argparse's way out; 0 after --help
+        return stop.code
+    try:
+        changed, out_of_date = update()
+        if not args.check:
+            for page, content in changed.items():
+                files.write(os.path.join(ROOT, page), content)
+    except ValueError as error:
+        print('Nothing written: %s.' % error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print('%s: %s' % (error.filename, error.strerror), file=sys.stderr)
+        return 3
+    for page, marker in out_of_date:
+        print('%s: %s: %s' % (page, marker, 'out of date; to mend it: python -m suite docs'
+                              if args.check else 'written'))
+    if not out_of_date:
+        print('%d generated parts, all up to date' % len(PARTS))
+    return 1 if args.check and out_of_date else 0
+
+
+PRINTED = 'results/cpu-2-cores/alexnet.txt'
+PRINTED_BY_A_JOB = 'results/cpu-2-cores-2-processes/alexnet.txt'
+HARNESS = 'harness: results/cpu-2-cores/harness_cost.json'
+
+# (page, marker): the function that makes the text between the marker and END.
+PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
+    ('README.md', 'table: chapter'): compare.readme_table,
+    ('README.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
+    ('README.md', HARNESS): lambda: harness_cost(HARNESS_ENGLISH),
+
+    ('README.zh-CN.md', 'table: chapter'): compare.readme_table,
+    ('README.zh-CN.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
+    ('README.zh-CN.md', HARNESS): lambda: harness_cost(HARNESS_CHINESE),
+
+    ('docs/performance.md', 'table: lrn'): lrn,
+    ('docs/performance.md', 'table: alexnet-profile'): lambda: layers('classic/alexnet-profile'),
+    ('docs/performance.md', 'table: vgg16-profile'): lambda: layers('classic/vgg16-profile'),
+    ('docs/performance.md', 'table: inception_v3-profile'):
+        lambda: layers('classic/inception_v3-profile'),
+    ('docs/performance.md', 'table: resnet_v2-profile'):
+        lambda: layers('classic/resnet_v2-profile'),
+    ('docs/performance.md', 'table: options'): options,
+    ('docs/performance.md', 'table: peers-classic'): lambda: beside_peers('classic/peers'),
+    ('docs/performance.md', 'table: peers-modern'): lambda: beside_peers('modern/peers'),
+    ('docs/performance.md', 'table: peers-alexnet-classic'):
+        lambda: beside_peers('classic/peers-alexnet'),
+    ('docs/performance.md', 'table: start'): start,
+
+    ('docs/scaling.md', 'output: ' + PRINTED_BY_A_JOB):
+        lambda: sample(PRINTED_BY_A_JOB, shorten=True),
+    ('docs/scaling.md', 'table: limits'): scaling_model.limits,
+    ('docs/scaling.md', 'table: stops'): scaling_model.stops,
+}
 
 
 if __name__ == '__main__':

@@ -1,5 +1,4 @@
 """The record: its schema, and that a crash or a full disk never leaves half of one."""
-import glob
 import json
 import os
 import resource
@@ -181,13 +180,3 @@ def test_the_batch_that_is_worth_trying(batch_size, available, trial):
         images = tf.placeholder(tf.float32, [batch_size, 125 * 10 ** 4])
         doubled = images * 2.0
         assert memory.worth_trying([doubled], [weights], batch_size, available) == trial
-
-
-def test_the_records_of_this_repository_fit_the_schema(schema):
-    root = os.path.dirname(os.path.dirname(os.path.abspath(record.__file__)))
-    paths = [path for path in glob.glob(os.path.join(root, 'results', '*', '*.json'))
-             if not path.endswith('harness_cost.json')]
-    assert paths
-    for path in paths:
-        with open(path) as file:
-            jsonschema.validate(json.load(file), schema)

@@ -1,30 +1,28 @@
-"""What the harness itself costs: time_tensorflow_run against a bare loop of session.run.
+"""Measures what the harness itself costs: time_tensorflow_run against a bare loop of session.run.
 
     python -m tools.harness_cost [--device {auto,gpu,cpu}] [--json PATH]
 
-Both run in one process and alternate, on two targets: an operation that does nothing, where the
-cost of a step is plainest, and the forward pass of AlexNet at batch size 32, which it is a share
-of. On a GPU that NVML knows, AlexNet is also run with the telemetry thread and without it;
-elsewhere the thread samples the fake GPU of the tests, which costs Python's part of it.
+Both run in turns in one process, on an operation that does nothing, so that the cost of a step is
+not lost in the time of the step. It is printed as a share of a forward step of AlexNet at batch
+size 32. On a GPU, that step is also timed with the thread that samples NVML and without it.
 """
 import argparse
 import contextlib
 import io
-import json
 import statistics
 import sys
 import time
 
 import alexnet_benchmark
+from common import files
 from common.machine import device
 from common.probes import gpu as telemetry
 from common.tf1 import tf
 from common.timing import time_tensorflow_run
-from tests import fake_nvml
 
 
 def bare(session, target, steps):
-    """Seconds per step of a loop that does nothing but run and read the clock once at each end."""
+    """Returns the seconds a step takes in a loop that only runs it."""
     start = time.perf_counter()
     for _ in range(steps):
         session.run(target)
@@ -32,28 +30,54 @@ def bare(session, target, steps):
 
 
 def harness(session, target, steps):
-    """Seconds per step of time_tensorflow_run, printing included."""
+    """Returns the seconds a step takes in time_tensorflow_run, printing included."""
     with contextlib.redirect_stdout(io.StringIO()):
         start = time.perf_counter()
         time_tensorflow_run(session, target, 'Forward', num_batches=steps, num_steps_burn_in=0)
         return (time.perf_counter() - start) / steps
 
 
-def watched(session, target, steps, monitor):
-    """Seconds per step of the bare loop beside the telemetry thread."""
+def sampled(session, target, steps, monitor):
+    """Returns the seconds a step takes in the bare loop while a thread samples NVML."""
     with telemetry.Watch(monitor):
         return bare(session, target, steps)
 
 
-def alternate(rounds, first, second):
-    """Runs both `rounds` times in turn, each first every second time; returns the median of the
-    differences second - first and of first, in seconds per step."""
+def take_turns(rounds, first, second):
+    """Calls both functions `rounds` times, each of them first in every second round. Returns the
+    median of second() - first(), and the median of first()."""
     differences, firsts = [], []
     for i in range(rounds):
         one, other = (first(), second()) if i % 2 else reversed((second(), first()))
         differences.append(other - one)
         firsts.append(one)
     return statistics.median(differences), statistics.median(firsts)
+
+
+def measure(chosen, rounds=20, steps=1000):
+    """Returns the costs on a device.Device, in seconds and as shares of a forward step of AlexNet;
+    that of the NVML thread only on a GPU."""
+    with tf.Graph().as_default():
+        images = tf.Variable(tf.random_normal([32, 224, 224, 3], stddev=1e-1), trainable=False)
+        pool5, _ = alexnet_benchmark.inference(images)
+        nothing, forward = tf.no_op(), pool5.op
+        with device.open_session(chosen) as session:
+            session.run(tf.global_variables_initializer())
+            bare(session, nothing, steps)
+            bare(session, forward, 5)
+            cost_s, _ = take_turns(2 * rounds, lambda: bare(session, nothing, steps),
+                                   lambda: harness(session, nothing, steps))
+            step_s = statistics.median(bare(session, forward, 5) for _ in range(rounds))
+            costs = {'device': chosen.name, 'tensorflow': tf.__version__,
+                     'harness_s_per_step': cost_s, 'alexnet_forward_s': step_s,
+                     'harness_share_of_alexnet': cost_s / step_s}
+            monitor = telemetry.open_gpu(chosen.gpu.pci_bus_id)[0] if chosen.gpu else None
+            if monitor:
+                more_s, step_s = take_turns(rounds, lambda: bare(session, forward, 5),
+                                            lambda: sampled(session, forward, 5, monitor))
+                costs['nvml_share_of_alexnet'] = more_s / step_s
+                monitor.close()
+    return costs
 
 
 def main(argv=None):
@@ -64,37 +88,16 @@ def main(argv=None):
     parser.add_argument('--json', metavar='PATH')
     args = parser.parse_args(argv)
     chosen = device.choose(args.device)
-    monitor = telemetry.open_gpu(chosen.gpu.pci_bus_id)[0] if chosen.gpu else None
-    real = monitor is not None
-    if not real:
-        monitor = telemetry.Monitor(fake_nvml.FakeNvml(), 'gpu')
-
-    with tf.Graph().as_default():
-        images = tf.Variable(tf.random_normal([32, 224, 224, 3], stddev=1e-1), trainable=False)
-        pool5, _ = alexnet_benchmark.inference(images)
-        nothing, forward = tf.no_op(), pool5.op
-        with device.open_session(chosen) as session:
-            session.run(tf.global_variables_initializer())
-            bare(session, nothing, 1000)
-            bare(session, forward, 5)
-            cost_s, _ = alternate(40, lambda: bare(session, nothing, 1000),
-                                  lambda: harness(session, nothing, 1000))
-            watch_s, step_s = alternate(20, lambda: bare(session, forward, 5),
-                                        lambda: watched(session, forward, 5, monitor))
-    found = {'device': chosen.name, 'tensorflow': tf.__version__,
-             'harness_s_per_step': cost_s, 'alexnet_forward_s': step_s,
-             'harness_share_of_alexnet': cost_s / step_s,
-             'telemetry': 'NVML' if real else 'fake GPU',
-             'telemetry_share_of_alexnet': watch_s / step_s}
+    costs = measure(chosen)
     print('Device: %s' % chosen.sentence)
     print('time_tensorflow_run adds %.1f microseconds to a step: %.4f %% of a forward step of '
-          'AlexNet, batch size 32' % (1e6 * cost_s, 100 * cost_s / step_s))
-    print('The telemetry thread (%s) moves that step by %+.2f %%'
-          % (found['telemetry'], 100 * watch_s / step_s))
+          'AlexNet, batch size 32' % (1e6 * costs['harness_s_per_step'],
+                                      100 * costs['harness_share_of_alexnet']))
+    if 'nvml_share_of_alexnet' in costs:
+        print('The thread that samples NVML changes that step by %+.2f %%'
+              % (100 * costs['nvml_share_of_alexnet']))
     if args.json:
-        with open(args.json, 'w') as file:
-            json.dump(found, file, indent=1)
-            file.write('\n')
+        files.write(args.json, files.json_text(costs) + '\n')
     return 0
 
 

@@ -1,12 +1,11 @@
-"""Measures what docs/performance.md says: where the time goes, what the options bring, the peers,
-the start.
+"""Measures what docs/performance.md shows: time by layer, the options, the peers, the start.
 
     python -m tools.performance FOLDER [--device gpu --batch_size 32 --num_batches 100]
 
-The records go to FOLDER/classic or FOLDER/modern, as the runtime is; what is there already is not
-run again. What is to be compared alternates, in fresh processes, ROUNDS times, so that what the
-machine does meanwhile meets both. Batch sizes and steps are for two CPU cores, on which all of it
-takes half an hour; on a GPU take more: --batch_size 32 --num_batches 100.
+Writes records to FOLDER/classic or FOLDER/modern, by the runtime; a record that exists is not
+measured again. Runs that are compared alternate ROUNDS times, each in a new process, so that a
+change of the machine affects both. The default batch sizes and steps are for two CPU cores, which
+take half an hour; on a GPU use more: --batch_size 32 --num_batches 100.
 """
 import argparse
 import json
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from common import tf1
+from common import files, tf1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROUNDS = 3
@@ -25,7 +24,7 @@ NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
             'vgg16': FEW_STEPS,
             'inception_v3': FEW_STEPS,
             'resnet_v2': ['--depth', '50'] + FEW_STEPS}
-# What is not to be had is refused at once, and leaves no record.
+# A script refuses at once what the machine does not have, and writes no record.
 OPTIONS = {'mixed': ['--precision', 'mixed'], 'tf32': ['--precision', 'tf32'], 'xla': ['--xla']}
 
 
@@ -48,7 +47,7 @@ def plan():
 
 
 def run(words, path):
-    """Runs a script where its record is not there yet; what could not be run leaves none."""
+    """Runs a command whose record does not exist yet; a run that fails leaves no record."""
     if os.path.exists(path):
         return
     print(' '.join(words), flush=True)
@@ -58,8 +57,8 @@ def run(words, path):
 
 
 def startup(folder, device):
-    """Returns the seconds in which a process that does nothing else imports TensorFlow, and those
-    of the parts of AlexNet's start."""
+    """Returns the seconds of importing TensorFlow in a process that does nothing else, and those of
+    each part of AlexNet's start."""
     start_s, path = time.monotonic(), os.path.join(folder, 'start.tmp')
     subprocess.check_call([sys.executable, '-c', 'import tensorflow'], stderr=subprocess.DEVNULL)
     alone_s = time.monotonic() - start_s
@@ -72,13 +71,13 @@ def startup(folder, device):
 
 
 def main(argv=None):
-    """Measures what is not in the folder yet; returns 0."""
+    """Measures what is missing in the folder; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', metavar='FOLDER')
     parser.add_argument('--device', choices=['auto', 'gpu', 'cpu'], default='auto')
     for flag in '--batch_size', '--num_batches':
-        parser.add_argument(flag, metavar='N', help="instead of a CPU's")
+        parser.add_argument(flag, metavar='N', help='instead of the default of each run')
     args = parser.parse_args(argv)
     folder = os.path.abspath(os.path.join(args.folder, tf1.RUNTIME))
     os.makedirs(folder, exist_ok=True)
@@ -88,9 +87,7 @@ def main(argv=None):
     path = os.path.join(folder, 'startup.json')
     if not os.path.exists(path):
         found = [startup(folder, args.device) for _ in range(5)]
-        with open(path, 'w') as file:
-            json.dump(found, file, indent=1)
-            file.write('\n')
+        files.write(path, files.json_text(found) + '\n')
     for name, (network, flags) in plan().items():
         run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))
