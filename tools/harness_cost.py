@@ -54,11 +54,12 @@ def take_turns(rounds, first, second):
     return statistics.median(differences), statistics.median(firsts)
 
 
-def measure(chosen, rounds=20, steps=1000):
+def measure(chosen, batch_size=32, rounds=20, steps=1000):
     """Returns the costs on a device.Device, in seconds and as shares of a forward step of AlexNet;
     that of the NVML thread only on a GPU."""
     with tf.Graph().as_default():
-        images = tf.Variable(tf.random_normal([32, 224, 224, 3], stddev=1e-1), trainable=False)
+        images = tf.Variable(tf.random_normal([batch_size, 224, 224, 3], stddev=1e-1),
+                             trainable=False)
         pool5, _ = alexnet_benchmark.inference(images)
         nothing, forward = tf.no_op(), pool5.op
         with device.open_session(chosen) as session:
