@@ -5,7 +5,7 @@ import fake_nvml
 import pytest
 
 from common.machine import device
-from common.probes import gpu as telemetry
+from common.probes import gpu
 from tools import harness_cost
 
 CPU = device.Device('cpu', 'X', 'X')
@@ -22,10 +22,10 @@ def test_on_a_cpu_the_nvml_thread_is_not_measured():
 
 
 def test_on_a_gpu_it_is(monkeypatch):
-    monkeypatch.setattr(telemetry, 'open_gpu', lambda bus_id: (
-        telemetry.Monitor(fake_nvml.healthy(), 'gpu'), None))
-    gpu = CPU._replace(gpu=types.SimpleNamespace(pci_bus_id='0000:af:00.0'))
-    assert set(harness_cost.measure(gpu, **SHORT)) == KEYS | {'nvml_share_of_alexnet'}
+    monkeypatch.setattr(gpu, 'open_gpu', lambda bus_id: (
+        gpu.NvmlGpu(fake_nvml.healthy(), 'gpu'), None))
+    on = CPU._replace(gpu=types.SimpleNamespace(pci_bus_id='0000:af:00.0'))
+    assert set(harness_cost.measure(on, **SHORT)) == KEYS | {'nvml_share_of_alexnet'}
 
 
 def test_taking_turns():

@@ -15,32 +15,32 @@ import time
 
 import alexnet_benchmark
 from common import files
-from common.machine import device
-from common.probes import gpu as telemetry
+from common.machine import device, session
+from common.probes import gpu
 from common.tf1 import tf
 from common.timing import time_tensorflow_run
 
 
-def bare(session, target, steps):
+def bare(opened, target, steps):
     """Returns the seconds a step takes in a loop that only runs it."""
     start = time.perf_counter()
     for _ in range(steps):
-        session.run(target)
+        opened.run(target)
     return (time.perf_counter() - start) / steps
 
 
-def harness(session, target, steps):
+def harness(opened, target, steps):
     """Returns the seconds a step takes in time_tensorflow_run, printing included."""
     with contextlib.redirect_stdout(io.StringIO()):
         start = time.perf_counter()
-        time_tensorflow_run(session, target, 'Forward', num_batches=steps, num_steps_burn_in=0)
+        time_tensorflow_run(opened, target, 'Forward', num_batches=steps, num_steps_burn_in=0)
         return (time.perf_counter() - start) / steps
 
 
-def sampled(session, target, steps, monitor):
+def sampled(opened, target, steps, nvml):
     """Returns the seconds a step takes in the bare loop while a thread samples NVML."""
-    with telemetry.Watch(monitor):
-        return bare(session, target, steps)
+    with gpu.Sampler(nvml):
+        return bare(opened, target, steps)
 
 
 def take_turns(rounds, first, second):
@@ -62,22 +62,22 @@ def measure(chosen, batch_size=32, rounds=20, steps=1000):
                              trainable=False)
         pool5, _ = alexnet_benchmark.inference(images)
         nothing, forward = tf.no_op(), pool5.op
-        with device.open_session(chosen) as session:
-            session.run(tf.global_variables_initializer())
-            bare(session, nothing, steps)
-            bare(session, forward, 5)
-            cost_s, _ = take_turns(2 * rounds, lambda: bare(session, nothing, steps),
-                                   lambda: harness(session, nothing, steps))
-            step_s = statistics.median(bare(session, forward, 5) for _ in range(rounds))
+        with session.open_session(chosen) as opened:
+            opened.run(tf.global_variables_initializer())
+            bare(opened, nothing, steps)
+            bare(opened, forward, 5)
+            cost_s, _ = take_turns(2 * rounds, lambda: bare(opened, nothing, steps),
+                                   lambda: harness(opened, nothing, steps))
+            step_s = statistics.median(bare(opened, forward, 5) for _ in range(rounds))
             costs = {'device': chosen.name, 'tensorflow': tf.__version__,
                      'harness_s_per_step': cost_s, 'alexnet_forward_s': step_s,
                      'harness_share_of_alexnet': cost_s / step_s}
-            monitor = telemetry.open_gpu(chosen.gpu.pci_bus_id)[0] if chosen.gpu else None
-            if monitor:
-                more_s, step_s = take_turns(rounds, lambda: bare(session, forward, 5),
-                                            lambda: sampled(session, forward, 5, monitor))
+            nvml = gpu.open_gpu(chosen.gpu.pci_bus_id)[0] if chosen.gpu else None
+            if nvml:
+                more_s, step_s = take_turns(rounds, lambda: bare(opened, forward, 5),
+                                            lambda: sampled(opened, forward, 5, nvml))
                 costs['nvml_share_of_alexnet'] = more_s / step_s
-                monitor.close()
+                nvml.close()
     return costs
 
 
