@@ -1,4 +1,4 @@
-"""Types of command line arguments. This module does not import TensorFlow."""
+"""Types of command-line arguments. This module does not import TensorFlow."""
 import argparse
 from typing import Callable
 

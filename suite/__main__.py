@@ -28,9 +28,13 @@ def main() -> int:
         print('There is no %r: the verbs are %s. See python -m suite --help.'
               % (verb, ', '.join(VERBS)), file=sys.stderr)
         return 2
-    module = importlib.import_module(VERBS[verb])
-    sys.argv[:2] = ['python -m suite ' + verb]
-    return module.main()
+    try:
+        module = importlib.import_module(VERBS[verb])
+        sys.argv[:2] = ['python -m suite ' + verb]
+        return module.main()
+    except KeyboardInterrupt:
+        print('Interrupted.', file=sys.stderr)
+        return 130
 
 
 def end_as_ctrl_c_does() -> None:

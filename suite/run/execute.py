@@ -1,0 +1,239 @@
+"""Runs the scripts of a plan, each in a process of its own, and resumes what was interrupted."""
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from common import children
+from suite import outcome
+from suite import records as reading
+from suite.run import plan
+from suite.run.plan import Run
+from suite.run.progress import Progress
+
+DOCTOR = [sys.executable, '-m', 'common.machine.doctor', '--json', '--device']
+SWEEP_CPU_STEP_S = 10                # on a CPU a sweep ends with the batch whose step takes longer
+
+
+class Device(NamedTuple):
+    """The device that the scripts will use, and the TensorFlow they will run on; `kind` is 'gpu' or
+    'cpu', `sentence` says which device and why."""
+    kind: str
+    name: str
+    sentence: str
+    tensorflow: str
+
+
+class Unusable(Exception):
+    """The machine cannot run it as asked; the text says why."""
+
+
+class Refused(Exception):
+    """The folder cannot be used; the text says why."""
+
+
+class CompletedRun(NamedTuple):
+    """A run that is over: its record ({} if it left none) and the exit code of its process (None if
+    an earlier call ran it)."""
+    run: Run
+    record: Dict[str, Any]
+    code: Optional[int] = None
+
+    @property
+    def word(self) -> str:
+        """How it came out, in a word or two."""
+        return outcome.of_run(self.record, self.code)
+
+    @property
+    def is_finished(self) -> bool:
+        """True if it ran to its end, with valid figures or not."""
+        return self.record.get('status') == 'finished'
+
+    @property
+    def passes(self) -> List[Dict[str, Any]]:
+        """The results that were timed to the end and checked, without the float32 baseline of a run
+        with --precision or --xla."""
+        options = self.run.options
+        wanted = 'precision' in options, 'xla' in options
+        return [entry for entry in self.record.get('results', []) if 'faults' in entry
+                and (entry['precision'] != 'float32', entry.get('xla', False)) == wanted]
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 3, as `suite run --help` lists them. A sweep is expected to run out of memory,
+        but not at its first batch size."""
+        if self.word == 'INVALID':
+            return 1
+        is_end_of_sweep = (self.run.is_sweep and self.run.options['batch_size'] > 1
+                           and self.record.get('status') == 'out_of_memory')
+        return 3 if outcome.kind(self.word) == 'bad' and not is_end_of_sweep else 0
+
+    @property
+    def sweep_end(self) -> Optional[str]:
+        """Why its sweep ends with this run; None if the sweep goes on."""
+        if not self.is_finished:
+            return self.word
+        slowest_s = max([entry['mean_s'] for entry in self.passes], default=0)
+        if self.run.options['device'] == 'cpu' and slowest_s > SWEEP_CPU_STEP_S:
+            return ('larger ones were not tried, because its step took %.1f s (limit on a CPU: %g '
+                    's)' % (slowest_s, SWEEP_CPU_STEP_S))
+        return None
+
+
+def find_device(requested: str) -> Device:
+    """Returns the device that the scripts choose for --device `requested`: 'auto', 'gpu' or 'cpu'.
+    A child looks for it, because that takes TensorFlow.
+
+    Raises Unusable: there is no such device, or TensorFlow cannot use it.
+    """
+    doctor = subprocess.run(DOCTOR + [requested], cwd=plan.ROOT, stdin=subprocess.DEVNULL,
+                            capture_output=True)
+    lines = doctor.stderr.decode(errors='replace').strip().splitlines()
+    if doctor.returncode == 3 and lines:
+        raise Unusable(lines[-1])                        # libraries may have written others before
+    with contextlib.suppress(ValueError, KeyError, TypeError):           # not what it prints
+        found = json.loads(doctor.stdout.decode().strip().rpartition('\n')[2])
+        if not doctor.returncode:
+            return Device(*(found[field] for field in Device._fields))
+    raise Unusable('The device is not known: `%s` ended with exit code %d%s' % (
+        ' '.join(DOCTOR + [requested]), doctor.returncode, ': ' + lines[-1] if lines else ''))
+
+
+def lock(folder: str) -> int:
+    """Reserves the folder for this call and returns the descriptor that holds the lock. The
+    children inherit it: one that outlives a killed parent would slow down what is timed next.
+
+    Raises Refused: another call has it. OSError: it is not there, or not writable.
+    """
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise Refused('%s is in use by another `suite run`, or by a benchmark that a killed one '
+                      'left running' % folder) from None
+    except OSError:                                      # a file system without such locks
+        pass
+    return held
+
+
+def read(path: str) -> Tuple[Dict[str, Any], Optional[str]]:
+    """Returns the record in a file ({} if there is none) and what is wrong with the file, as a
+    line (None if nothing is, or if there is no file).
+
+    Raises suite.records.OtherVersion: another version of this project wrote it.
+    """
+    try:
+        return reading.load(path), None
+    except reading.OtherVersion:
+        raise
+    except ValueError as error:
+        return {}, '%s: %s' % (path, error) if os.path.exists(path) else None
+
+
+def finished_before(runs: List[Run], folder: str, device: Device
+                    ) -> Tuple[Dict[str, Dict[str, Any]], List[str]]:
+    """Returns the records in the folder that need no other run, by the name of the run: those that
+    finished, and in a sweep the end of memory. Also returns a line for each damaged file.
+
+    Raises Refused: a record would be overwritten, but is not of this run.
+    """
+    records, problems = {}, []                           # type: Dict[str, Dict[str, Any]], List
+    for run in runs:
+        path = os.path.join(folder, run.name + '.json')
+        try:
+            record, problem = read(path)
+        except reading.OtherVersion as error:
+            raise Refused('%s: %s' % (path, error)) from None
+        problems += [problem] if problem else []
+        status = record.get('status')
+        if status == 'finished' or run.is_sweep and status == 'out_of_memory':
+            if _is_of(record, run, device):
+                records[run.name] = record
+            elif status == 'finished':
+                raise Refused('%s.json in %s was made with other options, on another device or by '
+                              'another TensorFlow: name another folder' % (run.name, folder))
+    return records, problems
+
+
+def _is_of(record: Dict[str, Any], run: Run, device: Device) -> bool:
+    """True if the record is of this run on this device."""
+    environment = record['environment']
+    return (environment['device']['name'] == device.name
+            and environment['tensorflow'] == device.tensorflow
+            and run.options.items() <= record['options'].items())
+
+
+def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, held: int,
+            completed: List[CompletedRun]) -> None:
+    """Runs what is not in `done`, and appends all to `completed`, which so survives an
+    interruption. `held` is the descriptor of the folder's lock.
+
+    Raises KeyboardInterrupt: Ctrl-C; the child has ended.
+    """
+    progress, ended_series = Progress(), set()
+    for i, run in enumerate(runs):
+        if run.series in ended_series:
+            continue
+        head = '[%d of %s%d] %s: ' % (i + 1, 'at most ' * run.is_sweep, len(runs), run.name)
+        if run.name in done:
+            completed.append(CompletedRun(run, done[run.name]))
+            progress.show_earlier(head, completed[-1].word)
+        else:
+            path = os.path.join(folder, run.name)
+            progress.begin(head, [one for one in runs[i:] if one.name not in done], path + '.log')
+            completed.append(_run_one(run, path, held, progress))
+        if run.is_sweep and completed[-1].sweep_end:
+            ended_series.add(run.series)
+
+
+def _run_one(run: Run, path: str, held: int, progress: Progress) -> CompletedRun:
+    """Runs a script and shows how it came out."""
+    try:
+        code = run_child(run, path, held, progress.tick)
+    except KeyboardInterrupt:
+        progress.end('interrupted')
+        raise
+    try:
+        record, problem = read(path + '.json')
+    except reading.OtherVersion as error:                # the checkout has changed meanwhile
+        record, problem = {}, '%s.json: %s' % (path, error)
+    completed = CompletedRun(run, record, code)
+    progress.end(completed.word, is_finished=completed.is_finished)
+    if completed.exit_code:
+        progress.show_end_of_log(problem)
+    return completed
+
+
+def run_child(run: Run, path: str, held: int, tick: Callable[[], None]) -> int:
+    """Runs a script, calls tick() about once a second, returns the exit code of the process.
+
+    On Ctrl-C the child writes its record and ends after the step; a second Ctrl-C kills it.
+    """
+    if os.path.exists(path + '.json'):                   # of a run that did not finish
+        os.unlink(path + '.json')
+    with open(path + '.log', 'w') as log:
+        child = children.start(run.command + ['--json', path + '.json'], stdout=log,
+                               stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                               pass_fds=[held])
+    try:
+        while True:
+            try:
+                return child.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                tick()
+    except BaseException:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait()
+        except KeyboardInterrupt:
+            child.kill()
+            child.wait()
+        raise

@@ -1,0 +1,104 @@
+"""The lines on the screen while the scripts run."""
+import datetime
+import math
+import re
+import shutil
+import sys
+import time
+from typing import List, Optional, Tuple
+
+from common import networks
+from suite.run.plan import Run
+
+LAST_LINES = 5                       # of the log of a run that failed
+
+
+class Progress:
+    """One line for each run and, on a terminal, where the present one is."""
+
+    def __init__(self) -> None:
+        self._start_s = time.monotonic()
+        self._finished = []          # type: List[Tuple[Run, float]]     # with their seconds
+
+    def show_earlier(self, head: str, word: str) -> None:
+        """A run that an earlier call has finished."""
+        print('%s%s, in an earlier call' % (head, word), flush=True)
+
+    def begin(self, head: str, waiting: List[Run], log: str) -> None:
+        """A run starts, the first of those that wait; `log` is the path of what it prints."""
+        self._head, self._waiting, self._log = head, waiting, log
+        self._run_start_s = time.monotonic()
+        self._show('started', is_replaced=sys.stdout.isatty())
+
+    def tick(self) -> None:
+        """Shows where the run is, on a terminal."""
+        if sys.stdout.isatty():
+            self._show(position(self._read_log(), self._waiting[0]), is_replaced=True)
+
+    def end(self, word: str, is_finished: bool = False) -> None:
+        """The run is over; `word` says how. The time of one that finished counts in the estimate
+        of the time left."""
+        run_s = time.monotonic() - self._run_start_s
+        if is_finished:
+            self._finished.append((self._waiting[0], run_s))
+        print('%s%s%s, %.0f s' % (_erase(), self._head, word, run_s), flush=True)
+
+    def show_end_of_log(self, problem: Optional[str] = None) -> None:
+        """Shows the last lines of the log of a run that failed, and what is wrong with its
+        record."""
+        lines = self._read_log().splitlines()[-LAST_LINES:] + ([problem] if problem else [])
+        for line in lines:
+            print('    ' + line, flush=True)
+
+    def _read_log(self) -> str:
+        with open(self._log, errors='replace') as log:
+            return log.read()
+
+    def _show(self, where: str, is_replaced: bool) -> None:
+        now_s = time.monotonic()
+        line = '%s%s; %s elapsed, %s left' % (
+            self._head, where, _clock(now_s - self._start_s),
+            time_left(self._finished, self._waiting, now_s - self._run_start_s))
+        if is_replaced:                                  # the next line is written over it
+            line = line[:shutil.get_terminal_size().columns - 1]
+        print(_erase() + line, end='' if is_replaced else '\n', flush=True)
+
+
+def position(log: str, run: Run) -> str:
+    """Returns which pass runs and at which step it is, by the chapter's lines in the log of a
+    run."""
+    parts = log.split(' sec / batch\n')                  # ends the line of a pass that is timed
+    order = networks.PASSES * (2 if run.has_baseline else 1)
+    steps = re.findall(r': step (\d+), duration', parts[-1])
+    return order[min(len(parts), len(order)) - 1] + (
+        ', step %s of %d' % (steps[-1], run.options['num_batches']) if steps else '')
+
+
+def time_left(finished: List[Tuple[Run, float]], waiting: List[Run], spent_s: float) -> str:
+    """Returns an estimate of the time that the waiting runs take, in words.
+
+    Args:
+        finished: runs, and how many seconds each took.
+        waiting: at least one run. How long a sweep takes is not known, because its end is not.
+        spent_s: what the first of them took already.
+    """
+    if not finished or any(run.is_sweep for run in waiting):
+        return 'unknown'
+    scale = sum(run_s for _, run_s in finished) / sum(_rough_weight(run) for run, _ in finished)
+    expected_s = [scale * _rough_weight(run) for run in waiting]
+    return 'about ' + _clock(max(0, expected_s[0] - spent_s) + sum(expected_s[1:]))
+
+
+def _rough_weight(run: Run) -> float:
+    """How long a run takes, relative to others. The square root of the number of parameters is good
+    enough: relative to AlexNet it gives 7.5, 3.3 and 4.9 for the chapter's other three; quick runs
+    on two CPU cores took 3 s, and 8, 4 and 6 times that."""
+    return math.sqrt(networks.NETWORKS[run.benchmark].variants[run.variant].parameters)
+
+
+def _clock(duration_s: float) -> str:
+    return str(datetime.timedelta(seconds=round(duration_s)))
+
+
+def _erase() -> str:
+    return '\r\033[K' if sys.stdout.isatty() else ''
