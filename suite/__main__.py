@@ -1,4 +1,4 @@
-"""The one door to everything around the four scripts.
+"""Runs the tools around the four scripts.
 
     python -m suite run         the four benchmarks in turn, into a folder of records
     python -m suite compare     records beside each other and beside published figures
@@ -38,8 +38,8 @@ def main() -> int:
 
 
 def end_as_ctrl_c_does() -> None:
-    """Lets SIGTERM and the end of a terminal (but for nohup) do what Ctrl-C does. SIGINT is set
-    too, because a shell's background commands ignore it, and so would the children."""
+    """Makes SIGTERM, and the closing of the terminal except under nohup, do what Ctrl-C does. Sets
+    SIGINT too, because a shell's background commands ignore it, and their children inherit that."""
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)

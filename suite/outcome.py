@@ -10,7 +10,7 @@ import signal
 from typing import Any, Dict, Optional, Sequence
 
 STATUS_WORDS = {'refused': 'INVALID', 'out_of_memory': 'out of memory'}
-EXIT_CODE_WORDS = {3: 'could not run', 130: 'interrupted'}           # of a run without a status
+EXIT_CODE_WORDS = {0: 'no record', 3: 'could not run', 130: 'interrupted'}     # without a status
 
 
 def of_run(record: Dict[str, Any], code: Optional[int] = None) -> str:

@@ -40,7 +40,7 @@ def test_a_run_by_its_record(given, word):
 @pytest.mark.parametrize('code, word', [
     (-signal.SIGKILL, 'crashed: SIGKILL'), (-signal.SIGSEGV, 'crashed: SIGSEGV'),
     (-35, 'crashed: signal 35'), (3, 'could not run'), (130, 'interrupted'),
-    (1, 'crashed: exit code 1'), (0, 'crashed: exit code 0')])
+    (1, 'crashed: exit code 1'), (0, 'no record')])
 def test_a_run_that_left_no_status_by_its_exit_code(code, word):
     assert outcome.of_run({}, code) == outcome.of_run(record('running'), code) == word
     assert outcome.of_run(record(), code) == 'ok'
@@ -65,5 +65,5 @@ def test_a_pass_in_which_the_run_ended():
 
 def test_kinds():
     words = ['ok', '1 caution', '12 cautions', 'INVALID', 'out of memory', 'interrupted', 'failed',
-             'killed', 'crashed: signal 35', 'could not run']
-    assert [outcome.kind(word) for word in words] == ['good', 'warn', 'warn'] + ['bad'] * 7
+             'killed', 'crashed: signal 35', 'could not run', 'no record']
+    assert [outcome.kind(word) for word in words] == ['good', 'warn', 'warn'] + ['bad'] * 8

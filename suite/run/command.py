@@ -30,6 +30,7 @@ from suite.run import execute, plan, summary
 from suite.run.execute import Device, Refused, Unusable
 
 RANKS = 'HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK'           # set by horovodrun and by mpirun
+MAX_REPEAT = 1000                    # all runs are listed before the first starts
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -41,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         device = execute.find_device(args.device)
         chosen = plan.make(args, device.kind)
         folder = new_folder(device) if args.output is None else args.output
-        held, done = open_folder(parser, folder, chosen.runs, device)
+        held, done, problems = open_folder(parser, folder, chosen.runs, device)
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
     except Unusable as error:
@@ -50,6 +51,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     completed, is_interrupted = [], False
     try:
+        for problem in problems:
+            print(problem, file=sys.stderr, flush=True)
         print('\n'.join(['Device: ' + device.sentence] + chosen.describe()
                         + ['Results: ' + folder]), flush=True)
         execute.run_all(chosen.runs, done, folder, held, completed)
@@ -103,6 +106,8 @@ def parse(parser: argparse.ArgumentParser, words: List[str]) -> argparse.Namespa
     if any(name in os.environ for name in RANKS):
         parser.error('it starts processes of its own: horovodrun and mpirun start one of the four '
                      'scripts')
+    if args.repeat > MAX_REPEAT:
+        parser.error('argument --repeat: %d is more than %d' % (args.repeat, MAX_REPEAT))
     if args.sweep and args.batch_size:
         parser.error('argument --batch_size: not allowed with --sweep, which tries them all')
     if args.sweep and (args.xla or args.precision != 'float32'):
@@ -119,9 +124,12 @@ def new_folder(device: Device) -> str:
 
 
 def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Run], device: Device
-                ) -> Tuple[int, Dict[str, Dict[str, Any]]]:
-    """Makes and locks the folder. Returns the descriptor of the lock and the records there that
-    need no other run, by the name of the run. A folder that cannot be used is bad usage."""
+                ) -> Tuple[int, Dict[str, Dict[str, Any]], List[str]]:
+    """Makes and locks the folder. A folder that cannot be used is bad usage.
+
+    Returns the descriptor of the lock, the records there whose runs need not be repeated, by the
+    name of the run, and a line for each damaged file.
+    """
     held = None
     try:
         os.makedirs(folder, exist_ok=True)
@@ -131,6 +139,4 @@ def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Ru
         if held is not None:
             os.close(held)
         parser.error('argument --output: %s' % error)
-    for problem in problems:
-        print(problem, file=sys.stderr, flush=True)
-    return held, done
+    return held, done, problems

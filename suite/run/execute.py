@@ -140,8 +140,9 @@ def read(path: str) -> Tuple[Dict[str, Any], Optional[str]]:
 
 def finished_before(runs: List[Run], folder: str, device: Device
                     ) -> Tuple[Dict[str, Dict[str, Any]], List[str]]:
-    """Returns the records in the folder that need no other run, by the name of the run: those that
-    finished, and in a sweep the end of memory. Also returns a line for each damaged file.
+    """Returns the records in the folder whose runs need not be repeated, by the name of the run:
+    those that finished, and in a sweep the one that ran out of memory. Also returns a line for each
+    damaged file.
 
     Raises Refused: a record would be overwritten, but is not of this run.
     """
@@ -173,8 +174,8 @@ def _is_of(record: Dict[str, Any], run: Run, device: Device) -> bool:
 
 def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, held: int,
             completed: List[CompletedRun]) -> None:
-    """Runs what is not in `done`, and appends all to `completed`, which so survives an
-    interruption. `held` is the descriptor of the folder's lock.
+    """Runs what is not in `done`, and appends every run to `completed`, so that the caller has
+    them after an interruption too. `held` is the descriptor of the folder's lock.
 
     Raises KeyboardInterrupt: Ctrl-C; the child has ended.
     """

@@ -1,0 +1,100 @@
+"""suite run: what it plans."""
+import os
+import sys
+
+import pytest
+
+from common import networks
+from suite.run import command, plan
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def planned(*flags, device='gpu'):
+    return plan.make(command.argument_parser().parse_args(flags), device).runs
+
+
+def test_the_chapters_four_in_order():
+    runs = planned()
+    assert [run.name for run in runs] == [
+        'alexnet-lrn-tensors-b32', 'vgg16-D-tensors-b32', 'inception_v3-aux-tensors-b32',
+        'resnet_v2-152-tensors-b32']
+    assert runs[1].command == [
+        sys.executable, os.path.relpath(os.path.join(ROOT, 'vgg16_benchmark.py')),
+        '--batch_size', '32', '--num_batches', '100', '--num_steps_burn_in', '10',
+        '--device', 'gpu', '--fetch', 'tensors', '--configuration', 'D']
+
+
+def test_all_scripts_are_there():
+    for run in planned():
+        assert os.path.exists(run.command[1])
+
+
+@pytest.mark.parametrize('flags, names', [
+    (['--only', 'vgg16', 'alexnet'], ['alexnet-lrn-tensors-b32', 'vgg16-D-tensors-b32']),
+    (['--only', 'resnet_v2', '--variants'], ['resnet_v2-%s-tensors-b32' % depth
+                                             for depth in (152, 50, 101, 200)]),
+    (['--only', 'alexnet', '--variants', '--fetch', 'ops'],
+     ['alexnet-lrn-ops-b32', 'alexnet-no_lrn-ops-b32', 'alexnet-lrn_fc-ops-b32',
+      'alexnet-no_lrn_fc-ops-b32']),
+    (['--only', 'alexnet', '--fetch', 'both'],
+     ['alexnet-lrn-tensors-b32', 'alexnet-lrn-ops-b32']),
+    (['--only', 'alexnet', '--fetch', 'both', '--repeat', '2', '--batch-size', '8'],
+     ['alexnet-lrn-tensors-b8', 'alexnet-lrn-ops-b8', 'alexnet-lrn-tensors-b8-r2',
+      'alexnet-lrn-ops-b8-r2']),
+    (['--only', 'alexnet', '--sweep'], ['alexnet-lrn-tensors-b%d' % 2 ** i for i in range(17)]),
+    (['--only', 'alexnet', '--precision', 'mixed'], ['alexnet-lrn-tensors-mixed-b32']),
+    (['--only', 'alexnet', '--precision', 'tf32', '--xla', '--repeat', '2'],
+     ['alexnet-lrn-tensors-tf32-xla-b32', 'alexnet-lrn-tensors-tf32-xla-b32-r2']),
+    (['--only', 'alexnet', '--xla', '--precision', 'float32'], ['alexnet-lrn-tensors-xla-b32']),
+    (['--only', 'inception_v3', '--protocol', 'quick'], ['inception_v3-aux-tensors-b2'])])
+def test_planning(flags, names):
+    assert [run.name for run in planned(*flags)] == names
+
+
+def test_all_variants_of_the_table_have_names_of_their_own():
+    runs = planned('--variants', '--fetch', 'both', '--repeat', '3')
+    names = [run.name for run in runs]
+    assert len(names) == len(set(names)) == 15 * 2 * 3
+    assert {(run.benchmark, run.variant) for run in runs} == {
+        (benchmark, variant) for benchmark, network in networks.NETWORKS.items()
+        for variant in network.variants}
+
+
+def test_the_protocols_and_what_overrides_them():
+    def counts(*flags, device='gpu'):
+        options = planned(*flags, device=device)[0].options
+        assert options['device'] == device
+        return options['batch_size'], options['num_batches'], options['num_steps_burn_in']
+    assert counts() == (32, 100, 10)
+    assert counts(device='cpu') == (2, 5, 1)
+    assert counts('--protocol', 'quick') == (2, 5, 1)
+    assert counts('--num_batches', '7', '--num_steps_burn_in', '0') == (32, 7, 0)
+
+
+def test_precision_and_xla_are_passed_on():
+    run, = planned('--only', 'alexnet', '--precision', 'mixed', '--xla')
+    words = run.command
+    assert words[words.index('--precision') + 1] == 'mixed' and '--xla' in words
+    assert run.has_baseline and not planned()[0].has_baseline
+
+
+@pytest.mark.parametrize('device, flags, line', [
+    ('gpu', [],
+     'Protocol: chapter (default on a GPU): batch size 32, 100 steps after a burn-in of 10'),
+    ('cpu', [], 'Protocol: quick (default on a CPU): batch size 2, 5 steps after a burn-in of 1'),
+    ('cpu', ['--protocol', 'chapter', '--num_batches', '9'],
+     'Protocol: chapter (--protocol): batch size 32, 9 steps after a burn-in of 10'),
+    ('gpu', ['--sweep', '--protocol', 'quick', '--num_batches', '8'],
+     'Protocol: quick (--protocol): batch sizes 1, 2, 4, ..., 8 steps after a burn-in of 1')])
+def test_the_device_decides_the_protocol_and_says_so(device, flags, line):
+    lines = plan.make(command.argument_parser().parse_args(flags), device).describe()
+    assert lines[0] == line
+    assert any('not how fast' in one for one in lines) == ('quick' in line)
+
+
+def test_the_precisions_are_the_scripts():
+    from common.probes import precision
+    action, = [action for action in command.argument_parser()._actions
+               if action.dest == 'precision']
+    assert tuple(action.choices) == tuple(precision.PRECISIONS)
