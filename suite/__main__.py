@@ -9,6 +9,7 @@
 `python -m suite VERB --help` says what each takes.
 """
 import importlib
+import os
 import signal
 import sys
 
@@ -30,7 +31,13 @@ def main() -> int:
         return 2
     try:
         module = importlib.import_module(VERBS[verb])
-        sys.argv[:2] = ['python -m suite ' + verb]
+    except ImportError as error:
+        print('python -m suite %s cannot start (%s). To install what it needs: %s -m pip install '
+              '-r requirements/suite.txt' % (verb, error, os.path.basename(sys.executable)),
+              file=sys.stderr)
+        return 3
+    sys.argv[:2] = ['python -m suite ' + verb]
+    try:
         return module.main()
     except KeyboardInterrupt:
         print('Interrupted.', file=sys.stderr)

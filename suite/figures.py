@@ -170,15 +170,14 @@ def _record(name, data):
     for entry in data['results']:
         work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
                     entry['batch_size'], report.precision(entry), processes(data))
-        scaling = entry.get('scaling') or {'stragglers': []}
+        scaling = entry.get('scaling') or {}
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
         if not entry['samples_s']:
             figures.append(Figure(work, None, None, None, (name,), faults=faults))
             continue
         summary = stats.summarise(entry['samples_s'])
-        warnings = [one['text'] for one in data.get('warnings', []) + entry['warnings']
-                    ] + scaling['stragglers']
+        warnings = [one['text'] for one in data.get('warnings', []) + entry['warnings']]
         figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, (name,),
                               warnings=tuple(warnings), faults=faults,
                               alone_s=scaling.get('alone', {}).get('mean_s'),

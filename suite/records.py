@@ -1,23 +1,22 @@
 """Reads records and published figures. They may come from anywhere, so what is read is checked.
 
 Two JSON Schemas, common/record.schema.json and reference.schema.json beside this file, say what is
-allowed. Keys that they do not know are let be: a
-later version may have written them.
+allowed. Keys that they do not know are accepted: a later version may have written them.
 """
+import functools
 import json
 import math
 import os
-import re
 from typing import Any, Dict, Optional
+
+import jsonschema
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
            'reference': os.path.join(ROOT, 'suite', 'reference.schema.json')}
-SCHEMA = 1                           # common.record's, which imports TensorFlow
-DEPTH = 20                           # of lists and objects in each other; a record has 6
-LARGEST = 1e100                      # its square is a float, and no count or time comes near it
-TYPES = {'string': str, 'number': (int, float), 'integer': int, 'object': dict, 'array': list,
-         'boolean': bool, 'null': type(None)}
+MAX_DEPTH = 20                       # of lists and objects in each other; a record has 6
+MAX_NUMBER = 1e100                   # its square is a float, and no count or time comes near it
+MAX_SHOWN = 60                       # characters of a value in an error
 
 
 class OtherVersion(ValueError):
@@ -27,26 +26,34 @@ class OtherVersion(ValueError):
 def load(path: str) -> Dict[str, Any]:
     """Returns the record or the reference (which has `figures`) in a file, each text as one line.
 
-    Raises ValueError: there is none; the text says why.
+    The stragglers of a job are cautions of its passes, also in records that are older than that.
+
+    Raises:
+        OtherVersion: a record of another schema.
+        ValueError: the file is missing, is no record or is damaged; the text says why.
     """
     try:
-        with open(path, encoding='utf-8') as file:
-            data = _checked(json.load(file))
+        with open(path, encoding='utf-8-sig') as file:   # with or without a byte-order mark
+            data = _bounded(json.load(file))
     except OSError as error:
         raise ValueError(error.strerror) from None
     except (ValueError, RecursionError) as error:
         raise ValueError('not JSON, or cut short (%s)' % one_line(error)) from None
     if isinstance(data, dict) and {'figures', 'source'} <= set(data):
-        fault = _fault(data, _schema('reference'))
+        fault = _fault('reference', data)
     elif not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
         raise ValueError('not a record of these benchmarks')
-    elif data['schema'] != SCHEMA:
-        raise OtherVersion('schema %s, and %d is read here: run the benchmark again, or compare '
-                           'with the version that wrote it' % (_shown(data['schema']), SCHEMA))
     else:
-        fault = _fault(data, _schema('record')) or _contradiction(data)
+        schema = _validator('record').schema['properties']['schema']['const']
+        if data['schema'] != schema:
+            raise OtherVersion(
+                'schema %s, and %d is read here: run the benchmark again, or compare with the '
+                'version that wrote it' % (_shown(data['schema']), schema))
+        fault = _fault('record', data) or _contradiction(data)
     if fault:
         raise ValueError('damaged: %s' % fault)
+    for entry in data.get('results', []):
+        _stragglers_to_cautions(entry)
     return data
 
 
@@ -55,62 +62,65 @@ def one_line(text: Any) -> str:
     return ''.join(letter if letter.isprintable() else ' ' for letter in str(text))
 
 
-def _checked(value, depth=0):
+def _bounded(value, depth=0):
     """The value with its texts as lines. Raises ValueError: too deep, or a number too large."""
-    if depth > DEPTH:
-        raise ValueError('more than %d levels' % DEPTH)
+    if depth > MAX_DEPTH:
+        raise ValueError('more than %d levels' % MAX_DEPTH)
     if isinstance(value, str):
         return one_line(value)
     if isinstance(value, list):
-        return [_checked(one, depth + 1) for one in value]
+        return [_bounded(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {one_line(key): _checked(one, depth + 1) for key, one in value.items()}
-    if isinstance(value, (int, float)) and not -LARGEST < value < LARGEST:
+        return {one_line(key): _bounded(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (int, float)) and not -MAX_NUMBER < value < MAX_NUMBER:
         raise ValueError('a number of %s' % _shown(value))
     return value
 
 
-def _schema(name):
-    with open(SCHEMAS[name], encoding='utf-8') as file:
-        return json.load(file)
+@functools.lru_cache(maxsize=None)
+def _validator(kind):
+    """The validator of a schema that accepts unknown keys."""
+    def others(validator, allowed, instance, schema):
+        if allowed is not False:
+            yield from jsonschema.Draft7Validator.VALIDATORS['additionalProperties'](
+                validator, allowed, instance, schema)
+
+    with open(SCHEMAS[kind], encoding='utf-8') as file:
+        schema = json.load(file)
+    return jsonschema.validators.extend(
+        jsonschema.Draft7Validator, {'additionalProperties': others})(schema)
 
 
-def _fault(value: Any, schema: Dict[str, Any], name: str = '') -> Optional[str]:
-    """Says what is wrong with the value, None if it meets the schema: as much of JSON Schema as the
-    two files use, but for the keys that it does not know."""
-    if 'anyOf' in schema:
-        faults = [_fault(value, one, name) for one in schema['anyOf']]
-        return None if None in faults else faults[-1]
-    kinds = schema.get('type', list(TYPES))
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if not any(isinstance(value, TYPES[kind]) and (kind == 'boolean' or not isinstance(value, bool))
-               for kind in kinds):
-        return '%s is %s, not %s' % (name, _shown(value), ' or '.join(kinds))
-    if value not in schema.get('enum', [value]):
-        return '%s is %s, none of %s' % (name, _shown(value), _shown(schema['enum']))
-    if isinstance(value, str) and not re.search(schema.get('pattern', ''), value):
-        return '%s is %s' % (name, _shown(value))
-    if isinstance(value, (int, float)) and value < schema.get('minimum', value):
-        return '%s is %s, below %g' % (name, _shown(value), schema['minimum'])
-    parts = []
-    if isinstance(value, dict):
-        missing = sorted(set(schema.get('required', [])) - set(value))
-        if missing:
-            return '%s lacks %s' % (name or 'it', ', '.join(missing))
-        others = schema.get('additionalProperties') or {}
-        parts = [('%s.%s' % (name, key) if name else key, one,
-                  schema.get('properties', {}).get(key, others)) for key, one in value.items()]
-    elif isinstance(value, list):
-        if not schema.get('minItems', 0) <= len(value) <= schema.get('maxItems', math.inf):
-            return '%s has %d values' % (name, len(value))
-        parts = [('%s[%d]' % (name, i), one, schema.get('items', {}))
-                 for i, one in enumerate(value)]
-    return next(filter(None, (_fault(one, rule, part) for part, one, rule in parts)), None)
+def _fault(kind, data) -> Optional[str]:
+    """What is wrong with a record or a reference, of several faults the outermost; None if it meets
+    its schema."""
+    error = min(_validator(kind).iter_errors(data), default=None,
+                key=lambda error: len(error.absolute_path))
+    return error and _sentence(error)
+
+
+def _sentence(error):
+    """A jsonschema.ValidationError as 'results[0].mean_s is "x", not number or null'."""
+    while error.context:                                 # of anyOf: what the last alternative says
+        error = error.context[-1]
+    place = ''.join('[%d]' % part if isinstance(part, int) else '.' + part
+                    for part in error.absolute_path).lstrip('.')
+    value, rule, limit = error.instance, error.validator, error.validator_value
+    if rule == 'required':
+        return '%s lacks %s' % (place or 'it', ', '.join(sorted(set(limit) - set(value))))
+    if rule in ('minItems', 'maxItems'):
+        return '%s has %d values' % (place, len(value))
+    if rule == 'type':
+        kinds = [limit] if isinstance(limit, str) else limit
+        return '%s is %s, not %s' % (place, _shown(value), ' or '.join(kinds))
+    words = {'enum': 'none of', 'const': 'not', 'minimum': 'below', 'maximum': 'above',
+             'pattern': 'unlike'}
+    return '%s is %s, %s %s' % (place, _shown(value), words.get(rule, rule), _shown(limit))
 
 
 def _contradiction(record):
-    """What no JSON Schema can say: the mean is that of the samples, and above 0; what was checked
-    was timed."""
+    """What a JSON Schema cannot say: mean_s is the mean of the samples and above 0, and a pass
+    that was checked has samples. None if all of that holds."""
     timed = [('results[%d]' % i, entry) for i, entry in enumerate(record['results'])]
     timed += [(name + '.scaling.alone', entry['scaling']['alone']) for name, entry in timed
               if entry.get('scaling')]
@@ -124,7 +134,17 @@ def _contradiction(record):
     return None
 
 
+def _stragglers_to_cautions(entry):
+    """Moves the sentences of an older record's scaling.stragglers to the entry's warnings."""
+    scaling = entry.get('scaling') or {}
+    known = {caution['text'] for caution in entry['warnings']}
+    entry['warnings'] += [{'kind': 'straggler', 'text': text}
+                          for text in scaling.get('stragglers', []) if text not in known]
+    if scaling:
+        scaling['stragglers'] = []
+
+
 def _shown(value):
-    """As JSON, no longer than what a line can hold."""
+    """As JSON, cut to MAX_SHOWN characters."""
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:59] + '\u2026'
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN - 1] + '\u2026'

@@ -1,13 +1,17 @@
-"""reading.py: refuses what the JSON Schemas refuse, and what they cannot say."""
+"""suite/records.py: refuses what the JSON Schemas refuse, and what they cannot say."""
 import copy
 import json
 import os
 import random
+import re
+import subprocess
+import sys
 
+import fake_job
 import jsonschema
 import pytest
 
-from common import record
+from common import networks, record
 from suite import records as reading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -23,28 +27,71 @@ def places(value, path=()):
             yield from places(one, path + (key,))
 
 
-@pytest.mark.parametrize('kind', sorted(FILES))
-def test_damage_is_seen_as_jsonschema_sees_it(kind):
-    with open(FILES[kind]) as file:
-        good = json.load(file)
-    schema = reading._schema(kind)
-    schema['required'] = [key for key in schema['required'] if key != 'schema']
-    validator = jsonschema.Draft7Validator(schema)
-    draw, refused = random.Random(0), 0
-    good.pop('schema', None)                             # load says more about it
+def damaged(good):
+    """Copies of a record with a value replaced or deleted, each with the path of that value."""
+    draw = random.Random(0)
     for path in draw.sample(list(places(good)), 60) + [(key,) for key in good]:
         for value in (None, 'x', -1, 1.5, True, [], {}, 'deleted'):
             bad = copy.deepcopy(good)
             at = bad
             for key in path[:-1]:
                 at = at[key]
-            at[path[-1]] = value
             if value == 'deleted':
                 del at[path[-1]]
-            fault = reading._fault(bad, schema)
-            assert (fault is None) == validator.is_valid(bad), (path, value, fault)
-            refused += fault is not None
+            else:
+                at[path[-1]] = value
+            yield path, bad
+
+
+def named(path):
+    """results[0].mean_s"""
+    return ''.join('[%d]' % key if isinstance(key, int) else '.' + key for key in path).lstrip('.')
+
+
+@pytest.mark.parametrize('kind', sorted(FILES))
+def test_damage_is_one_sentence_that_names_the_place(kind):
+    """What the schema as it stands refuses is refused, and the sentence names the value or what
+    contains it."""
+    with open(FILES[kind]) as file:
+        good = json.load(file)
+    with open(reading.SCHEMAS[kind]) as file:
+        strict = jsonschema.Draft7Validator(json.load(file))
+    refused = 0
+    for path, bad in damaged(good):
+        fault = reading._fault(kind, bad)
+        assert (fault is None) == strict.is_valid(bad), (path, fault)
+        if fault:
+            assert '\n' not in fault and len(fault) < 400
+            assert fault.startswith((named(path), named(path[:-1]) or 'it lacks')), (path, fault)
+            refused += 1
     assert refused > 200
+
+
+@pytest.mark.parametrize('change, sentence', [
+    ({'mean_s': 'x'}, 'results[0].mean_s is "x", not number or null'),
+    ({'batch_size': 0}, 'results[0].batch_size is 0, below 1'),
+    ({'fetch': 'all'}, 'results[0].fetch is "all", none of ["tensors", "ops"]'),
+    ({'samples_s': [0.1, -1]}, 'results[0].samples_s[1] is -1, below 0'),
+    ({'statistics': {'n': 1}}, 'results[0].statistics lacks ci95_s, max_s, mean_s, '),
+    ({'warnings': [{'kind': 'drift', 'text': 1}]},
+     'results[0].warnings[0].text is 1, not string')])
+def test_the_sentence_about_a_damaged_file(change, sentence, tmp_path):
+    with open(FILES['record']) as file:
+        data = json.load(file)
+    data['results'][0].update(change)
+    (tmp_path / 'a.json').write_text(json.dumps(data))
+    with pytest.raises(ValueError) as caught:
+        reading.load(str(tmp_path / 'a.json'))
+    assert str(caught.value).startswith('damaged: ' + sentence)
+
+
+def test_the_sentence_about_a_damaged_alternative():
+    """anyOf: what is wrong with the alternative that is not null."""
+    with open(FILES['record']) as file:
+        job = fake_job.job(json.load(file), 4)
+    job['results'][1]['scaling']['without_allreduce']['ci95_s'] = [1]
+    assert reading._fault('record', job) == (
+        'results[1].scaling.without_allreduce.ci95_s has 1 values')
 
 
 def test_keys_of_a_later_version_are_let_be(tmp_path):
@@ -78,5 +125,64 @@ def test_a_text_is_one_line(tmp_path):
     assert reading.load(str(tmp_path / 'a.json'))['error'] == 'a b [31m '
 
 
-def test_the_schema_is_the_one_that_is_written():
-    assert reading.SCHEMA == record.SCHEMA
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    with open(FILES['record']) as file:
+        text = file.read()
+    (tmp_path / 'a.json').write_bytes(b'\xef\xbb\xbf' + text.encode())
+    assert reading.load(str(tmp_path / 'a.json')) == json.loads(text)
+
+
+def test_stragglers_of_older_records_are_cautions(tmp_path):
+    with open(FILES['record']) as file:
+        job = fake_job.job(json.load(file), 4)
+    sentence, = job['results'][0]['scaling']['stragglers']
+    caution = {'kind': 'straggler', 'text': sentence}
+    job['results'][0]['warnings'] = [dict(caution)]      # a record that says it in both places
+    (tmp_path / 'a.json').write_text(json.dumps(job))
+    for entry in reading.load(str(tmp_path / 'a.json'))['results']:
+        assert entry['warnings'].count(caution) == 1
+        assert entry['scaling']['stragglers'] == []
+
+
+def test_a_record_without_stragglers_is_read(tmp_path):
+    with open(FILES['record']) as file:
+        job = fake_job.job(json.load(file), 4)
+    for entry in job['results']:
+        del entry['scaling']['stragglers']
+    (tmp_path / 'a.json').write_text(json.dumps(job))
+    assert [entry['warnings'] for entry in reading.load(str(tmp_path / 'a.json'))['results']] \
+        == [entry['warnings'] for entry in job['results']]
+
+
+def test_a_validator_is_built_once():
+    assert reading._validator('record') is reading._validator('record')
+
+
+def test_another_version_is_said_to_be_one(tmp_path):
+    with open(FILES['record']) as file:
+        data = dict(json.load(file), schema=record.SCHEMA + 1)
+    (tmp_path / 'a.json').write_text(json.dumps(data))
+    with pytest.raises(reading.OtherVersion):
+        reading.load(str(tmp_path / 'a.json'))
+
+
+@pytest.mark.parametrize('kind', sorted(FILES))
+def test_the_schemas_are_sound_and_know_the_networks(kind):
+    with open(reading.SCHEMAS[kind]) as file:
+        schema = json.load(file)
+    jsonschema.Draft7Validator.check_schema(schema)
+    place = schema if kind == 'record' else schema['properties']['figures']['items']
+    assert place['properties']['benchmark']['enum'] == list(networks.NETWORKS)
+    if kind == 'record':
+        assert place['properties']['schema']['const'] == record.SCHEMA
+
+
+@pytest.mark.parametrize('verb', ['compare', 'run'])
+def test_without_jsonschema_a_line_says_what_to_install(verb, tmp_path):
+    (tmp_path / 'jsonschema.py').write_text('raise ImportError("No module named jsonschema")')
+    done = subprocess.run([sys.executable, '-m', 'suite', verb, '--help'], cwd=ROOT, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(tmp_path)), capture_output=True)
+    assert (done.returncode, done.stdout) == (3, '')
+    assert re.fullmatch(r'python -m suite %s cannot start \(No module named jsonschema\)\. To '
+                        r'install what it needs: python[\d.]* -m pip install -r '
+                        r'requirements/suite\.txt\n' % verb, done.stderr)

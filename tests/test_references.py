@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from common import networks
 from suite import compare
 
 # The chapter: benchmark, variant, Forward, Forward-backward, seconds; '~' is 'about', None is not
@@ -45,9 +46,9 @@ def test_a_reference_says_what_it_is(name):
     for one in data['figures']:
         extra = set(one) - KEYS
         assert set(one) >= KEYS and extra in ({'mean_s', 'sd_s'}, {'images_per_s'})
-        assert one['benchmark'] in compare.ORDER['benchmark']
-        ours = compare.ORDER['info_string']
-        if one['info_string'] not in ours or one['batch_size'] != 32 or one['fetch'] != 'tensors':
+        variants = networks.NETWORKS[one['benchmark']].variants
+        if one['variant'] not in variants or one['info_string'] not in networks.PASSES \
+                or one['batch_size'] != 32 or one['fetch'] != 'tensors':
             assert one['differs'], one                   # and it says why
     side = compare.load(name)
     assert side.problems == [] and len(side.figures) == len(data['figures'])

@@ -173,10 +173,8 @@ def _summary(found, sides):
             named = '%s, %s: ' % (link, _text(figure.work.info_string))
             lines += ['<p class="note bad">%sINVALID: %s</p>' % (named, _text(fault))
                       for fault in entry.get('faults', [])]
-            stragglers = (entry.get('scaling') or {'stragglers': []})['stragglers']
-            for kind, text in [(one['kind'], one['text']) for one in entry['warnings']] + [
-                    ('straggler', text) for text in stragglers]:
-                warned.setdefault(kind, []).append(named + _text(text))
+            for one in entry['warnings']:
+                warned.setdefault(one['kind'], []).append(named + _text(one['text']))
             cells = [figure.work.info_string, '%s %s' % figure.work[:2],
                      figure.work.batch_size, figure.work.processes, figure.work.fetch,
                      figure.work.precision]
