@@ -1,4 +1,9 @@
-"""The figures of records, of folders of them, and of references: what `suite compare` compares."""
+"""The figures of records, of folders of records and of references: what `suite compare` compares.
+
+Figures are compared only when the work is the same: network, variant, pass, fetch, batch size,
+precision and number of processes. The records of a folder that have the same work are repeats of
+it, and become one figure, if they also ran under the same conditions.
+"""
 import itertools
 import math
 import os
@@ -6,17 +11,13 @@ import re
 import statistics
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from common import report, stats
+from common import networks, report, stats
 from suite import records as reading
 
 REFERENCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'references')
 PLAIN = 'float32'
 
-# The order of tables; what is not listed follows.
-ORDER = {'benchmark': ['alexnet', 'vgg16', 'inception_v3', 'resnet_v2'],
-         'variant': ['lrn', 'no_lrn', 'lrn_fc', 'no_lrn_fc', 'A', 'A-LRN', 'B', 'C', 'D', 'E',
-                     'aux', '50', '101', '152', '200'],
-         'info_string': ['Forward', 'Forward-backward'], 'fetch': ['tensors', 'ops']}
+FETCHES = 'tensors', 'ops'           # in the order of tables
 # What may explain a difference: of a record, before its environment variables, and of a reference.
 FACTS = ['device', 'driver', 'runtime', 'tensorflow', 'cuda', 'cudnn', 'python', 'system', 'commit']
 PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
@@ -29,22 +30,24 @@ Interval = Tuple[float, float]
 
 
 class Work(NamedTuple):
-    """What was timed; None is what a publication does not say, or has not."""
+    """What was timed. None: a publication does not say it, or it does not apply."""
     benchmark: str
     variant: str
     info_string: str
     fetch: Optional[str]
     batch_size: Optional[int]        # of each process
     precision: str                   # with ', XLA' where that compiled it
-    processes: int = 1               # that share the work
+    processes: int = 1               # of the job, each with a batch of its own
 
 
 class Figure(NamedTuple):
-    """A time of a step, in seconds, with the 95 % interval of the mean; None where there is none.
+    """The mean time of a step with its 95 % interval and standard deviation, in seconds.
 
-    records: the names of those that it is the mean of, none for a published figure. differs: what
-    makes it other work than this project's. faults: why it is not valid. Of a job of several
-    processes alone_s is the time of one of them alone, communication the share of the step.
+    records: the names of those that it is the mean of; none for a published figure. about: it was
+    published as approximate. images_per_s: of a figure that was published as a rate. differs: how
+    the work of a published figure differs from this project's. warnings: cautions about it.
+    faults: why it is not valid. Of a job of several processes, alone_s is the time of a step of one
+    process alone, and communication the share of the allreduce in a step.
     """
     work: Work
     mean_s: Optional[float]
@@ -68,8 +71,11 @@ class Record(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One of the things compared: facts say on what it ran, problems what could not be used. The
-    figures are in the order of tables, those of the same work in several records as one."""
+    """Figures that have one name: those of a record, of a folder of records or of a reference.
+
+    facts: on what it ran, or who published it. figures: in the order of tables; repeats of the same
+    work are one figure. problems: a line for each file that could not be used.
+    """
     name: str
     facts: Dict[str, str]
     figures: List[Figure]
@@ -78,39 +84,40 @@ class Side(NamedTuple):
 
 
 def load(name: str, kind: Optional[str] = None) -> Side:
-    """Returns the side of a record, of a folder of records, or of a reference by its name. With
-    `kind`, 'gpu' or 'cpu', the records of other devices are left out."""
+    """Returns the figures of a record, of a folder of records, or of a reference by its name.
+
+    Args:
+        name: a path, or a name out of reference_names().
+        kind: 'gpu' or 'cpu' to leave out the records of other devices.
+    """
     paths, problems = _paths(name)
-    found, facts, records = {}, [], []                   # type: Dict[Work, List], List, List
+    files, records = [], []                              # type: List, List
     for path in paths:
         try:
             data = reading.load(path)
         except ValueError as error:
             problems.append('%s: %s' % (path, error))
             continue
-        if 'figures' in data and os.path.isdir(name):
-            problems.append('%s: published figures among records: name the file itself' % path)
-            continue
         if 'figures' in data:
-            one, figures = _reference(data)
-        elif kind and data['environment']['device']['kind'] != kind:
-            continue
-        else:
-            one, figures = _record(_short(path), data)
+            if os.path.isdir(name):
+                problems.append('%s: published figures among records: name the file itself' % path)
+            else:
+                files.append(_reference(data))
+        elif kind in (None, data['environment']['device']['kind']):
+            facts, figures = _record(_short(path), data)
+            files.append((facts, figures))
             records.append(Record(_short(path), data, figures))
             if data['status'] != 'finished':
                 why = [data['error']] if data['error'] else data['faults']
                 problems.append('%s: the run did not finish (%s)%s' % (
                     path, data['status'], ': ' * bool(why) + '; '.join(why)))
-        facts.append(one)
+    repeats = {}                                         # type: Dict[Work, List]
+    for facts, figures in files:
         for figure in figures:
-            found.setdefault(figure.work, []).append((one, figure))
-    return Side(
-        _short(name),
-        {key: ', '.join(sorted({one.get(key, '(not set)') for one in facts}))
-         for key in sorted({key for one in facts for key in one}, key=fact_order)},
-        [_combined(repeats) for _, repeats in sorted(found.items(), key=order)],
-        problems, records)
+            repeats.setdefault(figure.work, []).append((facts, figure))
+    return Side(_short(name), _all_facts([facts for facts, _ in files]),
+                [_combined(repeats[work]) for work in sorted(repeats, key=order)],
+                problems, records)
 
 
 def _paths(name):
@@ -149,7 +156,7 @@ def rate(figure: Figure) -> float:
 
 
 def _natural(name):
-    """A key by which b8 comes before b16."""
+    """A key that sorts b8 before b16."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r'(\d+)', name))]
 
 
@@ -159,6 +166,7 @@ def _short(name):
 
 
 def _record(name, data):
+    """The facts and the figures of a record."""
     environment = data['environment']
     facts = {'device': environment['device']['name'],
              'driver': (environment['gpu'] or {}).get('driver_version')}
@@ -177,7 +185,7 @@ def _record(name, data):
             figures.append(Figure(work, None, None, None, (name,), faults=faults))
             continue
         summary = stats.summarise(entry['samples_s'])
-        warnings = [one['text'] for one in data.get('warnings', []) + entry['warnings']]
+        warnings = [caution['text'] for caution in data.get('warnings', []) + entry['warnings']]
         figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, (name,),
                               warnings=tuple(warnings), faults=faults,
                               alone_s=scaling.get('alone', {}).get('mean_s'),
@@ -186,10 +194,17 @@ def _record(name, data):
 
 
 def _reference(data):
+    """The facts and the figures of a reference."""
     figures = [Figure(Work(*(figure.get(key, 1) for key in Work._fields)), figure.get('mean_s'),
                       None, figure.get('sd_s'), (), figure['about'], figure.get('images_per_s'),
                       tuple(figure['differs'])) for figure in data['figures']]
     return {key: str(data[key]) for key in PUBLISHED if key in data}, figures
+
+
+def _all_facts(files):
+    """The facts of several files as one: the values in which they differ, separated by commas."""
+    return {key: ', '.join(sorted({facts.get(key, '(not set)') for facts in files}))
+            for key in sorted({key for facts in files for key in facts}, key=fact_order)}
 
 
 def fact_order(key: str) -> Tuple[int, str]:
@@ -197,30 +212,34 @@ def fact_order(key: str) -> Tuple[int, str]:
     return FACTS.index(key) if key in FACTS else len(FACTS), key
 
 
-def order(item: Tuple[Work, Any]) -> List[Tuple[int, str]]:
-    """Returns a key that sorts works with what there is of each as ORDER."""
-    key = []                                             # type: List[Tuple[int, str]]
-    for field, value in zip(Work._fields, item[0]):
-        listed = ORDER.get(field, [])
-        key.append((listed.index(value) if value in listed else len(listed),
+def order(work: Work) -> List[Tuple[int, str]]:
+    """Returns a key that sorts works as common.networks has them, what it does not know behind."""
+    known = {'benchmark': list(networks.NETWORKS), 'info_string': networks.PASSES, 'fetch': FETCHES,
+             'variant': list(networks.NETWORKS[work.benchmark].variants)}
+    key = []
+    for field, value in work._asdict().items():
+        values = known.get(field, [])
+        key.append((values.index(value) if value in values else len(values),
                     '%9s' % value))                      # numbers by their size
     return key
 
 
 def _combined(repeats):
-    """One figure of the runs of the same work in fresh processes: how their means differ counts."""
-    facts, figures = zip(*repeats)
+    """The figure of runs of the same work, a list of (facts, figure), in fresh processes. Its
+    interval comes from how the means of the processes differ."""
+    all_facts, figures = zip(*repeats)
     if len(figures) == 1:
         return figures[0]
     n, first = len(figures), figures[0]
     faults = tuple(fault for figure in figures for fault in figure.faults)
-    odd = sorted({key for one in facts for key in one
-                  if any(other.get(key) != one[key] for other in facts)})
-    if odd:
-        faults += ('its %d records are no repeats: they differ in %s' % (n, ', '.join(odd)),)
-    elif any(one.sd_s and one[1:4] == other[1:4]         # to the last digit
-             for one, other in itertools.combinations(figures, 2)):
-        faults += ('its %d records are no repeats: two have the same steps' % n,)
+    differing = sorted({key for facts in all_facts for key in facts
+                        if any(other.get(key) != facts[key] for other in all_facts)})
+    if differing:
+        faults += ('its %d records are not repeats: they differ in %s' % (
+            n, ', '.join(differing)),)
+    elif any(one.sd_s and (one.mean_s, one.sd_s) == (other.mean_s, other.sd_s)
+             for one, other in itertools.combinations(figures, 2)):      # to the last digit
+        faults += ('its %d records are not repeats: two have identical steps' % n,)
     first = first._replace(records=tuple(name for figure in figures for name in figure.records))
     if faults:
         return first._replace(faults=faults)

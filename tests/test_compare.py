@@ -70,7 +70,7 @@ def test_identical_runs_do_not_differ(ratio):
     row = ratio(steps(), steps())
     assert row.ratio == 1
     assert row.interval[0] < 1 < row.interval[1]
-    assert row.verdict == 'no difference that these runs can show'
+    assert row.verdict == 'no significant difference'
     assert ratio([0.1] * 100, [0.1] * 100).verdict == compare.NO_DIFFERENCE
 
 
@@ -86,7 +86,7 @@ def test_the_gate(write, capsys):
     base, slow = [write(name, record(entry(steps(mean_s, seed=seed))))
                   for name, mean_s, seed in (('base.json', 0.1, 1), ('slow.json', 0.11, 2))]
     assert compare.main([base, slow] + GATE) == 1
-    assert 'in 1 it is above +5 %' in capsys.readouterr().err
+    assert 'in 1 the whole interval is above +5 %' in capsys.readouterr().err
     assert compare.main([base, slow, '--fail-if-slower', '15']) == 0
     assert compare.main([slow, base] + GATE) == 0
     assert compare.main([base, slow]) == 0               # no gate, no failure
@@ -172,7 +172,7 @@ def test_a_mix_of_precisions_is_said_and_kept_apart(write, capsys):
     other = write('other.json', record(entry(steps())))
     assert compare.main([os.path.dirname(other) + '/mix', other]) == 0
     captured = capsys.readouterr()
-    assert 'mix: a mix of precisions, kept apart: float32 | mixed_float16\n' in captured.out
+    assert 'mix: several precisions, compared separately: float32 | mixed_float16\n' in captured.out
     assert captured.err == ''
     assert 'mix, alexnet lrn Forward tensors batch 32 mixed_float16' in captured.out
 
@@ -205,11 +205,11 @@ def test_jobs_of_several_processes(write, capsys):
     table = re.search(r'jobs: scaling\n(.*?)\n\n', out, re.DOTALL).group(1)
     assert [line.split() for line in table.splitlines()[1:-1]] == [
         ['pass', 'processes', 'images', '/', 's', 'ideal', 'efficiency', 'communication'],
-        ['Forward', '1', '320', '-', '-', '-'],
-        ['Forward', '2', '608', '640', '95.0', '%', '-'],
+        ['Forward', '1', '320.0', '-', '-', '-'],
+        ['Forward', '2', '608.0', '640.0', '95.0', '%', '-'],
         ['Forward', '4', '1024', '1280', '80.0', '%', '-'],
-        ['Forward-backward', '1', '320', '-', '-', '-'],
-        ['Forward-backward', '2', '608', '640', '95.0', '%', '10.0', '%'],
+        ['Forward-backward', '1', '320.0', '-', '-', '-'],
+        ['Forward-backward', '2', '608.0', '640.0', '95.0', '%', '10.0', '%'],
         ['Forward-backward', '4', '1024', '1280', '80.0', '%', '10.0', '%']]
     assert 'batch 32 float32 4 processes: rank 3 on host1 (GPU X) is a straggler' in out
 
@@ -266,7 +266,7 @@ def test_copies_of_a_record_are_no_repeats(write):
     for name in 'abc':
         path = write('copies/%s.json' % name, record(entry(steps())))
     figure, = compare.load(os.path.dirname(path)).figures
-    assert figure.faults == ('its 3 records are no repeats: two have the same steps',)
+    assert figure.faults == ('its 3 records are not repeats: two have identical steps',)
 
 
 def test_repeats_are_as_uncertain_as_their_processes_differ(write):
@@ -291,7 +291,7 @@ def test_records_of_two_machines_are_no_repeats(write):
     write('two/a.json', record(entry(steps())))
     path = write('two/b.json', record(entry(steps()), driver='550.2'))
     figure, = compare.load(os.path.dirname(path)).figures
-    assert figure.faults == ('its 2 records are no repeats: they differ in driver',)
+    assert figure.faults == ('its 2 records are not repeats: they differ in driver',)
 
 
 def test_what_differs_between_the_machines_is_said(write, capsys):
@@ -340,7 +340,7 @@ def test_markdown_is_in_the_order_of_the_chapter(write, capsys):
     out = capsys.readouterr().out
     rows = [line.split(' | ')[:4] for line in out.splitlines() if line.startswith('| ')][2:]
     assert [row[0][2:] + ' ' + row[1] for row in rows[::4]] == [
-        'alexnet lrn', 'vgg16 D', 'inception_v3 aux', 'resnet_v2 50', 'resnet_v2 152']
+        'alexnet lrn', 'vgg16 D', 'inception_v3 aux', 'resnet_v2 152', 'resnet_v2 50']
     assert [row[2:] for row in rows[:4]] == [
         ['Forward', 'tensors'], ['Forward', 'ops'],
         ['Forward-backward', 'tensors'], ['Forward-backward', 'ops']]

@@ -112,7 +112,7 @@ def test_the_ratio_is_of_the_same_rounds():
 
 @pytest.mark.parametrize('low, high, words', [
     (1.01, 1.2, 'ours is slower'), (0.8, 0.99, 'ours is faster'),
-    (0.99, 1.2, 'no difference that these runs can show')])
+    (0.99, 1.2, 'no significant difference')])
 def test_the_verdict(low, high, words):
     assert peers.verdict(low, high) == words
 

@@ -218,7 +218,7 @@ def test_records_that_are_no_repeats_are_said_to_be_none(page):
     other['environment']['tensorflow'] = '2.0'
     text = page({'a': record(), 'b': other})
     assert ('<p class="note bad">mine, alexnet lrn Forward, batch 32: INVALID: its 2 records are '
-            'no repeats: they differ in tensorflow</p>') in text
+            'not repeats: they differ in tensorflow</p>') in text
     assert 'INVALID' in bars(text, 'Forward, fetch tensors')
 
 

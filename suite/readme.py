@@ -1,0 +1,57 @@
+"""The table of the README: the chapter's figures beside those of the GPU records in results/."""
+import os
+
+from common import networks, text
+from suite.figures import PLAIN, REFERENCES, Work, load, order
+from suite.tables import LABELS, Notes, seconds, work_cells
+
+RESULTS = os.path.join(os.path.dirname(REFERENCES), 'results')
+CAPTION = 'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.'
+
+
+def readme_table(results: str = RESULTS) -> str:
+    """Returns the table as Markdown, with a column for the chapter and for each folder of `results`
+    that has GPU records, and a row for each work of the chapter that one of them has."""
+    chapter = load('chapter')
+    folders = sorted(os.listdir(results)) if os.path.isdir(results) else []
+    measured = [load(os.path.join(results, folder), 'gpu') for folder in folders
+                if os.path.isdir(os.path.join(results, folder))]
+    measured = [side for side in measured if side.figures]
+    works = {Work(*figure.work[:2], info_string, 'tensors', 32, PLAIN)
+             for figure in chapter.figures for info_string in networks.PASSES}
+    columns = [(side, {figure.work: figure for figure in side.figures})
+               for side in [chapter] + measured]
+    table = [list(LABELS[:3]) + ['GTX 1080 in the chapter, 2016, s / batch'] + [
+        '%s, TensorFlow %s (results/%s), s / batch' % (
+            side.facts['device'], side.facts['tensorflow'], side.name) for side in measured]]
+    notes = Notes()
+    for work in sorted(works, key=order):
+        if any(work in figures for _, figures in columns):
+            table.append(work_cells(work)[:3] + [
+                _with_sd(figures[work]) + notes.marks(side, figures[work])
+                if work in figures else 'not measured' for side, figures in columns])
+    lines = text.markdown(table) + ['', CAPTION]
+    if notes.lines():
+        lines += [''] + ['* ' + note for note in notes.lines()]
+    return '\n'.join(lines) + '\n'
+
+
+def replace_table(page: str, name: str, table: str) -> str:
+    """Returns the page with the table between `<!-- table: NAME -->` and the next `<!-- end -->`.
+
+    Raises ValueError: a marker is missing.
+    """
+    begin, end = '<!-- table: %s -->\n' % name, '<!-- end -->'
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError('no lines %s and %s' % (begin.strip(), end))
+    return before + begin + '\n' + table + '\n' + end + after
+
+
+def _with_sd(figure):
+    """The seconds of a step, and their standard deviation with as many decimals."""
+    mean = seconds(figure)
+    if figure.faults or figure.sd_s is None:
+        return mean
+    return '%s +/- %.*f' % (mean, len(mean.partition('.')[2]), figure.sd_s)
