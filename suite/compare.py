@@ -36,11 +36,11 @@ from typing import List, Optional, Sequence
 from common import files
 from suite import gate, tables
 from suite.figures import (
+    FLOAT32,
     MIN_PROCESSES,
-    PLAIN,
     REFERENCES,
     Figure,
-    Side,
+    Source,
     Work,
     load,
     rate,
@@ -49,7 +49,7 @@ from suite.figures import (
 from suite.pairs import (
     NO_DIFFERENCE,
     Pair,
-    against_plain,
+    against_float32,
     beside_references,
     compare,
     curves,
@@ -59,41 +59,41 @@ from suite.readme import readme_table, replace_table
 from suite.tables import Block, folded, format_markdown, format_text
 
 # What the page, the peers and the generated documents take from here.
-__all__ = ['NO_DIFFERENCE', 'PLAIN', 'REFERENCES', 'Block', 'Figure', 'Pair', 'Side', 'Work',
-           'against_plain', 'beside_references', 'blocks', 'compare', 'curves', 'folded',
+__all__ = ['FLOAT32', 'NO_DIFFERENCE', 'REFERENCES', 'Block', 'Figure', 'Pair', 'Source', 'Work',
+           'against_float32', 'beside_references', 'blocks', 'compare', 'curves', 'folded',
            'format_text', 'ideal', 'load', 'main', 'rate', 'readme_table', 'reference_names',
            'replace_table', 'scaling']
 
 
-def blocks(sides: Sequence[Side], pairs: Sequence[Pair]) -> List[Block]:
+def blocks(sources: Sequence[Source], pairs: Sequence[Pair]) -> List[Block]:
     """Returns what is shown: what is compared and how the runs differ, the tables, figures without
-    counterpart, notes. A single side has a table of its own figures first."""
+    counterpart, notes. A single source has a table of its own figures first."""
     notes = tables.Notes()
-    runs = list(sides) + [pair.other for pair in pairs if len(sides) == 1 and pair.rows]
+    runs = list(sources) + [pair.other for pair in pairs if len(sources) == 1 and pair.rows]
     shown = [Block('What is compared', [], [
-        '%s: %s' % (side.name, tables.described(side)) for side in runs]
-        + _mixes(sides) + tables.differences(sides))]
-    if len(sides) == 1:
-        shown.append(_own_figures(notes, sides[0]))
-    for side in sides:
-        shown += scaling(side)
-        shown += _against(notes, PLAIN, side, side, against_plain(side))
+        '%s: %s' % (source.name, tables.described(source)) for source in runs]
+        + _mixes(sources) + tables.differences(sources))]
+    if len(sources) == 1:
+        shown.append(_own_figures(notes, sources[0]))
+    for source in sources:
+        shown += scaling(source)
+        shown += _against(notes, FLOAT32, source, source, against_float32(source))
     for pair in pairs:
         shown += _against(notes, pair.base.name, pair.base, pair.other, pair.rows)
     apart = [line for pair in pairs for line in pair.apart]
     if apart:
         shown.append(Block('Not the same work', [], apart))
     lines = notes.lines()
-    if any(len(figure.records) == 1 for side in sides for figure in side.figures):
+    if any(len(figure.records) == 1 for source in sources for figure in source.figures):
         lines.append('The interval of one process covers how its steps vary, not how processes '
                      'differ: for that, put %d records of each run into a folder.' % MIN_PROCESSES)
     return shown + ([Block('Notes', [], lines)] if lines else [])
 
 
-def scaling(side: Side) -> List[Block]:
+def scaling(source: Source) -> List[Block]:
     """Returns the table of its jobs of several processes, if there are any."""
     rows = []
-    for figure in [figure for figures in curves(side).values() for figure in figures]:
+    for figure in [figure for figures in curves(source).values() for figure in figures]:
         cells = ['INVALID' if figure.faults else tables.images_per_s(figure)] + ['-'] * 3
         if figure.alone_s and not figure.faults:
             cells[1:3] = (tables.four_digits(ideal(figure)),
@@ -105,29 +105,32 @@ def scaling(side: Side) -> List[Block]:
             'efficiency: measured / ideal; communication: the share of a step that the allreduce '
             'adds')
     head = ['images / s', 'ideal', 'efficiency', 'communication']
-    return [Block(side.name + ': scaling', tables.works_table(head, rows), [line])] if rows else []
+    if not rows:
+        return []
+    return [Block(source.name + ': scaling', tables.works_table(head, rows), [line])]
 
 
-def _own_figures(notes, side):
-    """The block of the figures of one side."""
+def _own_figures(notes, source):
+    """The block of the figures of one source."""
     rows = [(figure.work, [
-        tables.seconds(figure) + notes.marks(side, figure),
+        tables.seconds(figure) + notes.marks(source, figure),
         '-' if figure.faults else tables.interval(figure.ci95_s),
-        tables.images_per_s(figure)]) for figure in side.figures]
-    return Block(side.name, tables.works_table(['s / batch', '95 % interval', 'images / s'], rows),
-                 [])
+        tables.images_per_s(figure)]) for figure in source.figures]
+    head = ['s / batch', '95 % interval', 'images / s']
+    return Block(source.name, tables.works_table(head, rows), [])
 
 
 def _against(notes, name, base, other, rows):
-    """The block of the rows, other / base, if there are any; `name` is the base's."""
+    """A list of the block of the rows, other / base, if there are any; `name` is the base's."""
+    if not rows:
+        return []
     head = [name + ', s / batch', other.name + ', s / batch', 'ratio', '95 % interval', 'verdict']
     cells = [(row.other.work, [
         tables.seconds(row.base) + notes.marks(base, row.base),
         tables.seconds(row.other) + notes.marks(other, row.other),
         _ratio(row), tables.interval(row.interval, tables.three_decimals), row.verdict])
         for row in rows]
-    return [Block('%s against %s' % (other.name, name), tables.works_table(head, cells), [])
-            ] if rows else []
+    return [Block('%s against %s' % (other.name, name), tables.works_table(head, cells), [])]
 
 
 def _ratio(row):
@@ -136,12 +139,12 @@ def _ratio(row):
     return 'about ' * (row.base.about or row.other.about) + tables.three_decimals(row.ratio)
 
 
-def _mixes(sides):
-    """A line for each side that has figures of more than one precision."""
-    precisions = [(side.name, sorted({figure.work.precision for figure in side.figures}))
-                  for side in sides]
-    return ['%s: several precisions, compared separately: %s' % (name, ' | '.join(found))
-            for name, found in precisions if len(found) > 1]
+def _mixes(sources):
+    """A line for each source that has figures of more than one precision."""
+    precisions = [(source.name, sorted({figure.work.precision for figure in source.figures}))
+                  for source in sources]
+    return ['%s: several precisions, compared separately: %s' % (name, ' | '.join(several))
+            for name, several in precisions if len(several) > 1]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -189,25 +192,25 @@ def _problem(args):
 
 
 def _compare(args):
-    sides = [load(name) for name in args.results]
-    if len({side.name for side in sides}) < len(sides):
-        sides = [side._replace(name=name) for side, name in zip(sides, args.results)]
-    for problem in [problem for side in sides for problem in side.problems]:
+    sources = [load(name) for name in args.results]
+    if len({source.name for source in sources}) < len(sources):
+        sources = [source._replace(name=name) for source, name in zip(sources, args.results)]
+    for problem in [problem for source in sources for problem in source.problems]:
         print(problem, file=sys.stderr)
-    code = _write_page(args.html, args.results, sides) if args.html else 0
+    code = _write_page(args.html, args.results, sources) if args.html else 0
     if code:
         return code
-    if not sides[0].figures:
-        return _nothing('%s has no figures' % sides[0].name)
-    if len(sides) > 1:
-        pairs = compare(sides[0], sides[1:])
+    if not sources[0].figures:
+        return _nothing('%s has no figures' % sources[0].name)
+    if len(sources) > 1:
+        pairs = compare(sources[0], sources[1:])
     else:
-        pairs = beside_references(sides[0], [load(name) for name in reference_names()])
-    shown = blocks(sides, pairs)
+        pairs = beside_references(sources[0], [load(name) for name in reference_names()])
+    shown = blocks(sources, pairs)
     print((format_markdown if args.markdown else format_text)(shown), end='', flush=True)
 
     rows = [row for pair in pairs for row in pair.rows]
-    if len(sides) > 1 and not any(row.ratio for row in rows):
+    if len(sources) > 1 and not any(row.ratio for row in rows):
         print('There are no valid figures of the same work.', file=sys.stderr)
         return 2
     if args.fail_if_slower is None:
@@ -217,7 +220,7 @@ def _compare(args):
     return code
 
 
-def _write_page(path, names, sides):
+def _write_page(path, names, sources):
     """Writes the page of --html; returns an exit code."""
     try:
         # Not above: it needs matplotlib, which nothing else does.
@@ -226,7 +229,7 @@ def _write_page(path, names, sides):
         return _nothing('--html needs matplotlib (%s): %s -m pip install matplotlib'
                         % (error, os.path.basename(sys.executable)))
     try:
-        page.write(path, names, sides)
+        page.write(path, names, sources)
     except OSError as error:
         return _nothing('%s: %s' % (path, error.strerror), 3)
     return 0

@@ -15,7 +15,7 @@ from common import networks, report, stats
 from suite import records as reading
 
 REFERENCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'references')
-PLAIN = 'float32'
+FLOAT32 = 'float32'
 
 FETCHES = 'tensors', 'ops'           # in the order of tables
 # What may explain a difference: of a record, before its environment variables, and of a reference.
@@ -70,7 +70,7 @@ class Record(NamedTuple):
     figures: List[Figure]
 
 
-class Side(NamedTuple):
+class Source(NamedTuple):
     """Figures that have one name: those of a record, of a folder of records or of a reference.
 
     facts: on what it ran, or who published it. figures: in the order of tables; repeats of the same
@@ -83,7 +83,7 @@ class Side(NamedTuple):
     records: List[Record]
 
 
-def load(name: str, kind: Optional[str] = None) -> Side:
+def load(name: str, kind: Optional[str] = None) -> Source:
     """Returns the figures of a record, of a folder of records, or of a reference by its name.
 
     Args:
@@ -115,7 +115,7 @@ def load(name: str, kind: Optional[str] = None) -> Side:
     for facts, figures in files:
         for figure in figures:
             repeats.setdefault(figure.work, []).append((facts, figure))
-    return Side(_short(name), _all_facts([facts for facts, _ in files]),
+    return Source(_short(name), _all_facts([facts for facts, _ in files]),
                 [_combined(repeats[work]) for work in sorted(repeats, key=order)],
                 problems, records)
 

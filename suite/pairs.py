@@ -7,7 +7,7 @@ Statistics in Medicine 27 (2008); common.stats.ratio).
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from common import networks, stats
-from suite.figures import MIN_PROCESSES, PLAIN, Figure, Interval, Side, Work, rate
+from suite.figures import FLOAT32, MIN_PROCESSES, Figure, Interval, Source, Work, rate
 from suite.tables import LABELS, named, speed
 
 NO_DIFFERENCE = 'no significant difference'
@@ -23,14 +23,14 @@ class Row(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """The rows of the work that two sides share, and a line for each figure without counterpart."""
-    base: Side
-    other: Side
+    """The rows of the work that two sources share, and lines on figures without counterpart."""
+    base: Source
+    other: Source
     rows: List[Row]
     apart: List[str]
 
 
-def compare(base: Side, others: Sequence[Side]) -> List[Pair]:
+def compare(base: Source, others: Sequence[Source]) -> List[Pair]:
     """Returns a Pair of the base and each of the others."""
     return [Pair(base, other,
                  [_row(figure, match) for figure in base.figures
@@ -38,30 +38,31 @@ def compare(base: Side, others: Sequence[Side]) -> List[Pair]:
                  _apart(other, base) + _apart(base, other)) for other in others]
 
 
-def beside_references(side: Side, references: Sequence[Side]) -> List[Pair]:
-    """Returns the Pairs of one side and the references that have figures of its networks. Only
+def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:
+    """Returns the Pairs of one source and the references that have figures of its networks. Only
     figures of these networks are in them."""
-    benchmarks = {figure.work.benchmark for figure in side.figures}
+    benchmarks = {figure.work.benchmark for figure in source.figures}
     relevant = [reference._replace(figures=[figure for figure in reference.figures
                                             if figure.work.benchmark in benchmarks])
-                for reference in references if reference.name != side.name]
-    return [pair._replace(apart=_apart(pair.other, side))
-            for pair in compare(side, [reference for reference in relevant if reference.figures])]
+                for reference in references if reference.name != source.name]
+    return [pair._replace(apart=_apart(pair.other, source))
+            for pair in compare(source, [reference for reference in relevant if reference.figures])]
 
 
-def against_plain(side: Side) -> List[Row]:
+def against_float32(source: Source) -> List[Row]:
     """Returns the rows of what ran in another precision or through XLA, against the float32 run of
     the same work in the same records."""
-    plain = {(figure.work, figure.records): figure for figure in side.figures if figure.records}
-    bases = [(plain.get((figure.work._replace(precision=PLAIN), figure.records)), figure)
-             for figure in side.figures if figure.work.precision != PLAIN]
+    baselines = {(figure.work, figure.records): figure for figure in source.figures
+                 if figure.records}
+    bases = [(baselines.get((figure.work._replace(precision=FLOAT32), figure.records)), figure)
+             for figure in source.figures if figure.work.precision != FLOAT32]
     return [_row(base, figure) for base, figure in bases if base]
 
 
-def curves(side: Side) -> Dict[Work, List[Figure]]:
+def curves(source: Source) -> Dict[Work, List[Figure]]:
     """Returns the figures of jobs of several processes, and of one, by the work of one process."""
     by_work = {}                                         # type: Dict[Work, List[Figure]]
-    for figure in side.figures:
+    for figure in source.figures:
         if figure.records:
             by_work.setdefault(figure.work._replace(processes=1), []).append(figure)
     return {work: figures for work, figures in by_work.items()
@@ -74,9 +75,9 @@ def ideal(figure: Figure) -> Optional[float]:
     return figure.alone_s and rate(figure) * figure.mean_s / figure.alone_s
 
 
-def _match(figure, side):
-    """The figure of the same work on that side, or None."""
-    for other in side.figures:
+def _match(figure, source):
+    """The figure of the same work in a source, or None."""
+    for other in source.figures:
         if other.work == figure.work and not (figure.differs or other.differs):
             return other
     return None
@@ -102,19 +103,19 @@ def _why_no_interval(figure):
     return '%d processes, fewer than %d' % (len(figure.records), MIN_PROCESSES)
 
 
-def _apart(side, base):
-    """A line for each figure of `side` that has no counterpart in `base`: how it differs from the
+def _apart(source, base):
+    """A line for each figure of `source` that has no counterpart in `base`: how it differs from the
     most similar one. One line for all networks that `base` does not have."""
     benchmarks, lines = {figure.work.benchmark for figure in base.figures}, []
-    for figure in side.figures:
+    for figure in source.figures:
         if figure.work.benchmark in benchmarks and not _match(figure, base):
             why = min([_unequal(figure.work, other.work) for other in base.figures
                        if other.work.benchmark == figure.work.benchmark], key=len)
             if why or figure.differs:
-                lines.append('%s, %s: %s: %s' % (side.name, named(figure.work), speed(figure),
+                lines.append('%s, %s: %s: %s' % (source.name, named(figure.work), speed(figure),
                                                  '; '.join(why + list(figure.differs))))
     missing = [name for name in networks.NETWORKS if name not in benchmarks
-               and any(figure.work.benchmark == name for figure in side.figures)]
+               and any(figure.work.benchmark == name for figure in source.figures)]
     return lines + (['%s has no %s' % (base.name, ', '.join(missing))] if missing else [])
 
 

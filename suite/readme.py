@@ -2,7 +2,7 @@
 import os
 
 from common import networks, text
-from suite.figures import PLAIN, REFERENCES, Work, load, order
+from suite.figures import FLOAT32, REFERENCES, Work, load, order
 from suite.tables import LABELS, Notes, seconds, work_cells
 
 RESULTS = os.path.join(os.path.dirname(REFERENCES), 'results')
@@ -16,20 +16,21 @@ def readme_table(results: str = RESULTS) -> str:
     folders = sorted(os.listdir(results)) if os.path.isdir(results) else []
     measured = [load(os.path.join(results, folder), 'gpu') for folder in folders
                 if os.path.isdir(os.path.join(results, folder))]
-    measured = [side for side in measured if side.figures]
-    works = {Work(*figure.work[:2], info_string, 'tensors', 32, PLAIN)
+    measured = [source for source in measured if source.figures]
+    works = {Work(*figure.work[:2], info_string, 'tensors', 32, FLOAT32)
              for figure in chapter.figures for info_string in networks.PASSES}
-    columns = [(side, {figure.work: figure for figure in side.figures})
-               for side in [chapter] + measured]
+    columns = [(source, {figure.work: figure for figure in source.figures})
+               for source in [chapter] + measured]
     table = [list(LABELS[:3]) + ['GTX 1080 in the chapter, 2016, s / batch'] + [
         '%s, TensorFlow %s (results/%s), s / batch' % (
-            side.facts['device'], side.facts['tensorflow'], side.name) for side in measured]]
+            source.facts['device'], source.facts['tensorflow'], source.name)
+        for source in measured]]
     notes = Notes()
     for work in sorted(works, key=order):
         if any(work in figures for _, figures in columns):
             table.append(work_cells(work)[:3] + [
-                _with_sd(figures[work]) + notes.marks(side, figures[work])
-                if work in figures else 'not measured' for side, figures in columns])
+                _with_sd(figures[work]) + notes.marks(source, figures[work])
+                if work in figures else 'not measured' for source, figures in columns])
     lines = text.markdown(table) + ['', CAPTION]
     if notes.lines():
         lines += [''] + ['* ' + note for note in notes.lines()]

@@ -2,7 +2,7 @@
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from common import text
-from suite.figures import PUBLISHED, Figure, Interval, Side, Work, fact_order, rate
+from suite.figures import PUBLISHED, Figure, Interval, Source, Work, fact_order, rate
 
 LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision', 'processes')      # of Work
 DIGITS = 4                           # significant ones of a measured time or rate
@@ -21,12 +21,12 @@ class Notes:
     def __init__(self) -> None:
         self._texts = []                                 # type: List[str]
 
-    def marks(self, side: Side, figure: Figure) -> str:
+    def marks(self, source: Source, figure: Figure) -> str:
         """Adds what there is to say about a figure, and returns the marks of it: ' [1] [2]'."""
         marks = ''
         texts = ['INVALID: ' + fault for fault in figure.faults] + list(figure.warnings)
         for note in dict.fromkeys(texts):                # repeats may all have the same
-            note = '%s, %s: %s' % (side.name, named(figure.work), note)
+            note = '%s, %s: %s' % (source.name, named(figure.work), note)
             if note not in self._texts:
                 self._texts.append(note)
             marks += ' [%d]' % (self._texts.index(note) + 1)
@@ -104,20 +104,20 @@ def interval(bounds: Optional[Interval], number=four_digits) -> str:
     return ' to '.join(map(number, bounds)) if bounds else '-'
 
 
-def described(side: Side) -> str:
+def described(source: Source) -> str:
     """Returns on what it ran, or who published it, in one line."""
-    facts = side.facts
+    facts = source.facts
     if 'device' in facts:
         return '%s, driver %s, TensorFlow %s (%s)' % tuple(
             facts[key] for key in ('device', 'driver', 'tensorflow', 'runtime'))
     return '; '.join(facts[key] for key in PUBLISHED if key in facts) or 'nothing that can be used'
 
 
-def differences(sides: Sequence[Side]) -> List[str]:
-    """Returns a line for each fact in which the runs among `sides` differ."""
-    runs = [side for side in sides if 'device' in side.facts]
-    keys = sorted({key for side in runs for key in side.facts}, key=fact_order)
-    values = {key: [side.facts.get(key, '(not set)') for side in runs] for key in keys}
+def differences(sources: Sequence[Source]) -> List[str]:
+    """Returns a line for each fact in which the runs among `sources` differ."""
+    runs = [source for source in sources if 'device' in source.facts]
+    keys = sorted({key for source in runs for key in source.facts}, key=fact_order)
+    values = {key: [source.facts.get(key, '(not set)') for source in runs] for key in keys}
     return ['differs: %s: %s' % (key, ' | '.join(of_runs)) for key, of_runs in values.items()
             if len(set(of_runs)) > 1]
 

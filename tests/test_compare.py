@@ -190,8 +190,8 @@ def test_a_faster_run_stands_against_the_plain_one_of_its_record(write, capsys):
 
     write('apart/plain.json', record(plain))             # another process, another machine perhaps
     write('apart/faster.json', record(*faster))
-    assert compare.against_plain(compare.load(os.path.dirname(both))) != []
-    assert compare.against_plain(compare.load(os.path.dirname(both) + '/../apart')) == []
+    assert compare.against_float32(compare.load(os.path.dirname(both))) != []
+    assert compare.against_float32(compare.load(os.path.dirname(both) + '/../apart')) == []
 
 
 def test_jobs_of_several_processes(write, capsys):

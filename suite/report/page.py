@@ -104,7 +104,7 @@ class Bar(NamedTuple):
     colour: str
 
 
-def write(path: str, names: Sequence[str], sides: Sequence[compare.Side]) -> None:
+def write(path: str, names: Sequence[str], sides: Sequence[compare.Source]) -> None:
     """Writes the page of what `names` are, records, folders of them or references, and of the sides
     that compare.load made of them.
 
@@ -115,15 +115,15 @@ def write(path: str, names: Sequence[str], sides: Sequence[compare.Side]) -> Non
     files.write(path, text)
 
 
-def runs(names: Sequence[str], sides: Sequence[compare.Side]) -> List[Run]:
+def runs(names: Sequence[str], sides: Sequence[compare.Source]) -> List[Run]:
     """Returns all records of the sides, those too that did not finish."""
     return [Run('%s: %s' % (side.name, record.name) if len(sides) > 1 and os.path.isdir(name)
                 else record.name, side.name, record.data, record.figures)
             for name, side in zip(names, sides) for record in side.records]
 
 
-def page(found: Sequence[Run], sides: Sequence[compare.Side],
-         references: Sequence[compare.Side]) -> str:
+def page(found: Sequence[Run], sides: Sequence[compare.Source],
+         references: Sequence[compare.Source]) -> str:
     """Returns the page: verdicts, charts, comparison, and each run with its steps."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()                          # not what the user has set for other work
@@ -220,7 +220,7 @@ def _card(number, run):
     lines += [('note bad', 'INVALID: ' + fault) for fault in data['faults']]
     lines += [('note bad', data['error'])] if data['error'] else []
     lines += [('note warn', 'warning: ' + one['text']) for one in data.get('warnings', [])]
-    plain = [entry for entry in data['results'] if report.precision(entry) == compare.PLAIN]
+    plain = [entry for entry in data['results'] if report.precision(entry) == compare.FLOAT32]
     for entry, figure in zip(data['results'], run.figures):
         try:
             head, *rest = report.result(entry)
@@ -332,7 +332,7 @@ def _time_bar(work, label, figure):
 
 
 def _variant(work):
-    return work.variant + ('' if work.precision == compare.PLAIN else ', ' + work.precision)
+    return work.variant + ('' if work.precision == compare.FLOAT32 else ', ' + work.precision)
 
 
 def _each(work):
