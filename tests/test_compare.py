@@ -9,7 +9,7 @@ import fake_job
 import numpy as np
 import pytest
 
-from suite import compare
+from suite import compare, gate, pairs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
@@ -389,8 +389,34 @@ def test_bad_usage(argv, capsys):
     assert capsys.readouterr().err
 
 
-def test_no_tensorflow_is_imported():
-    code = ('from suite import compare; import sys; '
-            'sys.exit(any(name.startswith(("tensorflow", "tf_slim")) '
+def test_help_says_what_the_names_are(capsys):
+    assert compare.main(['--help']) == 0
+    out = ' '.join(capsys.readouterr().out.split())
+    assert compare.NO_DIFFERENCE in out and ', '.join(compare.reference_names()) in out
+
+
+def test_neither_tensorflow_nor_matplotlib_is_imported():
+    code = ('from suite import compare; import sys; code = compare.main(["chapter", "anosy"]); '
+            'sys.exit(code or any(name.startswith(("tensorflow", "tf_slim", "matplotlib")) '
             'or name == "common.tf1" for name in sys.modules))')
-    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT,
+                          stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_the_gate_judges_the_rows_with_an_interval():
+    def row(interval):
+        return pairs.Row(None, None, 1.0, interval, '')
+
+    slow, undecided, none = row((1.06, 1.2)), row((1.0, 1.2)), row(None)
+    assert gate.too_slow([slow, undecided, none], 5) == [slow]
+    assert gate.judge([slow, undecided, none], 5) == (1, (
+        '--fail-if-slower 5: 2 of 3 rows have an interval; in 1 the whole interval is above +5 %'))
+    assert gate.judge([slow, none], 6)[0] == 0           # above, not at
+    assert gate.judge([none], 5) == (2, '--fail-if-slower: no ratio has an interval.')
+
+
+@pytest.mark.parametrize('name', ['no/such/README.md', '.'])
+def test_a_readme_that_cannot_be_written_is_one_line(name, tmp_path, capsys):
+    assert compare.main(['--readme', '--write', str(tmp_path / name)]) == 3
+    line, = capsys.readouterr().err.splitlines()
+    assert line.startswith('Nothing done: ')
