@@ -223,11 +223,11 @@ def _compare(args):
 def _write_page(path, names, sources):
     """Writes the page of --html; returns an exit code."""
     try:
-        # Not above: it needs matplotlib, which nothing else does.
+        # Not at the top: only the page needs matplotlib and jinja2.
         from suite.report import page
     except ImportError as error:
-        return _nothing('--html needs matplotlib (%s): %s -m pip install matplotlib'
-                        % (error, os.path.basename(sys.executable)))
+        return _nothing('--html needs matplotlib and jinja2 (%s): %s -m pip install '
+                        'matplotlib jinja2' % (error, os.path.basename(sys.executable)))
     try:
         page.write(path, names, sources)
     except OSError as error:

@@ -48,7 +48,6 @@ def _of_checks(parts: Sequence[Dict[str, Any]]) -> str:
     if any(part.get('faults', ['not checked']) for part in parts):
         return 'INVALID'
     count = sum(len(part.get('warnings', [])) for part in parts)
-    count += sum(len((part.get('scaling') or {}).get('stragglers', [])) for part in parts)
     return '%d caution%s' % (count, 's' * (count > 1)) if count else 'ok'
 
 

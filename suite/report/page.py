@@ -1,559 +1,466 @@
 """The page of `suite compare --html`: one HTML file with all of its charts, which opens offline.
 
-It has no script and loads nothing. matplotlib draws the charts as SVG, whose text stays text and
-whose colours are the page's, light or dark. The same records give the same page.
+This module collects what is on the page, as plain data; page.html.jinja is the page, page.css its
+style, and charts.py draws. The same records give the same page.
 """
-import html
-import io
-import math
+import itertools
 import os
-import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-import matplotlib
-from matplotlib.figure import Figure as Canvas
+import jinja2
+import markupsafe
 
 from common import files, report
-from suite import compare
-from suite import records as reading
+from common.text import significant
+from suite import compare, outcome, records
 from suite.figures import processes
+from suite.report import charts
 
-WIDTH = 4.5                          # inches of 72: a chart is about as wide as a phone
-ROW, AXIS = 0.5, 0.4                 # inches: of a bar with its text, of what is below the bars
-LETTERS = 52                         # in the line above a bar; the tables have all in full
 MIN_SWEEP = 3                        # batch sizes that make a sweep
-MAX_DOTS = 500                       # more steps are drawn as a line alone
-SETTINGS = {'svg.fonttype': 'none', 'svg.hashsalt': 'report', 'font.family': 'sans-serif',
-            'font.size': 10.5, 'axes.spines.top': False, 'axes.spines.right': False,
-            'axes.spines.left': False, 'axes.grid': True, 'axes.axisbelow': True,
-            'grid.linewidth': 0.6, 'xtick.major.size': 0, 'ytick.major.size': 0}
-# matplotlib knows no CSS: it draws in colours that the page's take the place of.
-COLOURS = {name: '#0a0b%02x' % i for i, name in enumerate(
-    ['text', 'muted', 'grid', 'forward', 'backward', 'published', 'bad'], 1)}
-SETTINGS.update(dict.fromkeys(['text.color', 'axes.labelcolor'], COLOURS['text']))
-SETTINGS.update(dict.fromkeys(['xtick.color', 'ytick.color'], COLOURS['muted']))
-SETTINGS.update(dict.fromkeys(['axes.edgecolor', 'grid.color'], COLOURS['grid']))
-PASS_COLOURS = {'Forward': COLOURS['forward'], 'Forward-backward': COLOURS['backward']}
-KINDS = {'warning': 'note warn', 'INVALID': 'note bad'}
-VERDICTS = {'running': 'killed', 'refused': 'INVALID', 'out_of_memory': 'out of memory'}
-
-HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Benchmark report</title>
-<style>
-:root { color-scheme: light dark; --page: #fff; --card: #f6f7f9; --text: #1c2128; --muted: #59636e;
-  --grid: #d5d9df; --forward: #1f6fb2; --backward: #c2570c; --published: #8b949e; --bad: #c62828;
-  --warn: #8a5a00; --good: #1b7a3d }
-@media (prefers-color-scheme: dark) { :root { --page: #14181d; --card: #1e242b; --text: #e4e8ed;
-  --muted: #a3adb8; --grid: #3b444e; --forward: #63aeee; --backward: #f09a54;
-  --published: #8b949e; --bad: #ff8a80; --warn: #f5c453; --good: #74d48c } }
-body { margin: 0 auto; padding: 16px; max-width: 1400px; background: var(--page);
-  color: var(--text); font: 15px/1.45 system-ui, sans-serif; overflow-wrap: anywhere }
-h1 { margin: 0; font-size: 1.6em } h2 { margin: 1.6em 0 .3em; font-size: 1.3em }
-h3 { margin: 1em 0 .3em; font-size: 1.05em } p { margin: .3em 0 } ul { padding-left: 1.2em }
-a { color: inherit } .muted, figcaption { color: var(--muted) }
-.bad, .warn, .good, .pass { font-weight: 600 } .detail { font-size: .9em; color: var(--muted) }
-.bad { color: var(--bad) } .warn { color: var(--warn) } .good { color: var(--good) }
-.note { font-size: .9em; padding-left: .6em; border-left: 3px solid; font-weight: 400 }
-.scroll { overflow-x: auto; max-height: 80vh } pre { font-size: .85em }
-table { border-collapse: collapse; font-size: .9em; font-variant-numeric: tabular-nums;
-  overflow-wrap: normal }
-th, td { padding: .2em .9em .2em 0; text-align: left; vertical-align: top; white-space: nowrap;
-  border-bottom: 1px solid var(--grid) }
-thead th { position: sticky; top: 0; background: var(--page) }
-td:last-child { white-space: normal; min-width: 9em }
-.facts td + td { white-space: normal; overflow-wrap: anywhere }
-.charts { display: grid; gap: 16px;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 324px), 1fr)) }
-figure { margin: 0; max-width: 440px } figcaption { font-size: .9em }
-svg { display: block; width: 100%; height: auto }
-svg * { stroke-linejoin: round; stroke-linecap: butt; font-family: inherit !important }
-article { margin: 16px 0; padding: 4px 14px 12px; background: var(--card); border-radius: 8px }
-details { margin: .5em 0 } summary { cursor: pointer }
-</style>
-</head>
-<body>
-<h1>Benchmark report</h1>
-"""
-TIMES = """<p class="muted">Means in ms / batch, with the 95 % interval of the mean where there is
-one: short runs and published figures have none. Published figures, in grey, stand only beside the
-same work; what differs is below, in the comparison. A bar is of float32 if it names no other
-precision.</p>"""
-SWEEPS = '<p class="muted">Means with their 95 % intervals; INVALID passes are left out.</p>'
+COLOURS = {'Forward': 'forward', 'Forward-backward': 'backward'}     # of a pass
+LINE_CLASSES = {'warning': 'note warn', 'INVALID': 'note bad'}       # by the first word of a line
 
 
 class Run(NamedTuple):
-    """A record: its name here, the name of its side, what it holds, and its figures in the order of
-    its results (compare.Figure, by whose faults a pass is judged)."""
+    """A record: its place and its name on the page, the name of its source, what it holds, and the
+    figures of its results, in their order."""
+    number: int
     name: str
-    side: str
+    source: str
     data: Dict[str, Any]
     figures: List[compare.Figure]
 
 
-class Bar(NamedTuple):
-    """A row of a bar chart: `text` is its value with the unit; no bar where `value` is None."""
-    label: str
-    value: Optional[float]
-    interval: Optional[Tuple[float, float]]
+class Note(NamedTuple):
+    """A fault or a caution of a run, or of one pass of it."""
+    run: Run
+    info_string: str                 # '' if it is of the whole run
     text: str
-    colour: str
 
 
-def write(path: str, names: Sequence[str], sides: Sequence[compare.Source]) -> None:
-    """Writes the page of what `names` are, records, folders of them or references, and of the sides
+class Table(NamedTuple):
+    """What all rows have in common, as one line, and the table without it."""
+    common: str
+    head: List[str]
+    rows: List[Any]
+
+
+class Block(NamedTuple):
+    """A part of the comparison; it has a table, lines, or both, and may be shown folded."""
+    title: str
+    table: Optional[Table]
+    lines: List[str]
+    open: bool
+
+
+class Sweep(NamedTuple):
+    """The same work at several batch sizes; `ends` says which sizes did not finish, and why."""
+    title: str
+    ends: List[str]
+    charts: List[charts.LineChart]
+
+
+class Card(NamedTuple):
+    """All of one run. Each line has its CSS class; a profile is a list of lines, its title first;
+    facts are of the environment, by name."""
+    run: Run
+    word: str
+    work: str
+    lines: List[Tuple[str, str]]
+    charts: List[charts.StepChart]
+    profiles: List[List[str]]
+    facts: List[Tuple[str, str]]
+
+
+def write(path: str, names: Sequence[str], sources: Sequence[compare.Source]) -> None:
+    """Writes the page of what `names` are, records, folders of them or references, and of the sources
     that compare.load made of them.
 
     Raises OSError: the file cannot be written.
     """
     references = [compare.load(name) for name in compare.reference_names()]
-    text = page(runs(names, sides), sides, references)
-    files.write(path, text)
+    files.write(path, page(runs_of(names, sources), sources, references))
 
 
-def runs(names: Sequence[str], sides: Sequence[compare.Source]) -> List[Run]:
-    """Returns all records of the sides, those too that did not finish."""
-    return [Run('%s: %s' % (side.name, record.name) if len(sides) > 1 and os.path.isdir(name)
-                else record.name, side.name, record.data, record.figures)
-            for name, side in zip(names, sides) for record in side.records]
+def runs_of(names: Sequence[str], sources: Sequence[compare.Source]) -> List[Run]:
+    """Returns all records of the sources, including those that did not finish."""
+    all_records = [
+        ('%s: %s' % (source.name, record.name) if len(sources) > 1 and os.path.isdir(name)
+         else record.name, source.name, record.data, record.figures)
+        for name, source in zip(names, sources) for record in source.records]
+    return [Run(number, *record) for number, record in enumerate(all_records)]
 
 
-def page(found: Sequence[Run], sides: Sequence[compare.Source],
+def page(runs: Sequence[Run], sources: Sequence[compare.Source],
          references: Sequence[compare.Source]) -> str:
-    """Returns the page: verdicts, charts, comparison, and each run with its steps."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()                          # not what the user has set for other work
-        matplotlib.rcParams.update(SETTINGS)
-        parts = [HEAD, _summary(found, sides), _times(sides, references), _sweeps(found, sides),
-                 _scaling(sides), _shares(found, sides), _comparison(sides, references)]
-        parts += ['<h2 id="runs">Each run</h2>'] * bool(found) + [
-            _card(i, run) for i, run in enumerate(found)]
-    return _unique_ids('\n'.join(filter(None, parts))) + '\n</body>\n</html>\n'
+    """Returns the page: outcomes, charts, comparison, and each run with its steps."""
+    with charts.style():
+        return _template().render(
+            runs=runs, counts=_counts(runs), problems=_problems(sources), faults=_faults(runs),
+            cautions=_cautions(runs), passes=_passes(runs), times=_times(sources, references),
+            sweeps=_sweeps(runs, sources), scaling=_scaling(sources),
+            peak_is_known=any(run.data['environment']['peak_flops'] for run in runs),
+            shares=_shares(runs, sources), comparison=_comparison(sources, references),
+            cards=list(map(_card, runs)))
 
 
-# Words and tables
-
-def verdict(run: Run, i: Optional[int] = None) -> Tuple[str, str]:
-    """Returns the verdict on a pass, or on the run, in a word or two, and its class in the page."""
-    figures = run.figures if i is None else [run.figures[i]]
-    status = run.data['status']
-    count = sum(len(figure.warnings) for figure in figures)
-    if i is None:                                        # what is of the run is with each pass
-        count -= (len(figures) - 1) * len(run.data.get('warnings', []))
-    if i is None and status != 'finished':
-        return VERDICTS.get(status, status), 'bad'
-    if any(figure.faults for figure in figures):
-        return 'INVALID', 'bad'
-    return ('%d warning%s' % (count, 's' * (count > 1)), 'warn') if count else ('ok', 'good')
+def _template() -> jinja2.Template:
+    """The template, with a filter that draws charts and numbers them in the order of the page."""
+    numbers = itertools.count()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__))), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable)
+    environment.filters['kind'] = outcome.kind
+    environment.filters['svg'] = lambda chart: charts.svg(chart, next(numbers))
+    return environment.get_template('page.html.jinja')
 
 
-def _summary(found, sides):
-    """The head: how many of what, and a line for each pass."""
-    kinds = [verdict(run)[1] for run in found]
-    lines = ['<p>%d record%s: %s</p>' % (len(found), 's' * (len(found) != 1), ', '.join(
-        '<span class="%s">%d %s</span>' % (kind, kinds.count(kind), words)
-        for kind, words in (('bad', 'INVALID or not finished'), ('warn', 'with warnings'),
-                            ('good', 'without a warning')) if kind in kinds) or 'nothing was run')]
-    lines += ['<p class="note bad">%s</p>' % _text(problem)
-              for side in sides for problem in side.problems]
-    lines += ['<p class="note bad">%s</p>' % _text('%s, %s %s %s, batch %s: INVALID: %s' % (
-        (side.name,) + figure.work[:3] + (figure.work.batch_size, figure.faults[-1])))
-        for side in sides for figure in side.figures if len(figure.records) > 1 and figure.faults]
-    rows, warned = [], {}                                # type: List, Dict[str, List[str]]
-    for number, run in enumerate(found):
-        link = '<a href="#run-%d">%s</a>' % (number, _text(run.name))
-        for one in run.data.get('warnings', []):
-            warned.setdefault(one['kind'], []).append('%s: %s' % (link, _text(one['text'])))
-        for i, entry in enumerate(run.data['results']):
-            figure, share = run.figures[i], entry.get('share_of_peak')
-            named = '%s, %s: ' % (link, _text(figure.work.info_string))
-            lines += ['<p class="note bad">%sINVALID: %s</p>' % (named, _text(fault))
-                      for fault in entry.get('faults', [])]
-            for one in entry['warnings']:
-                warned.setdefault(one['kind'], []).append(named + _text(one['text']))
-            cells = [figure.work.info_string, '%s %s' % figure.work[:2],
-                     figure.work.batch_size, figure.work.processes, figure.work.fetch,
-                     figure.work.precision]
-            cells += ['-'] * 4 if figure.faults else [
-                _ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
-                '%.4g' % compare.rate(figure),
-                '-' if share is None else '%.1f %%' % (100 * share)]
-            rows.append([link, _badge(verdict(run, i))] + list(map(_text, cells)))
-        if run.data['status'] != 'finished' or not run.data['results']:
-            rows.append([link, _badge(verdict(run)), '-', _text('%s %s' % (
-                run.data['benchmark'], run.data['variant'])), _text(_batch(run)),
-                         _text(processes(run.data))] + ['-'] * 6)
-    lines += ['<p class="note warn">%s%s</p>' % (texts[0], '' if len(texts) == 1 else
-                                                 ' (and %d more like it)' % (len(texts) - 1))
-              for texts in warned.values()]
-    head = ['record', 'verdict', 'pass', 'network', 'batch', 'processes', 'fetch', 'precision',
-            'ms / batch', '95 % interval of the mean', 'images / s', 'share of peak']
-    return '\n'.join(lines + [_table(head, rows)] * bool(rows))
+def _printable(value: Any) -> Any:
+    """What the template prints is a line, or has been made by the template itself."""
+    return value if isinstance(value, markupsafe.Markup) else records.one_line(value)
 
 
-def _comparison(sides, references):
-    """What `suite compare` prints for the same sides."""
-    pairs = compare.compare(sides[0], sides[1:]) if len(sides) > 1 else \
-        compare.beside_references(sides[0], references)
-    parts = ['<h2>Comparison</h2>']
-    shown = [block for side in sides for block in compare.scaling(side)]      # by _scaling
-    parts += ['<details%s><summary>%s</summary>%s</details>' % (
-        ' open' * (' against ' in block.title), _text(block.title), _block(block))
-        for block in compare.blocks(sides, pairs) if block not in shown]
-    return '\n'.join(parts)
+def _ms(seconds: float) -> str:
+    return significant(1e3 * seconds, 4)
 
 
-def _block(block):
-    body = _table(block.table[0], [list(map(_text, row)) for row in block.table[1:]]) \
-        if block.table else ''
-    return body + '<ul>%s</ul>' % ''.join('<li>%s</li>' % _text(line) for line in block.lines) \
-        if block.lines else body
+# The outcomes
+
+def _counts(runs: Sequence[Run]) -> List[Tuple[str, int]]:
+    """How many runs had each kind of outcome."""
+    kinds = [outcome.kind(outcome.of_run(run.data)) for run in runs]
+    return [(kind, kinds.count(kind)) for kind in ('bad', 'warn', 'good') if kind in kinds]
 
 
-def _card(number, run):
-    """All of one run: its verdict, what was printed, its steps, its environment."""
-    data, lines, profiles = run.data, [], []
-    lines += [('note bad', 'INVALID: ' + fault) for fault in data['faults']]
-    lines += [('note bad', data['error'])] if data['error'] else []
-    lines += [('note warn', 'warning: ' + one['text']) for one in data.get('warnings', [])]
-    plain = [entry for entry in data['results'] if report.precision(entry) == compare.FLOAT32]
-    for entry, figure in zip(data['results'], run.figures):
-        try:
-            head, *rest = report.result(entry)
-            if entry.get('difference'):
-                rest.append(report.speedup(entry, plain))
-            if entry.get('layers'):
-                profiles.append(report.profile(entry))
-        except (KeyError, TypeError, ValueError, ZeroDivisionError):     # the run ended in it
-            head = '%s: %d steps' % (figure.work.info_string, len(entry['samples_s']))
-            rest = ['warning: ' + one['text'] for one in entry['warnings']]
-            rest += ['INVALID: ' + fault for fault in figure.faults]
-        lines += [('pass', head)] + [(KINDS.get(line.split(':')[0].strip(), 'detail'), line)
-                                     for line in rest]
-    charts = [_steps(entry, figure) for entry, figure in zip(data['results'], run.figures)
-              if entry['samples_s']]
-    environment = data['environment']
-    facts = [(key, value) for key, value in environment.items() if value not in (None, {}, [])]
-    return '\n'.join(
-        ['<article id="run-%d">' % number,
-         '<h3>%s %s</h3>' % (_text(run.name), _badge(verdict(run))),
-         '<p class="muted">%s</p>' % _text('%s %s, batch %s; %s; TensorFlow %s; %s' % (
-             data['benchmark'], data['variant'], _batch(run), environment['device']['name'],
-             environment['tensorflow'], environment['date']))]
-        + ['<p class="%s">%s</p>' % (kind, _text(line.strip())) for kind, line in lines]
-        + ['<div class="charts">%s</div>' % ''.join(charts)] * bool(charts)
-        + ['<details><summary>%s</summary><pre class="scroll">%s</pre></details>' % (
-            _text(lines[0].rstrip(':')), '\n'.join(map(_text, lines[1:]))) for lines in profiles]
-        + ['<details><summary>Environment and flags</summary>', _table(
-            [], [[_text(key), _text(_value(value))] for key, value in facts + [
-                ('flags', data['options'])]], 'facts'), '</details>', '</article>'])
+def _problems(sources: Sequence[compare.Source]) -> List[str]:
+    """What could not be read, and records that are not repeats of each other."""
+    return [problem for source in sources for problem in source.problems] + [
+        '%s, %s %s %s, batch %s: INVALID: %s' % (
+            (source.name,) + figure.work[:3] + (figure.work.batch_size, figure.faults[-1]))
+        for source in sources for figure in source.figures
+        if len(figure.records) > 1 and figure.faults]
 
 
-def _value(value):
-    if isinstance(value, dict):
-        return ', '.join('%s: %s' % (key, _value(one)) for key, one in value.items()
-                         if one is not None)
-    return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
+def _faults(runs: Sequence[Run]) -> List[Note]:
+    return [Note(run, entry['info_string'], fault) for run in runs
+            for entry in run.data['results'] for fault in entry.get('faults', [])]
 
 
-def _batch(run):
-    return run.data['options'].get('batch_size', '-')
+def _cautions(runs: Sequence[Run]) -> List[List[Note]]:
+    """Lists of cautions of the same kind."""
+    by_kind = {}                                         # type: Dict[str, List[Note]]
+    for run in runs:
+        for part in [run.data] + run.data['results']:
+            for caution in part.get('warnings', []):
+                by_kind.setdefault(caution['kind'], []).append(
+                    Note(run, part.get('info_string', ''), caution['text']))
+    return list(by_kind.values())
 
 
-def _table(head, rows, kind='scroll'):
-    common, (head, *rows) = compare.folded([head] + rows) if head else ('', [[]] + rows)
-    lines = ['<p class="muted">all: %s</p>' % common] * bool(common)
-    lines += ['<div class="%s"><table>' % kind]
-    if head:
-        lines += ['<thead><tr>%s</tr></thead>' % ''.join('<th>%s</th>' % _text(cell)
-                                                         for cell in head)]
-    lines += ['<tr>%s</tr>' % ''.join('<td>%s</td>' % cell for cell in row) for row in rows]
-    return '\n'.join(lines + ['</table></div>'])
+def _passes(runs: Sequence[Run]) -> Table:
+    """A row for each pass, and for each run that did not finish; with the run and its outcome."""
+    outcomes, rows = [], []                              # type: List[Tuple[Run, str]], List
+    for run in runs:
+        data = run.data
+        for entry, figure in zip(data['results'], run.figures):
+            outcomes.append((run, outcome.of_pass(data, entry)))
+            rows.append(_pass_cells(entry, figure))
+        if data['status'] != 'finished' or not data['results']:
+            outcomes.append((run, outcome.of_run(data)))
+            rows.append(['-', '%s %s' % (data['benchmark'], data['variant']), _batch_size(run),
+                         str(processes(data))] + ['-'] * 6)
+    head = ['pass', 'network', 'batch', 'processes', 'fetch', 'precision', 'ms / batch',
+            '95 % interval of the mean', 'images / s', 'share of peak']
+    table = _folded([head] + rows)
+    return table._replace(rows=list(zip(outcomes, table.rows)))
 
 
-def _badge(judged):
-    return '<span class="%s">%s</span>' % (judged[1], _text(judged[0]))
+def _pass_cells(entry: Dict[str, Any], figure: compare.Figure) -> List[str]:
+    work, share = figure.work, entry.get('share_of_peak')
+    cells = [work.info_string, '%s %s' % work[:2], str(work.batch_size), str(work.processes),
+             str(work.fetch), work.precision]
+    if figure.faults:
+        return cells + ['-'] * 4
+    return cells + [_ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
+                    significant(compare.rate(figure), 4),
+                    '-' if share is None else _percent(share)]
 
 
-def _text(text):
-    return html.escape(reading.one_line(text))
+def _percent(share: float) -> str:
+    return '%.1f %%' % (100 * share)
 
 
-def _ms(seconds):
-    """In ms, with four digits."""
-    ms = 1e3 * seconds
-    return '%.*f' % (max(0, 3 - math.floor(math.log10(abs(ms)))) if ms else 0, ms)
+def _batch_size(run: Run) -> str:
+    return str(run.data['options'].get('batch_size', '-'))
 
 
-# Charts
+def _folded(table: List[List[str]]) -> Table:
+    common, (head, *rows) = compare.folded(table)
+    return Table(common, head, rows)
 
-def _times(sides, references):
-    """Bars of the mean times, one chart for what may stand side by side but for the variant and the
-    precision, which the bars name."""
-    works = {}                                           # type: Dict[compare.Work, List]
-    beside = [(pair.other, row.other) for side in sides
-              for pair in compare.beside_references(side, references) for row in pair.rows]
-    for one, figure in [(side, figure) for side in sides for figure in side.figures] + beside:
-        item = _label(one), figure
-        if not figure.differs and item not in works.setdefault(figure.work, []):
-            works[figure.work].append(item)
-    swept = {work for works_of_side in _series(sides).values() for work in works_of_side}
-    swept.update(figure.work for side in sides for figures in compare.curves(side).values()
-                 for figure in figures)
-    charts = {}                                          # type: Dict[str, Dict[Tuple, List[Bar]]]
-    for work, items in works.items():
+
+# The charts
+
+def _times(sources: Sequence[compare.Source], references: Sequence[compare.Source]
+           ) -> List[Tuple[str, List[charts.BarChart]]]:
+    """Bars of the mean times by network: one chart for what differs in the variant and the
+    precision alone, which the bars name."""
+    swept = _swept(sources) | {figure.work for source in sources
+                             for figures in compare.curves(source).values() for figure in figures}
+    bars = {}                                            # type: Dict[str, Dict[Tuple, List]]
+    for work, items in _by_work(sources, references).items():
         if work not in swept or len(items) > 1:          # _sweeps and _scaling draw the others
-            bars = charts.setdefault(work.benchmark, {}).setdefault(
-                work[2:4] + (_each(work),), [])
-            bars += [_time_bar(work, label, figure) for label, figure in items]
-    parts = ['<h2>Time of a step</h2>', TIMES]
-    for benchmark, by_work in charts.items():
-        parts += ['<h3>%s</h3>' % _text(benchmark), '<div class="charts">'] + [
-            _figure('%s, fetch %s, batch %s: ms / batch' % key, _bars(bars))
-            for key, bars in by_work.items()] + ['</div>']
-    return '\n'.join(parts) if charts else ''
+            chart = work.info_string, work.fetch, _batch_text(work)
+            bars.setdefault(work.benchmark, {}).setdefault(chart, []).extend(
+                _time_bar(label, figure) for label, figure in items)
+    return [(benchmark, [charts.BarChart('%s, fetch %s, batch %s: ms / batch' % chart, rows)
+                         for chart, rows in by_chart.items()])
+            for benchmark, by_chart in bars.items()]
 
 
-def _time_bar(work, label, figure):
-    colour = PASS_COLOURS.get(work.info_string) if figure.records else COLOURS['published']
-    label = '%s, %s' % (_variant(work), label)
-    if figure.faults or figure.mean_s is None:
-        return Bar(label, None, None, 'INVALID', COLOURS['bad'])
-    count = len(figure.warnings)
-    return Bar(label, 1e3 * figure.mean_s, figure.ci95_s and tuple(
-        1e3 * bound for bound in figure.ci95_s), '%s%s ms%s' % (
-            'about ' * figure.about,
-            _ms(figure.mean_s) if figure.records else '%g' % (1e3 * figure.mean_s),
-            ', %d warning%s' % (count, 's' * (count > 1)) if count else ''), colour)
+def _by_work(sources, references):
+    """The names of sources with their figures, by work: those that published the same work too."""
+    items = [(source, figure) for source in sources for figure in source.figures]
+    items += [(pair.other, row.other) for source in sources
+              for pair in compare.beside_references(source, references) for row in pair.rows]
+    by_work = {}                                         # type: Dict[compare.Work, List]
+    for source, figure in items:
+        item = _source_name(source), figure
+        if not figure.differs and item not in by_work.setdefault(figure.work, []):
+            by_work[figure.work].append(item)
+    return by_work
 
 
-def _variant(work):
-    return work.variant + ('' if work.precision == compare.FLOAT32 else ', ' + work.precision)
+def _source_name(source: compare.Source) -> str:
+    if 'hardware' in source.facts:
+        return '%s (%s, %s)' % (source.facts['hardware'], source.name, source.facts.get('year', '-'))
+    return source.name
 
 
-def _each(work):
+def _batch_text(work: compare.Work) -> str:
     return '%s' % work.batch_size if work.processes == 1 else '%s in each of %d processes' % (
         work.batch_size, work.processes)
 
 
-def _label(side):
-    if 'hardware' in side.facts:
-        return '%s (%s, %s)' % (side.facts['hardware'], side.name, side.facts.get('year', '-'))
-    return side.name
+def _time_bar(source_name: str, figure: compare.Figure) -> charts.Bar:
+    label = '%s, %s' % (_variant(figure.work), source_name)
+    if figure.faults or figure.mean_s is None:
+        return charts.Bar(label, None, None, 'INVALID', 'bad')
+    mean_ms = 1e3 * figure.mean_s
+    if not figure.records:                               # as it was published
+        return charts.Bar(label, mean_ms, None, '%s%g ms' % ('about ' * figure.about, mean_ms),
+                          'published')
+    text, count = _ms(figure.mean_s) + ' ms', len(figure.warnings)
+    if count:
+        text += ', %d caution%s' % (count, 's' * (count > 1))
+    interval_ms = [1e3 * bound for bound in figure.ci95_s or []]
+    return charts.Bar(label, mean_ms, interval_ms, text, _colour(figure.work))
 
 
-def _series(sides):
-    """The works of each sweep, by side, network, variant, fetch, precision and processes."""
-    found = {}                                           # type: Dict[Tuple, List[compare.Work]]
-    for side in sides:
-        for work in [figure.work for figure in side.figures if figure.records]:
-            found.setdefault((side.name, work.benchmark, work.variant, work.fetch, work.precision,
-                              work.processes), []).append(work)
-    return {key: works for key, works in found.items()
+def _variant(work: compare.Work) -> str:
+    return work.variant + ('' if work.precision == compare.FLOAT32 else ', ' + work.precision)
+
+
+def _colour(work: compare.Work) -> str:
+    return COLOURS.get(work.info_string, 'text')
+
+
+def _series(sources: Sequence[compare.Source]) -> Dict[Tuple, List[compare.Work]]:
+    """The works of each sweep, by source, network, variant, fetch, precision and processes."""
+    series = {}                                          # type: Dict[Tuple, List[compare.Work]]
+    for source in sources:
+        for work in [figure.work for figure in source.figures if figure.records]:
+            series.setdefault((source.name, work.benchmark, work.variant, work.fetch, work.precision,
+                               work.processes), []).append(work)
+    return {key: works for key, works in series.items()
             if len({work.batch_size for work in works}) >= MIN_SWEEP}
 
 
-def _measured(found, key):
-    """The values of a key of the results, valid ones alone, by side and work."""
+def _swept(sources: Sequence[compare.Source]):
+    return {work for works in _series(sources).values() for work in works}
+
+
+def _measured(runs: Sequence[Run], key: str) -> Dict[Tuple[str, compare.Work], List[float]]:
+    """The values of a key of the results, by source and work; of valid passes only."""
     values = {}                                          # type: Dict[Tuple, List[float]]
-    for run in found:
+    for run in runs:
         for entry, figure in zip(run.data['results'], run.figures):
             if not figure.faults and entry.get(key) is not None:
-                values.setdefault((run.side, figure.work), []).append(entry[key])
+                values.setdefault((run.source, figure.work), []).append(entry[key])
     return values
 
 
-def _sweeps(found, sides):
+def _sweeps(runs: Sequence[Run], sources: Sequence[compare.Source]) -> List[Sweep]:
     """Time and memory, and the share of the peak where it is known, against the batch size."""
-    memory, shares = _measured(found, 'peak_bytes'), _measured(found, 'share_of_peak')
-    figures = {(side.name, figure.work): figure for side in sides for figure in side.figures}
-    parts = []
-    for key, works in _series(sides).items():
-        ends = ['batch %s: %s' % (_batch(run), verdict(run)[0]) for run in found
-                if run.data['status'] != 'finished' and key == (
-                    run.side, run.data['benchmark'], run.data['variant'],
-                    run.data['options'].get('fetch'), key[4], processes(run.data))]
-        times, megabytes, percents = {}, {}, {}          # type: Dict[str, List[Tuple]], Dict, Dict
-        for work in sorted(works, key=lambda work: work.batch_size):
-            figure, at = figures[key[0], work], (key[0], work)
-            if not figure.faults:
-                per_image = 1e3 / work.batch_size
-                times.setdefault(work.info_string, []).append(
-                    (work.batch_size, figure.mean_s * per_image,
-                     [bound * per_image for bound in figure.ci95_s or []]))
-            for values, scale, line in ((memory, 1e-6, megabytes), (shares, 100, percents)):
-                if at in values:
-                    line.setdefault(work.info_string, []).append(
-                        (work.batch_size, scale * max(values[at]), []))
+    memory, shares = _measured(runs, 'peak_bytes'), _measured(runs, 'share_of_peak')
+    figures = {(source.name, figure.work): figure for source in sources for figure in source.figures}
+    sweeps = []
+    for key, works in _series(sources).items():
+        works = sorted(works, key=lambda work: work.batch_size)
+        at = [(key[0], work) for work in works]
+        lines = [('ms / image', _lines((work, _time_of_image(figures[source, work]))
+                                       for source, work in at if not figures[source, work].faults)),
+                 ('peak memory, MB', _lines((work, charts.Point(
+                     work.batch_size, max(memory[source, work]) / 1e6))
+                     for source, work in at if (source, work) in memory)),
+                 ('share of peak, %', _lines((work, charts.Point(
+                     work.batch_size, 100 * max(shares[source, work])))
+                     for source, work in at if (source, work) in shares))]
         title = '%s: %s %s, fetch %s, %s' % key[:5] + ', %d processes' % key[5] * (key[5] > 1)
-        parts += ['<h3>%s</h3>' % _text(title)] + ['<p>%s</p>' % _text(end) for end in ends]
-        parts += ['<div class="charts">'] + [
-            _figure('%s: %s' % (title, what), _lines(lines, True, what == 'peak memory, MB'))
-            for what, lines in (('ms / image', times), ('peak memory, MB', megabytes),
-                                ('share of peak, %', percents)) if lines] + ['</div>']
-    return '\n'.join(['<h2>Against the batch size</h2>', SWEEPS] + parts) if parts else ''
+        sweeps.append(Sweep(title, _unfinished(runs, key), [
+            charts.LineChart('%s: %s' % (title, what), of_passes, doubling=True,
+                             logarithmic=what == 'peak memory, MB')
+            for what, of_passes in lines if of_passes]))
+    return sweeps
 
 
-def _scaling(sides):
-    """Images / s against the number of processes, dashed what they would be without loss."""
+def _unfinished(runs: Sequence[Run], key: Tuple) -> List[str]:
+    """A text for each run of a sweep that did not finish."""
+    return ['batch %s: %s' % (_batch_size(run), outcome.of_run(run.data)) for run in runs
+            if run.data['status'] != 'finished' and key == (
+                run.source, run.data['benchmark'], run.data['variant'],
+                run.data['options'].get('fetch'), key[4], processes(run.data))]
+
+
+def _time_of_image(figure: compare.Figure) -> charts.Point:
+    ms = 1e3 / figure.work.batch_size
+    return charts.Point(figure.work.batch_size, ms * figure.mean_s,
+                        [ms * bound for bound in figure.ci95_s or []])
+
+
+def _lines(points: Iterable[Tuple[compare.Work, charts.Point]], dashed: bool = False
+           ) -> List[charts.Line]:
+    """A line for each pass."""
+    lines = {}                                           # type: Dict[str, charts.Line]
+    for work, point in points:
+        lines.setdefault(work.info_string, charts.Line(
+            work.info_string, [], _colour(work), dashed)).points.append(point)
+    return list(lines.values())
+
+
+def _scaling(sources: Sequence[compare.Source]
+             ) -> List[Tuple[List[charts.LineChart], List[Block]]]:
+    """For each source that has jobs, its charts and tables: images / s against the number of
+    processes, dashed what they would be without loss."""
     parts = []
-    for side in sides:
-        charts = {}                                      # type: Dict[Tuple, Dict[str, List]]
-        for work, figures in compare.curves(side).items():
-            measured, ideal = [], []                     # type: List, List
-            for figure in [figure for figure in figures if not figure.faults]:
-                if figure.alone_s and not ideal:         # one process alone, of the smallest job
-                    ideal.append((1, work.batch_size / figure.alone_s, []))
-                    measured += [] if measured else ideal
-                number, per_s = figure.work.processes, compare.rate(figure)
-                measured.append((number, per_s, [per_s * figure.mean_s / bound
-                                                 for bound in figure.ci95_s]
-                                 if figure.ci95_s and figure.ci95_s[0] > 0 else []))
-                if figure.alone_s:
-                    ideal.append((number, compare.ideal(figure), []))
+    for source in sources:
+        lines = {}                                       # type: Dict[Tuple, List[charts.Line]]
+        for work, figures in compare.curves(source).items():
+            measured, ideal = _scaling_points([one for one in figures if not one.faults])
             if ideal:                                    # a valid job
-                lines = charts.setdefault(work[:2] + work[3:6], {})
-                lines.update({work.info_string: measured, '_' + work.info_string: ideal})
-        parts += ['<div class="charts">%s</div>' % ''.join(
-            _figure('%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
-                    'dashed: ideal' % ((side.name,) + key), _lines(lines, False, False))
-            for key, lines in charts.items())] * bool(charts)
-        parts += map(_block, compare.scaling(side))
-    return '\n'.join(['<h2>Against the number of processes</h2>'] + parts) if parts else ''
+                lines.setdefault(work[:2] + work[3:6], []).extend(
+                    _lines((work, point) for point in measured)
+                    + _lines(((work, point) for point in ideal), dashed=True))
+        drawn = [charts.LineChart(
+            '%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
+            'dashed: ideal' % ((source.name,) + key), of_passes) for key, of_passes in lines.items()]
+        blocks = list(map(_block, compare.scaling(source)))
+        if blocks:
+            parts.append((drawn, blocks))
+    return parts
 
 
-def _shares(found, sides):
+def _scaling_points(figures: Sequence[compare.Figure]
+                    ) -> Tuple[List[charts.Point], List[charts.Point]]:
+    """The measured and the ideal images / s of valid jobs, which begin with one process alone, as
+    the smallest job timed it."""
+    measured, ideal = [], []                             # type: List, List
+    for figure in figures:
+        if figure.alone_s and not ideal:
+            ideal.append(charts.Point(1, figure.work.batch_size / figure.alone_s))
+            measured += [] if measured else ideal
+        number, rate = figure.work.processes, compare.rate(figure)
+        interval = []                                    # type: List[float]
+        if figure.ci95_s and figure.ci95_s[0] > 0:
+            interval = [rate * figure.mean_s / bound for bound in figure.ci95_s]
+        measured.append(charts.Point(number, rate, interval))
+        if figure.alone_s:
+            ideal.append(charts.Point(number, compare.ideal(figure)))
+    return measured, ideal
+
+
+def _shares(runs: Sequence[Run], sources: Sequence[compare.Source]) -> List[charts.BarChart]:
     """Bars of the share of the device's peak; that of a sweep is drawn with it."""
-    swept = {(key[0], work) for key, works in _series(sides).items() for work in works}
-    charts = {}                                          # type: Dict[str, List[Bar]]
-    for (side, work), values in _measured(found, 'share_of_peak').items():
-        if (side, work) not in swept:
-            share = 100 * sum(values) / len(values)
-            charts.setdefault(work.benchmark, []).append(Bar(
-                '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
-                                             work.fetch, side),
-                share, None, '%.1f %%' % share, PASS_COLOURS.get(work.info_string)))
-    body = '<div class="charts">%s</div>' % ''.join(
-        _figure('%s: share of peak, %%' % benchmark, _bars(bars, 100))
-        for benchmark, bars in charts.items()) if charts else ''
-    known = any(run.data['environment']['peak_flops'] for run in found)
-    return '<h2>Share of the peak</h2>\n<p class="muted">%s</p>%s' % (
-        'The rate of convolutions and matrix products, of the float32 peak of the device.' if known
-        else 'Not known: these devices have no float32 peak here.', body) if found else ''
+    swept = {(key[0], work) for key, works in _series(sources).items() for work in works}
+    bars = {}                                            # type: Dict[str, List[charts.Bar]]
+    for (source, work), values in _measured(runs, 'share_of_peak').items():
+        if (source, work) not in swept:
+            share = sum(values) / len(values)
+            label = '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
+                                                 work.fetch, source)
+            bars.setdefault(work.benchmark, []).append(
+                charts.Bar(label, 100 * share, None, _percent(share), _colour(work)))
+    return [charts.BarChart('%s: share of peak, %%' % benchmark, rows, least=100)
+            for benchmark, rows in bars.items()]
 
 
-def _bars(bars, least=0.0):
-    """Horizontal bars, each below its text; the axis goes to `least` at least."""
-    height = ROW * len(bars) + AXIS
-    canvas = Canvas(figsize=(WIDTH, height))
-    axes = canvas.add_axes([0.02, (AXIS - 0.1) / height, 0.94, 1 - (AXIS - 0.1) / height])
-    right = max([least] + [max((bar.value,) + (bar.interval or ()))
-                           for bar in bars if bar.value is not None]) or 1
-    for i, bar in enumerate(bars):
-        if bar.value is not None:
-            axes.barh(i + 0.22, bar.value, 0.36, color=bar.colour)
-        if bar.interval:
-            axes.hlines(i + 0.22, *bar.interval, color=COLOURS['text'], linewidth=1.2)
-            axes.vlines(bar.interval, i + 0.1, i + 0.34, color=COLOURS['text'], linewidth=1.2)
-        axes.text(0, i - 0.2, _drawn(bar.label, LETTERS - len(bar.text)), va='center')
-        axes.text(right, i - 0.2, _drawn(bar.text), va='center', ha='right',
-                  color=COLOURS['bad'] if bar.colour == COLOURS['bad'] else COLOURS['text'])
-    axes.set_xlim(0, 1.01 * right)                       # room for the end of an interval
-    axes.set_ylim(len(bars) - 0.45, -0.5)
-    axes.set_yticks([])
-    axes.locator_params(axis='x', nbins=5)
-    return canvas
+# The comparison
+
+def _comparison(sources: Sequence[compare.Source], references: Sequence[compare.Source]) -> List[Block]:
+    """What `suite compare` prints for the same sources, without the tables of _scaling."""
+    pairs = compare.compare(sources[0], sources[1:]) if len(sources) > 1 else \
+        compare.beside_references(sources[0], references)
+    shown = [block for source in sources for block in compare.scaling(source)]
+    return [_block(block) for block in compare.blocks(sources, pairs) if block not in shown]
 
 
-def _lines(lines, doubling, logarithmic):
-    """Values with intervals, a line for each pass, dashed where the name begins with _; `doubling`
-    sets x in powers of 2, else both axes begin at 0."""
-    canvas = Canvas(figsize=(WIDTH, 2.6))
-    axes = canvas.add_axes([0.13, 0.12, 0.85, 0.76])
-    for name, points in lines.items():
-        x, y, intervals = zip(*points)
-        style = '--' if name[0] == '_' else '-o' if name == 'Forward' else '-s'
-        colour = PASS_COLOURS.get(name.lstrip('_'), COLOURS['text'])
-        axes.plot(x, y, style, markersize=4, label=name, color=colour)
-        for at, interval in zip(x, intervals):
-            if interval:
-                axes.vlines(at, *interval, color=colour, linewidth=1.2)
-    sizes = sorted({point[0] for points in lines.values() for point in points})
-    if doubling:
-        axes.set_xscale('log', base=2)
-    else:
-        axes.set_xlim(left=0)
-    axes.set_xticks(sizes[::1 + len(sizes) // 10])
-    if logarithmic:
-        axes.set_yscale('log', base=2)
-        axes.yaxis.set_major_formatter('{x:.4g}')
-    else:
-        axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_formatter('{x:.0f}')
-    axes.minorticks_off()
-    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncol=2, frameon=False, borderpad=0)
-    return canvas
+def _block(block: compare.Block) -> Block:
+    return Block(block.title, _folded(block.table) if block.table else None, block.lines,
+                 open=' against ' in block.title)
 
 
-def _steps(entry, figure):
-    """The steps in order; those of the burn-in, hollow, before step 0, and at the edge where they
-    are beyond it. The scale shows at least 10 % of the median."""
-    ms = [1e3 * seconds for seconds in entry['samples_s']]
-    burn_in = [1e3 * seconds for seconds in entry['burn_in_s']]
-    middle = sorted(ms)[len(ms) // 2]
-    low, high = min(ms + [0.95 * middle]), max(ms + [1.05 * middle])
-    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low) or 1
-    colour = PASS_COLOURS.get(figure.work.info_string, COLOURS['text'])
-    canvas = Canvas(figsize=(WIDTH, 1.9))
-    axes = canvas.add_axes([0.13, 0.14, 0.85, 0.82])
-    axes.axhline(middle, color=COLOURS['muted'], linewidth=0.8)
-    axes.plot(range(len(ms)), ms, '-', color=colour, linewidth=0.8)
-    if len(ms) <= MAX_DOTS:
-        axes.plot(range(len(ms)), ms, 'o', color=colour, markersize=3, markeredgewidth=0)
-    axes.plot(range(-len(burn_in), 0), [min(max(one, low), high) for one in burn_in], 'o',
-              markersize=3.2, markerfacecolor='none', markeredgecolor=COLOURS['muted'],
-              markeredgewidth=0.8, clip_on=False)
-    axes.set_ylim(low, high)
-    axes.locator_params(axis='y', nbins=5)
-    axes.ticklabel_format(useOffset=False, style='plain')
-    axes.locator_params(axis='x', integer=True, nbins=6)
-    return _figure('%s, %s: ms of each step; line: the median%s' % (
-        figure.work.info_string, figure.work.precision, '; hollow: %d of burn-in, %s to %s ms' % (
-            len(burn_in), _ms(min(burn_in) / 1e3), _ms(max(burn_in) / 1e3)) if burn_in else ''),
-        canvas)
+# Each run
+
+def _card(run: Run) -> Card:
+    data, environment = run.data, run.data['environment']
+    lines = [('note bad', 'INVALID: ' + fault) for fault in data['faults']]
+    lines += [('note bad', data['error'])] if data['error'] else []
+    lines += [('note warn', 'warning: ' + caution['text']) for caution in data.get('warnings', [])]
+    profiles = []
+    for entry, figure in zip(data['results'], run.figures):
+        head, rest, profile = _printed(data, entry, figure)
+        lines += [('pass', head)] + [
+            (LINE_CLASSES.get(line.split(':')[0].strip(), 'detail'), line.strip()) for line in rest]
+        profiles += [[profile[0].rstrip(':')] + profile[1:]] if profile else []
+    facts = [(key, value) for key, value in environment.items() if value not in (None, {}, [])]
+    return Card(
+        run, outcome.of_run(data), '%s %s, batch %s; %s; TensorFlow %s; %s' % (
+            data['benchmark'], data['variant'], _batch_size(run), environment['device']['name'],
+            environment['tensorflow'], environment['date']),
+        lines, [_steps(entry, figure) for entry, figure in zip(data['results'], run.figures)
+                if entry['samples_s']], profiles,
+        [(key, _fact(value)) for key, value in facts + [('flags', data['options'])]])
 
 
-def _drawn(text, letters=200):
-    """Cut to a length, and not read as mathematics, which $ would begin."""
-    text = reading.one_line(text)
-    text = text if len(text) <= letters else text[:letters - 1] + '\u2026'
-    return text.replace('$', r'\$')
+def _printed(data: Dict[str, Any], entry: Dict[str, Any], figure: compare.Figure
+             ) -> Tuple[str, List[str], List[str]]:
+    """What a run prints about a pass: the summary line, the others, and the lines of its profile.
+    Where the run ended in the pass, only what is known of it."""
+    plain = [other for other in data['results'] if report.precision(other) == compare.FLOAT32]
+    try:
+        head, *rest = report.result(entry)
+        if entry.get('difference'):
+            rest.append(report.speedup(entry, plain))
+        return head, rest, report.profile(entry) if entry.get('layers') else []
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return ('%s: %d steps' % (entry['info_string'], len(entry['samples_s'])),
+                ['warning: ' + caution['text'] for caution in entry['warnings']]
+                + ['INVALID: ' + fault for fault in figure.faults], [])
 
 
-def _figure(caption, canvas):
-    """The drawing as part of the page: without what makes it a file, in the page's colours."""
-    file = io.StringIO()
-    canvas.savefig(file, format='svg', transparent=True)
-    svg = file.getvalue()
-    svg = svg[svg.index('<svg'):]
-    svg = re.sub(r'(?s) *<metadata>.*?</metadata>\n?| *<defs>\s*<style.*?</defs>\n?|<!--.*?-->\n?',
-                 '', svg)
-    svg = re.sub(r'<g id="[^"]*"', '<g', svg)
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
-                 lambda match: '<svg %s xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://'
-                 'www.w3.org/1999/xlink" role="img" aria-label="%s">' % (
-                     match.group(1), _text(caption)), svg, count=1)
-    for name, colour in COLOURS.items():
-        svg = svg.replace(colour, 'var(--%s)' % name)
-    return '<figure><figcaption>%s</figcaption>\n%s</figure>\n' % (_text(caption), svg)
+def _steps(entry: Dict[str, Any], figure: compare.Figure) -> charts.StepChart:
+    burn_in_s = entry['burn_in_s']
+    caption = '%s, %s: ms of each step; line: the median' % (
+        figure.work.info_string, figure.work.precision)
+    if burn_in_s:
+        caption += '; hollow: %d of burn-in, %s to %s ms' % (
+            len(burn_in_s), _ms(min(burn_in_s)), _ms(max(burn_in_s)))
+    return charts.StepChart(caption, [1e3 * seconds for seconds in entry['samples_s']],
+                            [1e3 * seconds for seconds in burn_in_s], _colour(figure.work))
 
 
-def _unique_ids(text):
-    """Numbers the drawings, for two that have the same part call it the same."""
-    numbers = iter(range(text.count('<svg')))
-    return re.sub(r'(?s)<svg .*?</svg>', lambda match: re.sub(
-        r'( id="|href="#|url\(#)', r'\1s%d-' % next(numbers), match.group()), text)
+def _fact(value: Any) -> str:
+    if isinstance(value, dict):
+        return ', '.join('%s: %s' % (key, _fact(part)) for key, part in value.items()
+                         if part is not None)
+    return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
