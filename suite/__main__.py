@@ -30,6 +30,14 @@ def main() -> int:
               % (verb, ', '.join(VERBS)), file=sys.stderr)
         return 2
     try:
+        return _start(verb)
+    except KeyboardInterrupt:
+        print('Interrupted.', file=sys.stderr)
+        return 130
+
+
+def _start(verb):
+    try:
         module = importlib.import_module(VERBS[verb])
     except ImportError as error:
         print('python -m suite %s cannot start (%s). To install what it needs: %s -m pip install '
@@ -37,11 +45,7 @@ def main() -> int:
               file=sys.stderr)
         return 3
     sys.argv[:2] = ['python -m suite ' + verb]
-    try:
-        return module.main()
-    except KeyboardInterrupt:
-        print('Interrupted.', file=sys.stderr)
-        return 130
+    return module.main()
 
 
 def end_as_ctrl_c_does() -> None:

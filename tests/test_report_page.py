@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from suite import compare, outcome
+from suite.report import page as report_page
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))),
@@ -166,7 +167,7 @@ def test_other_work_has_no_reference_beside_it(page):
 
 
 def test_no_references(page, monkeypatch):
-    monkeypatch.setattr(compare, 'reference_names', list)
+    monkeypatch.setattr(report_page, 'reference_names', list)
     text = page({'alexnet': record()})
     assert 'GTX' not in text
     assert bars(text, 'Forward, fetch tensors')[-2] == 'lrn, mine'
@@ -235,6 +236,39 @@ def test_no_more_is_needed_than_the_schema_asks(page):
     text = page({'bare': bare})
     assert 'Forward: 100 steps' in text
     assert 'alexnet lrn, batch -; GPU X' in text
+
+
+def test_a_damaged_profile_costs_its_pass_the_printed_lines_alone(page):
+    data = record()
+    data['results'][0].update(
+        warnings=[{'kind': 'drift', 'text': 'step time drifted'}],
+        layers=[{'name': 'conv1', 'forward_s': 1e-300, 'backward_s': 0, 'flops': 10 ** 9,
+                 'output_bytes': 1}])
+    text = page({'alexnet': data})
+    assert '<p class="pass">Forward: 100 steps</p>' in text
+    assert '<p class="note warn">warning: step time drifted</p>' in text
+    assert '<p class="pass">Forward-backward: ' in text and 'by layer' not in text
+
+
+def test_what_a_run_printed_has_the_colour_of_what_it_says(page):
+    data = record()
+    data['results'][0]['warnings'] = [{'kind': 'drift', 'text': 'step time drifted'}]
+    data['results'][1]['faults'] = ['a gradient is NaN']
+    card = page({'alexnet': data}).partition('<article')[2]
+    assert re.search(r'<p class="pass">Forward: [\d.]+ ms / batch', card)
+    assert re.search(r'<p class="note warn">\w+: step time drifted</p>', card)
+    assert '<p class="note bad">INVALID: a gradient is NaN</p>' in card
+
+
+def test_no_text_of_a_record_is_html_or_mathematics(page):
+    data = record(share=0.5)
+    data.update(variant=ODD, warnings=[{'kind': 'odd', 'text': ODD}])
+    data['options'][ODD] = data['environment']['variables'][ODD] = ODD
+    data['environment']['device']['name'] = ODD
+    data['results'][0].update(info_string=ODD, faults=[ODD])
+    data['results'][1]['info_string'] = '_' + ODD
+    text = page({'alexnet': data, 'other': dict(data, status='failed', error=ODD)})
+    assert '<b>' not in text and '&amp;amp;' not in text and '&amp;lt;' not in text
 
 
 def test_a_file_that_is_no_record_is_named(page, tmp_path):

@@ -13,7 +13,16 @@ import markupsafe
 from common import files, report
 from common.text import significant
 from suite import compare, outcome, records
-from suite.figures import processes
+from suite.figures import (
+    FLOAT32,
+    Figure,
+    Source,
+    Work,
+    load,
+    processes,
+    rate,
+    reference_names,
+)
 from suite.report import charts
 
 MIN_SWEEP = 3                        # batch sizes that make a sweep
@@ -28,7 +37,7 @@ class Run(NamedTuple):
     name: str
     source: str
     data: Dict[str, Any]
-    figures: List[compare.Figure]
+    figures: List[Figure]
 
 
 class Note(NamedTuple):
@@ -72,17 +81,17 @@ class Card(NamedTuple):
     facts: List[Tuple[str, str]]
 
 
-def write(path: str, names: Sequence[str], sources: Sequence[compare.Source]) -> None:
-    """Writes the page of what `names` are, records, folders of them or references, and of the sources
-    that compare.load made of them.
+def write(path: str, names: Sequence[str], sources: Sequence[Source]) -> None:
+    """Writes the page of records, folders of records and references: their names, and the sources
+    that load made of them.
 
     Raises OSError: the file cannot be written.
     """
-    references = [compare.load(name) for name in compare.reference_names()]
+    references = [load(name) for name in reference_names()]
     files.write(path, page(runs_of(names, sources), sources, references))
 
 
-def runs_of(names: Sequence[str], sources: Sequence[compare.Source]) -> List[Run]:
+def runs_of(names: Sequence[str], sources: Sequence[Source]) -> List[Run]:
     """Returns all records of the sources, including those that did not finish."""
     all_records = [
         ('%s: %s' % (source.name, record.name) if len(sources) > 1 and os.path.isdir(name)
@@ -91,8 +100,8 @@ def runs_of(names: Sequence[str], sources: Sequence[compare.Source]) -> List[Run
     return [Run(number, *record) for number, record in enumerate(all_records)]
 
 
-def page(runs: Sequence[Run], sources: Sequence[compare.Source],
-         references: Sequence[compare.Source]) -> str:
+def page(runs: Sequence[Run], sources: Sequence[Source],
+         references: Sequence[Source]) -> str:
     """Returns the page: outcomes, charts, comparison, and each run with its steps."""
     with charts.style():
         return _template().render(
@@ -132,7 +141,7 @@ def _counts(runs: Sequence[Run]) -> List[Tuple[str, int]]:
     return [(kind, kinds.count(kind)) for kind in ('bad', 'warn', 'good') if kind in kinds]
 
 
-def _problems(sources: Sequence[compare.Source]) -> List[str]:
+def _problems(sources: Sequence[Source]) -> List[str]:
     """What could not be read, and records that are not repeats of each other."""
     return [problem for source in sources for problem in source.problems] + [
         '%s, %s %s %s, batch %s: INVALID: %s' % (
@@ -175,14 +184,14 @@ def _passes(runs: Sequence[Run]) -> Table:
     return table._replace(rows=list(zip(outcomes, table.rows)))
 
 
-def _pass_cells(entry: Dict[str, Any], figure: compare.Figure) -> List[str]:
+def _pass_cells(entry: Dict[str, Any], figure: Figure) -> List[str]:
     work, share = figure.work, entry.get('share_of_peak')
     cells = [work.info_string, '%s %s' % work[:2], str(work.batch_size), str(work.processes),
              str(work.fetch), work.precision]
     if figure.faults:
         return cells + ['-'] * 4
     return cells + [_ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
-                    significant(compare.rate(figure), 4),
+                    significant(rate(figure), 4),
                     '-' if share is None else _percent(share)]
 
 
@@ -201,7 +210,7 @@ def _folded(table: List[List[str]]) -> Table:
 
 # The charts
 
-def _times(sources: Sequence[compare.Source], references: Sequence[compare.Source]
+def _times(sources: Sequence[Source], references: Sequence[Source]
            ) -> List[Tuple[str, List[charts.BarChart]]]:
     """Bars of the mean times by network: one chart for what differs in the variant and the
     precision alone, which the bars name."""
@@ -223,7 +232,7 @@ def _by_work(sources, references):
     items = [(source, figure) for source in sources for figure in source.figures]
     items += [(pair.other, row.other) for source in sources
               for pair in compare.beside_references(source, references) for row in pair.rows]
-    by_work = {}                                         # type: Dict[compare.Work, List]
+    by_work = {}                                         # type: Dict[Work, List]
     for source, figure in items:
         item = _source_name(source), figure
         if not figure.differs and item not in by_work.setdefault(figure.work, []):
@@ -231,18 +240,19 @@ def _by_work(sources, references):
     return by_work
 
 
-def _source_name(source: compare.Source) -> str:
+def _source_name(source: Source) -> str:
     if 'hardware' in source.facts:
-        return '%s (%s, %s)' % (source.facts['hardware'], source.name, source.facts.get('year', '-'))
+        return '%s (%s, %s)' % (source.facts['hardware'], source.name,
+                                source.facts.get('year', '-'))
     return source.name
 
 
-def _batch_text(work: compare.Work) -> str:
+def _batch_text(work: Work) -> str:
     return '%s' % work.batch_size if work.processes == 1 else '%s in each of %d processes' % (
         work.batch_size, work.processes)
 
 
-def _time_bar(source_name: str, figure: compare.Figure) -> charts.Bar:
+def _time_bar(source_name: str, figure: Figure) -> charts.Bar:
     label = '%s, %s' % (_variant(figure.work), source_name)
     if figure.faults or figure.mean_s is None:
         return charts.Bar(label, None, None, 'INVALID', 'bad')
@@ -257,30 +267,30 @@ def _time_bar(source_name: str, figure: compare.Figure) -> charts.Bar:
     return charts.Bar(label, mean_ms, interval_ms, text, _colour(figure.work))
 
 
-def _variant(work: compare.Work) -> str:
-    return work.variant + ('' if work.precision == compare.FLOAT32 else ', ' + work.precision)
+def _variant(work: Work) -> str:
+    return work.variant + ('' if work.precision == FLOAT32 else ', ' + work.precision)
 
 
-def _colour(work: compare.Work) -> str:
+def _colour(work: Work) -> str:
     return COLOURS.get(work.info_string, 'text')
 
 
-def _series(sources: Sequence[compare.Source]) -> Dict[Tuple, List[compare.Work]]:
+def _series(sources: Sequence[Source]) -> Dict[Tuple, List[Work]]:
     """The works of each sweep, by source, network, variant, fetch, precision and processes."""
-    series = {}                                          # type: Dict[Tuple, List[compare.Work]]
+    series = {}                                          # type: Dict[Tuple, List[Work]]
     for source in sources:
         for work in [figure.work for figure in source.figures if figure.records]:
-            series.setdefault((source.name, work.benchmark, work.variant, work.fetch, work.precision,
-                               work.processes), []).append(work)
+            series.setdefault((source.name, work.benchmark, work.variant, work.fetch,
+                               work.precision, work.processes), []).append(work)
     return {key: works for key, works in series.items()
             if len({work.batch_size for work in works}) >= MIN_SWEEP}
 
 
-def _swept(sources: Sequence[compare.Source]):
+def _swept(sources: Sequence[Source]):
     return {work for works in _series(sources).values() for work in works}
 
 
-def _measured(runs: Sequence[Run], key: str) -> Dict[Tuple[str, compare.Work], List[float]]:
+def _measured(runs: Sequence[Run], key: str) -> Dict[Tuple[str, Work], List[float]]:
     """The values of a key of the results, by source and work; of valid passes only."""
     values = {}                                          # type: Dict[Tuple, List[float]]
     for run in runs:
@@ -290,10 +300,11 @@ def _measured(runs: Sequence[Run], key: str) -> Dict[Tuple[str, compare.Work], L
     return values
 
 
-def _sweeps(runs: Sequence[Run], sources: Sequence[compare.Source]) -> List[Sweep]:
+def _sweeps(runs: Sequence[Run], sources: Sequence[Source]) -> List[Sweep]:
     """Time and memory, and the share of the peak where it is known, against the batch size."""
     memory, shares = _measured(runs, 'peak_bytes'), _measured(runs, 'share_of_peak')
-    figures = {(source.name, figure.work): figure for source in sources for figure in source.figures}
+    figures = {(source.name, figure.work): figure
+               for source in sources for figure in source.figures}
     sweeps = []
     for key, works in _series(sources).items():
         works = sorted(works, key=lambda work: work.batch_size)
@@ -322,13 +333,13 @@ def _unfinished(runs: Sequence[Run], key: Tuple) -> List[str]:
                 run.data['options'].get('fetch'), key[4], processes(run.data))]
 
 
-def _time_of_image(figure: compare.Figure) -> charts.Point:
+def _time_of_image(figure: Figure) -> charts.Point:
     ms = 1e3 / figure.work.batch_size
     return charts.Point(figure.work.batch_size, ms * figure.mean_s,
                         [ms * bound for bound in figure.ci95_s or []])
 
 
-def _lines(points: Iterable[Tuple[compare.Work, charts.Point]], dashed: bool = False
+def _lines(points: Iterable[Tuple[Work, charts.Point]], dashed: bool = False
            ) -> List[charts.Line]:
     """A line for each pass."""
     lines = {}                                           # type: Dict[str, charts.Line]
@@ -338,7 +349,7 @@ def _lines(points: Iterable[Tuple[compare.Work, charts.Point]], dashed: bool = F
     return list(lines.values())
 
 
-def _scaling(sources: Sequence[compare.Source]
+def _scaling(sources: Sequence[Source]
              ) -> List[Tuple[List[charts.LineChart], List[Block]]]:
     """For each source that has jobs, its charts and tables: images / s against the number of
     processes, dashed what they would be without loss."""
@@ -353,14 +364,15 @@ def _scaling(sources: Sequence[compare.Source]
                     + _lines(((work, point) for point in ideal), dashed=True))
         drawn = [charts.LineChart(
             '%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
-            'dashed: ideal' % ((source.name,) + key), of_passes) for key, of_passes in lines.items()]
+            'dashed: ideal' % ((source.name,) + key), of_passes)
+            for key, of_passes in lines.items()]
         blocks = list(map(_block, compare.scaling(source)))
         if blocks:
             parts.append((drawn, blocks))
     return parts
 
 
-def _scaling_points(figures: Sequence[compare.Figure]
+def _scaling_points(figures: Sequence[Figure]
                     ) -> Tuple[List[charts.Point], List[charts.Point]]:
     """The measured and the ideal images / s of valid jobs, which begin with one process alone, as
     the smallest job timed it."""
@@ -369,17 +381,17 @@ def _scaling_points(figures: Sequence[compare.Figure]
         if figure.alone_s and not ideal:
             ideal.append(charts.Point(1, figure.work.batch_size / figure.alone_s))
             measured += [] if measured else ideal
-        number, rate = figure.work.processes, compare.rate(figure)
+        number, images_per_s = figure.work.processes, rate(figure)
         interval = []                                    # type: List[float]
         if figure.ci95_s and figure.ci95_s[0] > 0:
-            interval = [rate * figure.mean_s / bound for bound in figure.ci95_s]
-        measured.append(charts.Point(number, rate, interval))
+            interval = [images_per_s * figure.mean_s / bound for bound in figure.ci95_s]
+        measured.append(charts.Point(number, images_per_s, interval))
         if figure.alone_s:
             ideal.append(charts.Point(number, compare.ideal(figure)))
     return measured, ideal
 
 
-def _shares(runs: Sequence[Run], sources: Sequence[compare.Source]) -> List[charts.BarChart]:
+def _shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.BarChart]:
     """Bars of the share of the device's peak; that of a sweep is drawn with it."""
     swept = {(key[0], work) for key, works in _series(sources).items() for work in works}
     bars = {}                                            # type: Dict[str, List[charts.Bar]]
@@ -396,7 +408,7 @@ def _shares(runs: Sequence[Run], sources: Sequence[compare.Source]) -> List[char
 
 # The comparison
 
-def _comparison(sources: Sequence[compare.Source], references: Sequence[compare.Source]) -> List[Block]:
+def _comparison(sources: Sequence[Source], references: Sequence[Source]) -> List[Block]:
     """What `suite compare` prints for the same sources, without the tables of _scaling."""
     pairs = compare.compare(sources[0], sources[1:]) if len(sources) > 1 else \
         compare.beside_references(sources[0], references)
@@ -432,23 +444,23 @@ def _card(run: Run) -> Card:
         [(key, _fact(value)) for key, value in facts + [('flags', data['options'])]])
 
 
-def _printed(data: Dict[str, Any], entry: Dict[str, Any], figure: compare.Figure
+def _printed(data: Dict[str, Any], entry: Dict[str, Any], figure: Figure
              ) -> Tuple[str, List[str], List[str]]:
     """What a run prints about a pass: the summary line, the others, and the lines of its profile.
-    Where the run ended in the pass, only what is known of it."""
-    plain = [other for other in data['results'] if report.precision(other) == compare.FLOAT32]
+    Of a pass that the run ended in, or that is damaged: its steps, its cautions and its faults."""
+    plain = [other for other in data['results'] if report.precision(other) == FLOAT32]
     try:
         head, *rest = report.result(entry)
         if entry.get('difference'):
             rest.append(report.speedup(entry, plain))
         return head, rest, report.profile(entry) if entry.get('layers') else []
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (LookupError, TypeError, ValueError, ArithmeticError):
         return ('%s: %d steps' % (entry['info_string'], len(entry['samples_s'])),
                 ['warning: ' + caution['text'] for caution in entry['warnings']]
                 + ['INVALID: ' + fault for fault in figure.faults], [])
 
 
-def _steps(entry: Dict[str, Any], figure: compare.Figure) -> charts.StepChart:
+def _steps(entry: Dict[str, Any], figure: Figure) -> charts.StepChart:
     burn_in_s = entry['burn_in_s']
     caption = '%s, %s: ms of each step; line: the median' % (
         figure.work.info_string, figure.work.precision)
