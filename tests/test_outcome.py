@@ -23,7 +23,6 @@ def entry(faults=(), cautions=0):
     (record(results=[entry(cautions=1), entry()]), '1 caution'),
     (record(results=[entry(cautions=1), entry(cautions=1)], warnings=[CAUTION]), '3 cautions'),
     (record(results=[entry(), entry(['nan'], cautions=1)]), 'INVALID'),
-    (record(results=[dict(entry(), scaling={'stragglers': ['rank 1', 'rank 2']})]), '2 cautions'),
     (record(results=[dict(entry(), scaling=None)]), 'ok'),
     (record(results=[{'warnings': []}]), 'INVALID'),      # not checked
     (record(faults=['nothing ran']), 'INVALID'),
