@@ -5,7 +5,8 @@ import functools
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from common import graph, record, report
-from common.horovod import join as distributed
+from common.horovod import launch
+from common.horovod.join import joined
 from common.machine import device, session
 from common.probes import (
     Probe,
@@ -97,13 +98,13 @@ def measure(run: Run, probes: List[Probe], session: Any, one: Pass, log: Dict[st
 @contextlib.contextmanager
 def _device_and_job(args, timer, build) -> Iterator[Tuple[device.Device, Any]]:
     """Chooses the device, joins the job if there is one, and says so."""
-    rank = distributed.launched()
+    rank = launch.current()
     if rank:
-        distributed.pin(rank, args.device)
+        launch.pin(rank, args.device)
     on = device.choose(args.device)
     timer.end('device')
     options = {name: value for name, value in vars(args).items() if name not in ('json', 'trace')}
-    with distributed.joined(rank, on, build.__module__, options) as job:
+    with joined(rank, on, build.__module__, options) as job:
         if job:
             timer.end('Horovod')
         report.print_device(on, job)

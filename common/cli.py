@@ -15,7 +15,8 @@ from typing import Callable, Optional, Sequence
 
 from common import files
 from common.arguments import integer
-from common.horovod import join as distributed
+from common.horovod import launch
+from common.horovod.liveness import Lost
 from common.machine import device, session
 from common.probes import Refused
 from common.probes.precision import PRECISIONS, BaselineFailed
@@ -81,14 +82,17 @@ def main(parser: argparse.ArgumentParser,
     """
     try:
         args = parser.parse_args(argv)
-        rank = distributed.launched()
-        trouble = rank and distributed.problem(args) or file_problem(args)
+        rank = launch.current()
+        trouble = rank and launch.problem(args) or file_problem(args)
         if trouble:
             parser.error(trouble)
         if rank and rank.rank:                           # rank 0 writes for all
             args.json = None
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
+    except launch.BadVariable as error:
+        print(error, file=sys.stderr, flush=True)
+        return 2
     return exit_code(lambda: run_benchmark(args), args.batch_size)
 
 
@@ -122,7 +126,7 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
         return _fail('INVALID: %s' % refusal, 1)
     except BaselineFailed as error:
         return _fail(str(error), error.code)
-    except (device.Unusable, distributed.Lost, session.Exhausted) as error:
+    except (device.Unusable, Lost, session.Exhausted) as error:
         return _fail(str(error), 3)
     except tf.errors.OpError as error:
         return _fail('TensorFlow failed with %s at batch size %d: %s'
@@ -142,7 +146,7 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
 
 def _fail(sentence, code):
     """Prints the sentence, in a job with the rank of this process."""
-    rank = distributed.launched()
+    rank = launch.current()
     if sentence:
         print('rank %d: %s' % (rank.rank, sentence) if rank else sentence, file=sys.stderr,
               flush=True)

@@ -183,7 +183,7 @@ def _scaling(entry):
         ' without the allreduce' if scaling['without_allreduce'] else '', ' to '.join(
             '%.3f ms (rank %d)' % (1e3 * one['own_mean_s'], one['rank'])
             for one in (own[0], own[-1]))))
-    return lines + ['  warning: ' + sentence for sentence in scaling['stragglers']]
+    return lines
 
 
 def _rate(entry):

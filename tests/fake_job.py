@@ -22,4 +22,6 @@ def job(record, size, efficiency=0.9, communication=0.1):
             'ranks': [{'rank': rank, 'host': 'host1', 'device': 'GPU X', 'mean_s': 1,
                        'own_mean_s': 1, 'samples_s': []} for rank in range(size)],
             'stragglers': ['rank %d on host1 (GPU X) is a straggler' % (size - 1)]}
+        entry['warnings'].append({'kind': 'straggler',
+                                  'text': entry['scaling']['stragglers'][0]})
     return data

@@ -11,8 +11,10 @@ import numpy
 
 import alexnet_benchmark
 from common import benchmark, tf1
-from common.horovod import join as distributed
+from common.horovod import liveness
+from common.horovod.exchange import Exchange
 from common.machine import session
+from common.probes.ranks import Ranks
 from common.tf1 import tf
 
 RANK = int(os.environ['HOROVOD_RANK'])
@@ -21,24 +23,26 @@ FAULTY_STEP = 4
 
 def at_a_step(action):
     """Rank 1 does it between two steps."""
-    slowest, seen = distributed.Exchange.slowest, []
+    slowest, seen = Exchange.slowest, []
 
     def in_between(exchange, seconds):
         seen.append(seconds)
         if RANK == 1 and len(seen) == FAULTY_STEP:
             action()
         return slowest(exchange, seconds)
-    distributed.Exchange.slowest = in_between
+    Exchange.slowest = in_between
 
 
 def fail():
     raise session.Exhausted('no memory is left')
 
 
-def replace_averaged(change):
-    averaged = distributed.Group.averaged
-    distributed.Group.averaged = lambda group, gradients, parameters: change(
-        gradients, averaged(group, gradients, parameters))
+def leave_out_the_allreduces():
+    """What is said to be averaged are the gradients of the rank."""
+    rewrite = Ranks.rewrite
+    Ranks.rewrite = lambda probe, passes: [
+        one._replace(target=[tf.identity(gradient) for gradient in one.own]) if one.own else one
+        for one in rewrite(probe, passes)]
 
 
 def keep_gradients(folder):
@@ -61,25 +65,29 @@ def main(fault, folder, *flags):
     flags = list(flags)
     if fault == 'none':
         keep_gradients(folder)
-    elif fault == 'never arrives' and RANK == 1:
-        time.sleep(600)
+    elif fault == 'never arrives':
+        os.environ['HOROVOD_START_TIMEOUT'] = '3'
+        if RANK == 1:
+            time.sleep(600)
     elif fault == 'dies':
         at_a_step(lambda: os.kill(os.getpid(), signal.SIGKILL))
     elif fault == 'freezes':
+        # Short, but long for a busy machine: gloo's threads answer each other every millisecond.
+        os.environ['HOROVOD_GLOO_TIMEOUT_SECONDS'] = '10'
+        liveness.ANSWER_S = 1        # nobody else is there to answer
         at_a_step(lambda: os.kill(os.getpid(), signal.SIGSTOP))
     elif fault == 'hangs':
-        distributed.BEAT_S = 1
+        liveness.BEAT_S = 1
+        if RANK == 0:                # rank 1 has patience, so that a slow rank 0 is never named
+            os.environ['HOROVOD_STALL_SHUTDOWN_TIME_SECONDS'] = '2'
         at_a_step(lambda: time.sleep(600))
     elif fault == 'fails':
         at_a_step(fail)
-    elif fault == 'other options' and RANK == 1:
+    elif fault == 'other options and version' and RANK == 1:
         flags += ['--batch_size', '2']
-    elif fault == 'other version' and RANK == 1:
         tf1.VERSION = '1.15.9'
-    elif fault == 'other gradients' and RANK == 1:
-        replace_averaged(lambda own, averaged: [2 * one for one in averaged])
     elif fault == 'no allreduce':
-        replace_averaged(lambda own, averaged: [tf.identity(one) for one in own])
+        leave_out_the_allreduces()
     return alexnet_benchmark.main(flags)
 
 

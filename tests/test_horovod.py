@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 
 import jsonschema
@@ -18,31 +17,50 @@ import pytest
 
 import alexnet_benchmark
 from common import report, tf1
-from common.horovod import join as distributed
+from common.cautions import Caution
+from common.horovod import join, launch, liveness
 from common.machine import device
-from common.probes import checks
+from common.probes import ranks
 from common.timing import Timing
 from suite.peers import command as peers
 from suite.run import command as run_all
+from tests import fake_job
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOROVOD = ('HOROVOD_RANK', 'HOROVOD_SIZE', 'HOROVOD_LOCAL_RANK', 'HOROVOD_LOCAL_SIZE')
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '4', '--num_steps_burn_in', '1',
          '--intra_op_threads', '1', '--inter_op_threads', '1']
+MINUTES_S = 300                      # for what takes seconds on an idle machine
 needs_horovod = pytest.mark.skipif(importlib.util.find_spec('horovod') is None,
                                    reason='Horovod is not installed (make horovod)')
 
 
-# Who takes part
+# What the launcher says
 
-@pytest.mark.parametrize('environment, job', [
+@pytest.mark.parametrize('environment, rank', [
     ({}, None),
     ({'HOROVOD_RANK': '1'}, None),
     (dict(zip(HOROVOD, '3412')), (3, 4, 1, 2)),
     ({'OMPI_COMM_WORLD_RANK': '5', 'OMPI_COMM_WORLD_SIZE': '8', 'OMPI_COMM_WORLD_LOCAL_RANK': '1',
       'OMPI_COMM_WORLD_LOCAL_SIZE': '4'}, (5, 8, 1, 4))])
-def test_the_launcher_says_which_rank_it_is(environment, job):
-    assert distributed.launched(environment) == job
+def test_the_launcher_says_which_rank_it_is(environment, rank):
+    assert launch.current(environment) == rank
+    assert launch.is_launched(environment) == (rank is not None)
+
+
+@pytest.mark.parametrize('values, said', [
+    (['one', '4', '1', '2'], "HOROVOD_RANK is 'one': it must be an integer from 0 to 3."),
+    (['4', '4', '1', '2'], "HOROVOD_RANK is '4': it must be an integer from 0 to 3."),
+    (['-1', '4', '1', '2'], "HOROVOD_RANK is '-1': it must be an integer from 0 to 3."),
+    (['1', '', '1', '2'], "HOROVOD_SIZE is '': it must be an integer of at least 1."),
+    (['1', '4', '2', '2'], "HOROVOD_LOCAL_RANK is '2': it must be an integer from 0 to 1."),
+    (['1', '4', '1', '5'], "HOROVOD_LOCAL_SIZE is '5': it must be an integer from 1 to 4.")])
+def test_a_variable_that_no_launcher_sets_so_is_bad_usage(values, said, monkeypatch, capsys):
+    for name, value in zip(HOROVOD, values):
+        monkeypatch.setenv(name, value)
+    assert alexnet_benchmark.main(SHORT) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(said) and len(error.splitlines()) == 1
 
 
 @pytest.fixture
@@ -53,20 +71,25 @@ def launched(monkeypatch):
 
 
 @pytest.mark.parametrize('given, gpus, left', [
-    (None, 2, '1'), (None, 8, '1'), ('4,6', 8, '6'), ('GPU-aa,GPU-bb,GPU-cc', 3, 'GPU-bb'),
-    (None, 0, None), ('', 2, '')])
+    (None, 2, '1'), (None, 8, '1'), ('4,6', 8, '6'), ('4, 6', 8, '6'), ('0,1,1', 2, '1'),
+    ('GPU-aa,GPU-bb,GPU-cc', 3, 'GPU-bb'),
+    ('', 2, ''), ('-1', 2, '-1'),                        # hidden: a job on the CPU
+    (None, 0, None), ('', 0, ''), ('0', 0, '0'), ('0,0', 0, '0,0'),
+    ('NoDevFiles', 0, 'NoDevFiles')])                    # left over: there is no GPU
 def test_each_process_has_the_gpu_of_its_local_rank(given, gpus, left, launched, monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
     if given is not None:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
     monkeypatch.setattr(device, 'count', lambda: gpus)
-    distributed.pin(distributed.launched(), 'auto')
+    launch.pin(launch.current(), 'auto')
     assert os.environ.get('CUDA_VISIBLE_DEVICES') == left
 
 
 @pytest.mark.parametrize('given, gpus, said', [
-    (None, 1, 'has 1 GPU (CUDA_VISIBLE_DEVICES=not set)'), ('3', 8, 'has 1 GPU (CUDA_VISIBLE_DE')])
+    (None, 1, 'has 1 GPU (CUDA_VISIBLE_DEVICES=not set)'),
+    ('3', 8, 'has 1 GPU (CUDA_VISIBLE_DEVICES=3)'),
+    ('3,-1,4', 8, 'has 1 GPU (CUDA_VISIBLE_DEVICES=3,-1,4)')])
 def test_fewer_gpus_than_processes_is_said_and_exit_code_3(given, gpus, said, launched, monkeypatch,
                                                           capsys):
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
@@ -77,6 +100,14 @@ def test_fewer_gpus_than_processes_is_said_and_exit_code_3(given, gpus, said, la
     error = capsys.readouterr().err
     assert error.startswith('rank 1: 2 processes were started on ')
     assert said in error and '-H host:1' in error
+
+
+def test_two_ranks_never_share_a_gpu(launched, monkeypatch, capsys):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,0')
+    monkeypatch.setattr(device, 'count', lambda: 2)
+    assert alexnet_benchmark.main([]) == 3
+    assert capsys.readouterr().err.startswith(
+        'rank 1: CUDA_VISIBLE_DEVICES=0,0 lists a GPU twice: two of the 2 processes on ')
 
 
 @pytest.mark.parametrize('flags', [['--xla'], ['--precision', 'mixed'], ['--profile'],
@@ -90,7 +121,7 @@ def test_what_is_of_one_process_alone_is_refused(flags, launched, capsys):
 @pytest.mark.parametrize('script', [run_all, peers])
 def test_what_starts_processes_of_its_own_is_refused(script, launched, capsys):
     assert script.main([]) == 2
-    assert 'horovodrun and mpirun start one of the four scripts' in capsys.readouterr().err
+    assert 'use horovodrun or mpirun to start one of the four scripts' in capsys.readouterr().err
 
 
 def test_without_horovod_the_command_that_installs_it_is_named(launched, monkeypatch, capsys):
@@ -111,9 +142,9 @@ def test_a_plain_run_imports_no_horovod(tmp_path):
 
 def test_what_differs_is_named_with_its_ranks():
     same = {'the script': 'vgg16_benchmark.py', '--batch_size': 32, 'numpy': '1.18.5'}
-    assert distributed.disagreement([same, same]) is None
-    sentence = distributed.disagreement([same, dict(same, numpy='1.16.0'), same,
-                                         dict(same, **{'--batch_size': 16})])
+    assert join.disagreement([same, same]) is None
+    sentence = join.disagreement([same, dict(same, numpy='1.16.0'), same,
+                                  dict(same, **{'--batch_size': 16})])
     assert sentence.startswith(
         'The ranks do not run the same: --batch_size is 32 on ranks 0, 1, 2, 16 on rank 3; numpy '
         'is 1.18.5 on ranks 0, 2, 3, 1.16.0 on rank 1. ')
@@ -122,107 +153,232 @@ def test_what_differs_is_named_with_its_ranks():
 
 # Who is there
 
-@pytest.fixture
-def store(monkeypatch):
-    """horovodrun's store, by (method, name, rank); the test's rank is 0 of 3."""
-    kept = {}
-
-    def ask(method, name, rank, words=None):
-        if method == 'PUT':
-            kept[name, rank] = words
-        return kept.get((name, rank))
-    monkeypatch.setenv('HOROVOD_GLOO_RENDEZVOUS_ADDR', '127.0.0.1')
-    monkeypatch.setattr(distributed, '_ask', ask)
-    monkeypatch.setattr(distributed, 'POLL_S', 0.01)
-    return kept
+RANK = launch.Rank(0, 3, 0, 3)                           # of the tests, next to rank 1
 
 
-JOB = distributed.Job(0, 3, 0, 3)
+class FakeStore(dict):
+    """horovodrun's store, by (topic, rank). `beats` are what rank 1 says on being asked for its
+    beat, one after the other, the last again and again."""
+
+    def __init__(self, *beats):
+        super().__init__()
+        self.beats = list(beats)
+
+    def put(self, topic, rank, words):
+        self[topic, rank] = words
+
+    def get(self, topic, rank):
+        if topic == 'beat' and self.beats:
+            return self.beats.pop(0) if len(self.beats) > 1 else self.beats[0]
+        return super().get((topic, rank))
 
 
-def test_a_roll_call_ends_when_all_have_answered(store):
+class DeadStore:
+    """The store of a horovodrun that is gone."""
+
+    def put(self, topic, rank, words):
+        raise ConnectionRefusedError
+
+    def get(self, topic, rank):
+        raise ConnectionRefusedError
+
+
+class Clock:
+    """A clock that moves on only while somebody waits."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+    def wait(self, seconds):
+        self.now_s += seconds
+
+
+def call(store, within_s, clock):
+    return liveness.roll_call(store, RANK, 'x', 'zero', within_s, clock, clock.wait)
+
+
+def test_a_roll_call_ends_when_all_have_answered():
+    store, clock = FakeStore(), Clock()
     store.update({('x', 1): 'one', ('x', 2): 'two'})
-    assert distributed.roll_call(JOB, 'x', 'zero', 600) == {0: 'zero', 1: 'one', 2: 'two'}
+    assert call(store, 600, clock) == {0: 'zero', 1: 'one', 2: 'two'}
     assert store['x', 0] == 'zero'
+    assert clock.now_s == 1000
 
 
-def test_a_roll_call_does_not_wait_longer_than_it_says(store):
+def test_a_roll_call_waits_for_an_answer():
+    store, clock = FakeStore(), Clock()
     store['x', 1] = 'one'
-    assert distributed.roll_call(JOB, 'x', 'zero', 0.05) == {0: 'zero', 1: 'one'}
+
+    def wait(seconds):
+        clock.wait(seconds)
+        if clock.now_s > 1500:
+            store['x', 2] = 'two'
+    assert liveness.roll_call(store, RANK, 'x', 'zero', 600, clock, wait) == {
+        0: 'zero', 1: 'one', 2: 'two'}
+    assert 1500 < clock.now_s < 1501
 
 
-def test_without_horovodruns_store_there_is_no_roll_call(monkeypatch):
+def test_a_roll_call_does_not_wait_longer_than_it_says():
+    store, clock = FakeStore(), Clock()
+    store['x', 1] = 'one'
+    assert call(store, 5, clock) == {0: 'zero', 1: 'one'}
+    assert 1005 <= clock.now_s < 1006
+
+
+def test_nobody_answers_where_the_store_is_gone():
+    assert call(DeadStore(), 600, Clock()) == {0: 'zero'}
+
+
+def test_only_horovodrun_has_a_store(monkeypatch):
     monkeypatch.delenv('HOROVOD_GLOO_RENDEZVOUS_ADDR', raising=False)
-    assert distributed.roll_call(JOB, 'x', 'zero', 600) is None
+    assert liveness.store() is None
+
+
+def test_the_first_rank_that_answers_names_the_others():
+    answers = {1: '', 2: ''}
+    assert [liveness.absent(launch.Rank(rank, 5, rank, 5), answers, 'did not come')
+            for rank in (1, 2)] == ['ranks 0, 3, 4 did not come.', '']
+
+
+def verdict(beats, entered=0, stall_s=300):
+    """Feeds a Neighbour a beat every ten seconds, the last again and again, for a day; returns
+    after how many seconds it calls the rank lost, and why. None, None: never."""
+    neighbour, last = liveness.Neighbour(0, stall_s), None
+    beats = iter(beats)
+    for now_s in range(10, 86400, 10):
+        last = next(beats, last)
+        reason = neighbour.hear(last, entered, now_s)
+        if reason:
+            return now_s, reason
+    return None, None
+
+
+def beats(exchanges):
+    """The beats of a day; `exchanges` gives the number of exchanges by that of the beat."""
+    return ['%d %d' % (number, exchanges(number)) for number in range(1, 8640)]
+
+
+@pytest.mark.parametrize('heard, after_s', [
+    ([], 70), (['1 0'], 80), (['1 0', '2 0', '3 0'], 100),
+    ([None] * 6 + ['1 0'], 140)])                        # the first beat came just in time
+def test_a_rank_that_falls_silent_is_lost(heard, after_s):
+    assert verdict(heard) == (after_s, 'nothing was heard from it for 60 s')
+
+
+@pytest.mark.parametrize('exchanges, after_s', [
+    (lambda number: 7, 320),                             # behind from its first beat on
+    (lambda number: min(number, 7), 380)])               # it has moved on, up to 7 of 8
+def test_a_rank_that_the_others_wait_for_is_lost(exchanges, after_s):
+    assert verdict(beats(exchanges), entered=8) == (after_s, 'the others have waited 300 s for it')
+
+
+@pytest.mark.parametrize('heard, entered', [
+    (beats(lambda number: 8), 8),                        # both wait, or work
+    (beats(lambda number: 9), 8),                        # it waits for this one
+    (beats(lambda number: number // 20), 10000),         # it follows, one exchange in 200 s
+    (['1 8', 'ended'], 9)])
+def test_a_rank_that_lives_is_not_lost(heard, entered):
+    assert verdict(heard, entered) == (None, None)
 
 
 @pytest.fixture
-def heart(store, monkeypatch):
-    """A function that listens for a while to rank 1, whose beats are given one after the other, the
-    last again and again; returns with which codes the process would have ended."""
-    def listen(beats, entered=0, comes_through=False, seconds=0.4):
-        codes, beats = [], list(beats)
-        ask = distributed._ask
-
-        def next_beat(method, name, rank, words=None):
-            if (method, rank) == ('GET', 1):
-                return beats.pop(0) if len(beats) > 1 else beats[0]
-            return ask(method, name, rank, words)
-        monkeypatch.setattr(distributed, '_ask', next_beat)
-        monkeypatch.setattr(distributed, 'BEAT_S', 0.01)
-        monkeypatch.setattr(distributed, 'SILENT_S', 0.1)
-        monkeypatch.setattr(distributed, 'END_S', 0.05)
-        monkeypatch.setattr(distributed.Exchange, 'entered', entered)
-        monkeypatch.setattr(distributed.os, '_exit', codes.append)
-        ended = threading.Event()
-        hvd = argparse.Namespace(shutdown=ended.set)
-        with distributed._heart(JOB, hvd) as heart:
-            if comes_through:                            # session.run fails, and the block is left
-                ended.wait(seconds)
-            else:
-                time.sleep(seconds)
-        assert heart.lost == ended.is_set()
-        return heart.lost, codes
-    return listen
+def exit_codes(monkeypatch):
+    """With which codes the process would have been ended."""
+    codes = []
+    monkeypatch.setattr(liveness.os, '_exit', codes.append)
+    return codes
 
 
-@pytest.mark.parametrize('beats', [[None], ['1 0'], ['1 0', '2 0', '3 0']])
-def test_a_rank_that_falls_silent_ends_the_job_and_is_named(beats, heart, store, capsys):
-    assert heart(beats) == (True, [3])
+def listen(store, beats=1000, in_order=False):
+    """Listens for so many beats; returns whether the next rank was found lost, and whether Horovod
+    was shut down. in_order: the shutdown makes the block of the heartbeat end."""
+    clock, waited, shut_down = Clock(), [], threading.Event()
+
+    def wait(seconds):
+        clock.wait(seconds)
+        waited.append(seconds)
+        if seconds == liveness.END_S:
+            assert shut_down.wait(MINUTES_S)             # it has a thread of its own
+            return in_order
+        return len(waited) > beats
+    heartbeat = liveness.Heartbeat(store, RANK, shut_down.set, lambda: 8, clock, wait)
+    heartbeat.listen()
+    return heartbeat.found_lost, shut_down.is_set()
+
+
+@pytest.mark.parametrize('store', [FakeStore(None), FakeStore('1 8'), DeadStore()])
+def test_a_lost_rank_is_named_and_the_process_ends(store, exit_codes, capsys):
+    assert listen(store) == (True, True)
+    assert exit_codes == [3]
     assert capsys.readouterr().err == (
-        'rank 0: rank 1 is lost: nothing was heard of it for 0.1 s. The job ends.\n')
+        'rank 0: rank 1 is lost: nothing was heard from it for 60 s. The job ends.\n')
 
 
-def test_where_horovod_fails_what_is_waited_for_the_rank_ends_in_order(heart):
-    assert heart([None], comes_through=True) == (True, [])
+def test_where_horovod_fails_what_is_waited_for_the_rank_ends_in_order(exit_codes):
+    assert listen(FakeStore(None), in_order=True) == (True, True)
+    assert exit_codes == []
 
 
-def test_a_rank_that_the_others_wait_for_ends_the_job_and_is_named(heart, monkeypatch, capsys):
-    monkeypatch.setenv('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', '0.2')
-    assert heart(['%d 7' % number for number in range(1000)], entered=8) == (True, [3])
-    assert 'rank 1 is lost: it was waited for for 0.2 s' in capsys.readouterr().err
+def test_the_limit_of_a_stall_is_horovods_variable(exit_codes, monkeypatch, capsys):
+    monkeypatch.setenv('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', '400')
+    store = FakeStore(*beats(lambda number: 7))
+    assert listen(store) == (True, True)
+    assert 'rank 1 is lost: the others have waited 400 s for it.' in capsys.readouterr().err
+    assert store['beat', 0] == '42 8'                    # its own 42nd beat, after 420 s
 
 
-@pytest.mark.parametrize('beats, entered', [
-    (['%d 8' % number for number in range(1000)], 8),    # both wait, or work
-    (['%d 9' % number for number in range(1000)], 8),    # it waits for this one
-    (['%d %d' % (number, number // 2) for number in range(1000)], 10000),    # it follows
-    (['1 8', 'ended'], 9)])
-def test_a_rank_that_lives_is_not_lost(beats, entered, heart, store, monkeypatch):
-    monkeypatch.setenv('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', '0.2')
-    assert heart(beats, entered) == (False, [])
+@pytest.fixture
+def listening(monkeypatch):
+    """An event: a heartbeat listens."""
+    event, listen = threading.Event(), liveness.Heartbeat.listen
+
+    def then_listen(heartbeat):
+        event.set()
+        listen(heartbeat)
+    monkeypatch.setattr(liveness.Heartbeat, 'listen', then_listen)
+    return event
+
+
+def test_a_heartbeat_ends_with_its_block(listening):
+    store = FakeStore()
+    with liveness.heartbeat(store, RANK, None, None) as heartbeat:
+        assert listening.wait(MINUTES_S)
     assert store['beat', 0] == 'ended'
+    assert not heartbeat.found_lost
+
+
+@pytest.mark.parametrize('store, rank', [(None, RANK), (DeadStore(), launch.Rank(0, 1, 0, 1))])
+def test_there_is_no_heartbeat_without_a_store_or_other_ranks(store, rank, listening):
+    with liveness.heartbeat(store, rank, None, None):
+        pass
+    assert not listening.is_set()
+
+
+@pytest.mark.parametrize('message, found_lost, answers, said', [
+    ('no memory is left', True, {0: ''}, None),          # of this rank itself
+    ('Horovod has been shut down', True, {0: ''}, ''),   # the heartbeat has named the rank
+    ('HorovodAllreduce failed', False, {0: '', 1: '', 2: ''}, None),
+    ('[gloo] Timed out\nin detail', False, {0: '', 2: ''},
+     'rank 1 is lost: it died or hangs (Horovod: [gloo] Timed out).')])
+def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, found_lost, answers,
+                                                                  said, monkeypatch):
+    monkeypatch.setattr(liveness, 'roll_call', lambda *args: answers)
+    lost = join._lost(argparse.Namespace(message=message), RANK, FakeStore(),
+                      argparse.Namespace(found_lost=found_lost))
+    assert (None if lost is None else str(lost)) == said
 
 
 # What is made of the steps
 
 def scaling(own_columns, without=(0.9, 0.9), alone=(0.8, 0.8)):
     columns = [[1.0, 1.1], [1.0, 1.0], [1.0, 1.0]]
-    ranks = [{'rank': rank, 'host': 'host%d' % (rank // 2), 'device': 'GPU X'} for rank in range(3)]
-    return distributed.summary(
-        ranks, Timing('Forward-backward', [1.0, 1.1]), columns, own_columns,
-        Timing('without', without) if without else None, Timing('alone', alone),
-        {'reduced_bytes': 100})
+    places = [{'rank': rank, 'host': 'host%d' % (rank // 2), 'device': 'GPU X'}
+              for rank in range(3)]
+    return ranks.summary(places, Timing('Forward-backward', [1.0, 1.1]), columns, own_columns,
+                         Timing('without', without) if without else None, Timing('alone', alone))
 
 
 def test_efficiency_and_communication_are_ratios_of_means():
@@ -248,22 +404,34 @@ def test_a_straggler_is_named_with_its_host_and_device(slowest, named):
 
 
 def test_of_two_ranks_the_slower_is_the_straggler():
-    ranks = [{'rank': rank, 'host': 'a', 'device': 'X'} for rank in range(2)]
-    assert len(distributed.stragglers(ranks, [[2.0], [1.0]])) == 1
-    assert distributed.stragglers(ranks, [[2.0], [1.0]])[0].startswith('rank 0 ')
+    places = [{'rank': rank, 'host': 'a', 'device': 'X'} for rank in range(2)]
+    sentence, = ranks.stragglers(places, [[2.0], [1.0]])
+    assert sentence.startswith('rank 0 ')
+
+
+def test_a_straggler_is_a_caution_and_is_printed_once():
+    with open(os.path.join(ROOT, 'results', 'cpu-2-cores-2-processes', 'alexnet.json')) as file:
+        entry = fake_job.job(json.load(file), 2)['results'][1]
+    sentence, = entry['scaling']['stragglers']
+    caution, = [one for one in ranks.cautions_after(entry['scaling']) if one.kind == 'straggler']
+    assert caution.text == sentence
+    assert caution._asdict() in entry['warnings']
+    lines = report.result(entry)
+    assert lines.count('  warning: ' + sentence) == 1
+    assert '\n'.join(lines).count(sentence) == 1
 
 
 def test_different_devices_are_shown():
-    ranks = [{'host': 'a', 'device': name} for name in 'XYX']
+    places = [{'host': 'a', 'device': name} for name in 'XYX']
     job = {'size': 3, 'hosts': {'a': 3}, 'horovod': '0.28.1', 'backend': 'nccl'}
-    assert report.processes(job, ranks) == ('Processes: 3 (2 on a: X, 1 on a: Y); Horovod 0.28.1, '
+    assert report.processes(job, places) == ('Processes: 3 (2 on a: X, 1 on a: Y); Horovod 0.28.1, '
                                             'gradients over nccl')
 
 
 @pytest.mark.parametrize('executed, graph, gradients, sound', [
     (10, 10, 10, True), (0, 0, 0, True), (0, 10, 10, False), (9, 10, 10, False), (0, 0, 10, False)])
 def test_a_gradient_that_is_not_reduced_is_a_fault(executed, graph, gradients, sound):
-    faults = checks.reduced({'executed': executed, 'graph': graph}, gradients)
+    faults = ranks.not_reduced({'executed': executed, 'graph': graph}, gradients)
     assert faults == [] if sound else [
         'the step executed %d allreduces, the graph has %d, and %d gradients are to be reduced'
         % (executed, graph, gradients)]
@@ -272,30 +440,41 @@ def test_a_gradient_that_is_not_reduced_is_a_fault(executed, graph, gradients, s
 @pytest.mark.parametrize('on_gpu, nccl, ranks_by_host, kinds', [
     (True, True, 2, []), (True, False, 2, ['backend']), (False, False, 2, ['shared']),
     (False, False, 1, [])])
-def test_what_makes_a_figure_another_one_is_said_before_it(on_gpu, nccl, ranks_by_host, kinds,
-                                                          monkeypatch):
+def test_why_a_job_will_not_show_how_the_network_scales(on_gpu, nccl, ranks_by_host, kinds,
+                                                       monkeypatch):
     hvd = argparse.Namespace(nccl_built=lambda: nccl, gloo_enabled=lambda: True)
-    monkeypatch.setattr(distributed, '_version', lambda: '0.28.1')
-    group = distributed.Group(hvd, distributed.Job(0, 2, 0, 2), [
+    monkeypatch.setattr(join, '_version', lambda: '0.28.1')
+    job = join.Job(hvd, launch.Rank(0, 2, 0, 2), [
         {'host': 'host%d' % (rank // ranks_by_host), 'device': 'X',
          'same': {'device': 'gpu' if on_gpu else 'cpu'}} for rank in range(2)])
-    assert [warning['kind'] for warning in group.warnings()] == kinds
+    found = ranks.Ranks(argparse.Namespace(job=job)).describe()
+    assert job.processes['backend'] == ('nccl' if on_gpu and nccl else 'gloo')
+    assert sum(job.processes['hosts'].values()) == job.processes['size'] == 2
+    assert [caution.kind for caution in found.cautions] == kinds
 
 
 def test_a_job_of_one_process_is_said_to_be_one(monkeypatch):
-    monkeypatch.setattr(distributed, '_version', lambda: '0.28.1')
-    group = distributed.Group(argparse.Namespace(gloo_enabled=lambda: True),
-                              distributed.Job(0, 1, 0, 1),
-                              [{'host': 'host0', 'device': 'X', 'same': {'device': 'cpu'}}])
-    assert [warning['kind'] for warning in group.warnings()] == ['alone']
+    monkeypatch.setattr(join, '_version', lambda: '0.28.1')
+    job = join.Job(argparse.Namespace(gloo_enabled=lambda: True), launch.Rank(0, 1, 0, 1),
+                   [{'host': 'host0', 'device': 'X', 'same': {'device': 'cpu'}}])
+    assert [caution.kind for caution in ranks.cautions_before(job)] == ['alone']
 
 
-def test_the_steps_that_a_job_is_held_against_are_doubted_too():
+def test_there_are_cautions_about_the_steps_that_a_job_is_compared_with():
     quiet, noisy = {'samples_s': [0.1] * 30}, {'samples_s': [0.5] + [0.1] * 29}
     few = {'samples_s': [0.1] * 3}
-    assert distributed.doubts({'without_allreduce': None, 'alone': few}) == []
-    one, = distributed.doubts({'without_allreduce': noisy, 'alone': quiet})
+    assert ranks.cautions_after({'without_allreduce': None, 'alone': few, 'stragglers': []}) == []
+    one, = ranks.cautions_after({'without_allreduce': noisy, 'alone': quiet, 'stragglers': []})
     assert (one.kind, one.text[:40]) == ('outliers', 'without the allreduce: 1 of 30 steps too')
+
+
+def test_a_rank_also_reports_what_is_wrong_on_the_others():
+    shared, hot = ['drift', 'it drifts'], ['clock', 'it is hot']
+    exchange = argparse.Namespace(gather=lambda value: [value, [['it is wrong'], [shared, hot]]])
+    job = argparse.Namespace(rank=launch.Rank(0, 2, 0, 2), exchange=exchange)
+    assert ranks.Ranks(argparse.Namespace(job=job))._of_other_ranks(
+        ['mine is wrong'], [Caution(*shared)]) == (
+            ['rank 1: it is wrong'], [Caution('clock', 'rank 1: it is hot')])
 
 
 def test_the_share_of_communication_has_an_interval():
@@ -309,11 +488,6 @@ def test_the_share_of_communication_has_an_interval():
 
 
 # Real jobs
-
-class Finished:
-    def __init__(self, code, out, error, seconds):
-        self.code, self.out, self.error, self.seconds = code, out, error, seconds
-
 
 def start(size, fault, folder, flags, **environment):
     """Starts a job; returns the process of horovodrun, and a name that all of the job carry."""
@@ -341,22 +515,44 @@ def left(name):
     return found
 
 
-def run(size, fault, folder, *flags, **environment):
-    """Runs a job to its end, which must come, and after which no process may be left."""
-    begin_s = time.monotonic()
-    process, name = start(size, fault, folder, list(flags), **environment)
+def finish(process, name):
+    """Waits for the end of a job, which must come, and after which no process may be left."""
     try:
-        out, error = process.communicate(timeout=150)
-        seconds = time.monotonic() - begin_s
+        out, error = process.communicate(timeout=MINUTES_S)
         assert left(name) == []
     finally:
         for pid in left(name):
             os.kill(int(pid), signal.SIGKILL)
-    return Finished(process.returncode, out, error, seconds)
+    return argparse.Namespace(code=process.returncode, out=out, error=error)
 
 
-@pytest.fixture(scope='module', params=[(2, 'tensors'), (4, 'ops')], ids=['2', '4'])
-def job(request, tmp_path_factory):
+def run(size, fault, folder, *flags, **environment):
+    return finish(*start(size, fault, folder, list(flags), **environment))
+
+
+LOST = {
+    'never arrives': 'rank 0: rank 1 did not arrive within 3 s of rank 0',
+    'dies': 'Process name: 1\nExit code: 137',
+    'fails': 'rank 1: no memory is left',
+    'freezes': 'rank 0: rank 1 is lost: it died or hangs (Horovod: ',
+    'hangs': 'rank 0: rank 1 is lost: the others have waited 2 s for it. The job ends.'}
+
+
+@pytest.fixture(scope='module')
+def lost(tmp_path_factory):
+    """The jobs in which a rank is lost, by the fault. They are started before the other jobs,
+    because they spend most of their time waiting."""
+    folder = tmp_path_factory.mktemp('lost')
+    started = {fault: start(2, fault, folder, []) for fault in LOST}
+    yield started
+    for process, name in started.values():
+        for pid in left(name):
+            os.kill(int(pid), signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope='module', params=[(2, 'tensors'), (3, 'ops')], ids=['2', '3'])
+def job(request, tmp_path_factory, lost):
     """A sound job: its size, its folder, what it printed, its record."""
     size, fetch = request.param
     folder = tmp_path_factory.mktemp('job')
@@ -437,45 +633,29 @@ def test_rank_0_alone_prints(job):
 
 
 @needs_horovod
-@pytest.mark.parametrize('fault, said', [
-    ('other options', '--batch_size is 1 on rank 0, 2 on rank 1'),
-    ('other version', 'TensorFlow is %s on rank 0, 1.15.9 on rank 1' % tf1.VERSION)])
-def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(fault, said, tmp_path):
-    finished = run(2, fault, tmp_path)
+def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(tmp_path):
+    finished = run(2, 'other options and version', tmp_path)
     assert finished.code != 0
-    assert 'rank 0: The ranks do not run the same: ' + said in finished.error
+    assert ('rank 0: The ranks do not run the same: TensorFlow is %s on rank 0, 1.15.9 on rank 1; '
+            '--batch_size is 1 on rank 0, 2 on rank 1.' % tf1.VERSION) in finished.error
     assert 'duration' not in finished.out
 
 
 @needs_horovod
-@pytest.mark.parametrize('fault, environment, said', [
-    ('never arrives', {'HOROVOD_START_TIMEOUT': '3'},
-     'rank 0: rank 1 did not arrive within 3 s of rank 0'),
-    ('dies', {}, 'Process name: 1\nExit code: 137'),
-    ('fails', {}, 'rank 1: no memory is left'),
-    ('freezes', {'HOROVOD_GLOO_TIMEOUT_SECONDS': '3'}, 'rank 0: rank 1 is lost: it died or hangs'),
-    ('hangs', {'HOROVOD_STALL_SHUTDOWN_TIME_SECONDS': '2'},
-     'rank 0: rank 1 is lost: it was waited for for 2 s')])
-def test_a_lost_rank_ends_the_job_and_is_named(fault, environment, said, tmp_path):
-    finished = run(2, fault, tmp_path, **environment)
+@pytest.mark.parametrize('fault', LOST)
+def test_a_lost_rank_ends_the_job_and_is_named(fault, lost):
+    finished = finish(*lost[fault])
     assert finished.code != 0
-    assert said in finished.error
-    assert finished.seconds < 90
+    assert LOST[fault] in finished.error
 
 
 @needs_horovod
-def test_gradients_that_are_not_the_same_on_every_rank_are_a_fault(tmp_path):
-    finished = run(2, 'other gradients', tmp_path)
-    assert finished.code != 0
-    assert "INVALID: the averaged gradients of rank 1 are not rank 0's" in finished.out
-
-
-@needs_horovod
-def test_gradients_that_are_not_reduced_are_a_fault(tmp_path):
+def test_gradients_that_are_not_reduced_and_not_the_same_on_every_rank_are_faults(tmp_path):
     finished = run(2, 'no allreduce', tmp_path)
     assert finished.code != 0
     assert ('INVALID: the step executed 0 allreduces, the graph has 0, and 10 gradients are to be '
             'reduced') in finished.out
+    assert "INVALID: the averaged gradients of rank 1 are not rank 0's" in finished.out
 
 
 @needs_horovod
@@ -488,7 +668,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_the_finished_steps(tmp_path):
                 break
         assert len(left(name)) > 2
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)                  # its exit code is its own: 1, seldom 0
+        process.communicate(timeout=MINUTES_S)           # its exit code is its own: 1, seldom 0
         assert left(name) == []
     finally:
         for pid in left(name):

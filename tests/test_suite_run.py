@@ -150,7 +150,7 @@ def test_what_is_announced(stubs, monkeypatch, capsys):
 def test_a_rank_of_a_job_is_refused(name, stubs, monkeypatch, capsys):
     monkeypatch.setenv(name, '0')
     assert command.main([]) == 2
-    assert 'horovodrun and mpirun start one of the four scripts' in capsys.readouterr().err
+    assert 'use horovodrun or mpirun to start one of the four scripts' in capsys.readouterr().err
     assert stubs() == []
 
 

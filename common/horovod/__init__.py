@@ -1,1 +1,15 @@
-"""A run of more than one process."""
+"""Jobs of several processes, by Horovod: data-parallel steps of the same graphs.
+
+    horovodrun -np 4 python resnet_v2_benchmark.py
+
+A process started by horovodrun or mpirun is a rank of a job; a run of one process does not import
+Horovod. Each rank has its own GPU and its own images, and the variables of rank 0's model. In each
+step a rank computes its gradients, and allreduces leave the average on every rank.
+
+    launch.py      which rank the launcher made of this process, and which GPU it gets
+    join.py        imports Horovod, waits for all ranks, checks that they run the same
+    liveness.py    notices a rank that is lost
+    exchange.py    what the ranks tell each other between the steps
+
+What is measured of a job is in common/probes/ranks.py.
+"""

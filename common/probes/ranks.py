@@ -1,50 +1,223 @@
-"""What a job of several processes is held against, and whether all gradients were averaged."""
-from typing import Any, Dict, Iterable, List
+"""Several processes: averages their gradients, and measures what the job's step is compared with.
 
-from common import graph
-from common.horovod import join as distributed
+Three kinds of steps are timed in the same run, by the same protocol:
+
+    the job's step           all ranks compute their gradients and average them by allreduces
+    without the allreduce    all ranks compute their gradients and keep them
+    one process alone        rank 0 computes its gradients while the others wait
+
+In all of them the ranks start a step together. After it, outside its time, they tell each other how
+long it took, and the slowest rank's duration counts. A forward pass has no gradients: there the
+second kind is the same as the first.
+
+    scaling efficiency       the time of one process alone / the time of the job's step
+    share of communication   1 - the time without the allreduce / the time of the job's step
+"""
+import functools
+import hashlib
+import statistics
+from typing import Any, Dict, Iterable, List, Optional
+
+from common import graph, stats
+from common.cautions import Caution, about
+from common.horovod.exchange import Exchange, broadcast
+from common.horovod.join import Job
+from common.horovod.launch import in_words
 from common.probes import Found, Probe, Step
-from common.timing import time_tensorflow_run
+from common.tf1 import tf
+from common.timing import Timing, time_tensorflow_run
 from common.workload import Pass, Run
+
+# A rank is a straggler if its median step, without the allreduce, is more than so many times the
+# median rank's: the whole job waits for it in every step.
+STRAGGLER = 1.10
 
 
 class Ranks(Probe):
-    """The steps of a job beside those of one process alone. It is the last probe: it adds the
-    faults and cautions of the other ranks."""
+    """The probe of a job. It runs after the other probes, because it also reports what they found
+    on the other ranks."""
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self._job = run.job
 
     @staticmethod
     def wanted(run: Run) -> bool:
+        """True in a job of several processes, also in one that was started with only one."""
         return run.job is not None
 
     def describe(self) -> Found:
-        return Found(cautions=self.run.job.cautions())
+        """Returns why the figures are not those of a cluster."""
+        return Found(cautions=cautions_before(self._job))
 
     def rewrite(self, passes: List[Pass]) -> List[Pass]:
-        parameters = self.run.workload.parameters
-        return [one._replace(target=self.run.job.averaged(one.target, parameters), own=one.target)
+        """Returns the passes, with the gradients averaged over all ranks as the target, and the
+        gradients of this rank as `own`.
+
+        Each gradient has an allreduce named after its variable. TensorFlow prunes an allreduce that
+        is not fetched, and then nothing is reduced: see `not_reduced`.
+        """
+        hvd, parameters = self._job.hvd, self.run.workload.parameters
+
+        def averaged(gradients):
+            return [hvd.allreduce(gradient, op=hvd.Average, name='allreduce/' + parameter.op.name)
+                    for gradient, parameter in zip(gradients, parameters)]
+
+        return [one._replace(target=averaged(one.target), own=one.target)
                 if isinstance(one.target, list) else one for one in passes]
 
-    def start(self, session: Any) -> Found:
-        self.run.job.start(session)
+    def start(self, session: tf.Session) -> Found:
+        """Gives every rank the variables of rank 0's model, and makes the job's exchange. The
+        images of AlexNet and VGG, also variables, are not the model's: each rank keeps its own."""
+        model = tf.trainable_variables() + [variable for variable in tf.model_variables()
+                                            if variable not in tf.trainable_variables()]
+        broadcast(self._job.hvd, session, model)
+        self._job.exchange = Exchange(self._job.hvd, session)
+        self._job.exchange.slowest(0.0)                  # so that the first step starts together
         return Found()
 
     def after(self, step: Step) -> Found:
-        job, one, args = self.run.job, step.one, self.run.args
+        """Times the steps that the job's is compared with, checks the allreduces, and collects the
+        faults and cautions of the other ranks, so that all ranks end with the same exit code.
 
-        def time_run(*what):
-            return time_tensorflow_run(*what, one.feed_dict, args.num_batches,
-                                       args.num_steps_burn_in, after_step=self.run.after_step)
+        Args:
+            step: the job's step. Used are session, one (the pass), target (what session.run
+                fetched), timing, step_stats (a trace), entry (of the record) and faults (so far).
 
-        averaged = one.target if one.own else []
-        scaling = job.scaling(step.session, time_run, one.info_string, step.timing,
-                              graph.fetches(one.own or one.target, args.fetch), averaged)
-        scaling['images_per_s'] = job.job.size * args.batch_size / step.timing.mean
-        scaling['allreduces'] = {'executed': executed_allreduces(step.step_stats),
-                                 'graph': graph_allreduces(one.tensors)}
-        faults = reduced(scaling['allreduces'], len(one.own or [])) + job.unequal(
-            step.session, averaged, one.feed_dict)
-        return job.with_the_others(step, Found({'scaling': scaling}, faults,
-                                               distributed.doubts(scaling)))
+        Returns:
+            `scaling` of the record's entry (record.schema.json); faults; cautions.
+        """
+        averaged = step.one.target if step.one.own else []
+        scaling = self._compare(step)
+        allreduces = {'executed': executed_allreduces(step.step_stats),
+                      'graph': graph_allreduces(step.one.tensors)}
+        scaling.update(
+            images_per_s=self._job.rank.size * self.run.args.batch_size / step.timing.mean,
+            reduced_bytes=sum(map(graph.size, averaged)), allreduces=allreduces)
+        faults = (not_reduced(allreduces, len(averaged))
+                  + self._unequal(step.session, averaged, step.one.feed_dict))
+        cautions = cautions_after(scaling)
+        other_faults, other_cautions = self._of_other_ranks(
+            step.faults + faults, [Caution(one['kind'], one['text'])
+                                   for one in step.entry['warnings']] + cautions)
+        return Found({'scaling': scaling}, faults + other_faults, cautions + other_cautions)
+
+    def _compare(self, step):
+        """Times the steps without the allreduce and those of rank 0 alone; returns the summary."""
+        args, exchange, number = self.run.args, self._job.exchange, len(step.timing.seconds)
+        columns = own_columns = exchange.last(number)
+        own, without = step.target, None
+        time_run = functools.partial(
+            time_tensorflow_run, feed_dict=step.one.feed_dict, num_batches=args.num_batches,
+            num_steps_burn_in=args.num_steps_burn_in, after_step=exchange.slowest)
+        if step.one.own:
+            own = graph.fetches(step.one.own, args.fetch)
+            without = time_run(step.session, own,
+                               step.one.info_string + ' without the allreduce')
+            own_columns = exchange.last(number)
+        alone = time_run(step.session if self._job.rank.rank == 0 else _IdleSession(), own,
+                         step.one.info_string + ' of one process alone')
+        ranks = [dict(rank=rank, **one) for rank, one in enumerate(self._job.ranks)]
+        return summary(ranks, step.timing, columns, own_columns, without, alone)
+
+    def _unequal(self, session, averaged, feed_dict):
+        """A fault unless every rank has the same averaged gradients, bit by bit. Runs them once."""
+        if not averaged:
+            return []
+        digest = hashlib.sha256()
+        for value in session.run(list(averaged), feed_dict):
+            digest.update(value.tobytes())
+        digests = self._job.exchange.gather(digest.hexdigest())
+        others = [rank for rank, one in enumerate(digests) if one != digests[0]]
+        if not others or self._job.rank.rank:            # rank 0 says it for all
+            return []
+        return ["the averaged gradients of %s are not rank 0's" % in_words(others)]
+
+    def _of_other_ranks(self, faults, cautions):
+        """The faults and cautions of the other ranks, each with its rank. A caution that this rank
+        has too, because it is about durations that all ranks share, is left out."""
+        texts = [caution.text for caution in cautions]
+        other_faults, other_cautions = [], []
+        gathered = self._job.exchange.gather([faults, [list(one) for one in cautions]])
+        for rank, (its_faults, its_cautions) in enumerate(gathered):
+            if rank != self._job.rank.rank:
+                other_faults += ['rank %d: %s' % (rank, fault) for fault in its_faults]
+                other_cautions += [Caution(kind, 'rank %d: %s' % (rank, text))
+                                   for kind, text in its_cautions if text not in texts]
+        return other_faults, other_cautions
+
+
+class _IdleSession:
+    """The session of a rank that waits while rank 0 is timed alone: it runs nothing, and the
+    exchange after each step waits for rank 0."""
+
+    def run(self, target: Any, feed_dict: Optional[Dict[Any, Any]] = None) -> None:
+        pass
+
+
+def cautions_before(job: Job) -> List[Caution]:
+    """Returns why the figures of this job will not show how the network scales."""
+    hosts, backend = job.processes['hosts'], job.processes['backend']
+    if job.rank.size == 1:
+        return [Caution(
+            'alone', 'this job has one process: its efficiency and communication are noise and the '
+            'cost of Horovod itself; run the script without horovodrun')]
+    if job.on_gpu and backend != 'nccl':
+        return [Caution(
+            'backend', 'the gradients of the GPUs are copied to the host and reduced by %s: this '
+            'Horovod was built without NCCL (docs/scaling.md)' % backend)]
+    if not job.on_gpu and max(hosts.values()) > 1:
+        return [Caution(
+            'shared', 'up to %d processes share the CPU of one host: the efficiency shows that, '
+            'and not how the network scales; use one process for each host' % max(hosts.values()))]
+    return []
+
+
+def cautions_after(scaling: Dict[str, Any]) -> List[Caution]:
+    """Returns the stragglers, and what is doubtful about the steps that the job's is compared with.
+    That they are few is left out: the caution about the job's step says it."""
+    return [Caution('straggler', text) for text in scaling['stragglers']] + [
+        Caution(caution.kind, '%s: %s' % (name, caution.text))
+        for name, key in (('without the allreduce', 'without_allreduce'),
+                          ('one process alone', 'alone')) if scaling[key]
+        for caution in about(scaling[key]['samples_s']) if caution.kind != 'few_steps']
+
+
+def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[float]],
+            own_columns: List[List[float]], without: Optional[Timing], alone: Timing
+            ) -> Dict[str, Any]:
+    """Returns what `scaling` of the record says about durations.
+
+    Args:
+        ranks: 'rank', 'host' and 'device' of each rank.
+        timing: the job's steps, each as long as on the slowest rank.
+        columns: for each rank its durations of the same steps, in seconds.
+        own_columns: for each rank its durations without the allreduce; those of the same steps in a
+            forward pass.
+        without: the steps without the allreduce, each as long as on the slowest rank; None for a
+            forward pass.
+        alone: the steps of rank 0 alone.
+    """
+    ranks = [dict(one, mean_s=statistics.mean(column), own_mean_s=statistics.mean(own),
+                  samples_s=column)
+             for one, column, own in zip(ranks, columns, own_columns)]
+    return {'processes': len(ranks), 'alone': _durations(alone),
+            'without_allreduce': without and _durations(without),
+            'efficiency': alone.mean / timing.mean,
+            'communication_share': 1 - without.mean / timing.mean if without else None,
+            'ranks': ranks, 'stragglers': stragglers(ranks, own_columns)}
+
+
+def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> List[str]:
+    """Returns a sentence for each rank that the others wait for: one whose median step, in which it
+    waits for nobody, is more than STRAGGLER times the median rank's."""
+    medians = [statistics.median(column) for column in own_columns]
+    usual = statistics.median_low(medians)
+    return ['rank %d on %s (%s) is a straggler: its own part of the median step takes %.3f ms, '
+            "%.2f times the median rank's (limit: %.2f), and all wait for it; see what else runs "
+            'there, its clock and its temperature, or leave it out'
+            % (one['rank'], one['host'], one['device'], 1e3 * median, median / usual, STRAGGLER)
+            for one, median in zip(ranks, medians) if median > STRAGGLER * usual]
 
 
 def graph_allreduces(targets: Iterable[Any]) -> int:
@@ -58,10 +231,15 @@ def executed_allreduces(step_stats: Any) -> int:
                if graph.is_executor(device) for node in device.node_stats)
 
 
-def reduced(allreduces: Dict[str, int], gradients: int) -> List[str]:
-    """Each gradient was reduced, once: TensorFlow prunes an allreduce that is not fetched.
-    `allreduces` are the 'executed' and those of the 'graph'."""
+def not_reduced(allreduces: Dict[str, int], gradients: int) -> List[str]:
+    """A fault unless each gradient was reduced once. `allreduces` has how many were 'executed' and
+    how many the 'graph' has."""
     if allreduces['executed'] == allreduces['graph'] == gradients:
         return []
-    return ['the step executed %(executed)d allreduces, the graph has %(graph)d' % allreduces
-            + ', and %d gradients are to be reduced' % gradients]
+    return ['the step executed %d allreduces, the graph has %d, and %d gradients are to be reduced'
+            % (allreduces['executed'], allreduces['graph'], gradients)]
+
+
+def _durations(timing):
+    return {'mean_s': timing.mean, 'sd_s': timing.sd,
+            'ci95_s': stats.summarise(timing.seconds).ci95_s, 'samples_s': list(timing.seconds)}

@@ -33,7 +33,7 @@ import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
 from common import arguments, children, cli, files, graph, record, tf1
-from common.horovod.join import NO_SCRIPT, launched
+from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device, session
 from common.networks import PASSES
 from common.probes import checks, precision
@@ -293,7 +293,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help='out of %s (default: all)' % ', '.join(NETWORKS))
     try:
         args = parser.parse_args(argv)
-        if launched():
+        if is_launched():
             parser.error(NO_SCRIPT)
         if args.num_batches % ROUNDS:
             parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'

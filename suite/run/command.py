@@ -104,8 +104,8 @@ def parse(parser: argparse.ArgumentParser, words: List[str]) -> argparse.Namespa
     """Returns the flags. Bad usage ends in SystemExit, as argparse's own."""
     args = parser.parse_args(words)
     if any(name in os.environ for name in RANKS):
-        parser.error('it starts processes of its own: horovodrun and mpirun start one of the four '
-                     'scripts')
+        parser.error('it starts processes of its own: use horovodrun or mpirun to start one of '
+                     'the four scripts')
     if args.repeat > MAX_REPEAT:
         parser.error('argument --repeat: %d is more than %d' % (args.repeat, MAX_REPEAT))
     if args.sweep and args.batch_size:

@@ -1,0 +1,128 @@
+"""What the launcher, horovodrun or mpirun, gave this process: its rank and its GPU."""
+import itertools
+import os
+import platform
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
+
+from common.machine import device
+
+# For each launcher the variables of the rank, the size, the local rank and the local size.
+LAUNCHERS = [
+    ['HOROVOD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')],
+    ['OMPI_COMM_WORLD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')]]
+
+NO_SCRIPT = ('this command starts processes of its own: use horovodrun or mpirun to start one of '
+             'the four scripts')
+
+
+class BadVariable(Exception):
+    """A variable of the launcher has a value that it never sets; the text is a sentence."""
+
+
+class Rank(NamedTuple):
+    """The place of a process in its job. `local_rank` and `local_size` count the processes of the
+    same host."""
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+
+
+def current(environment: Mapping[str, str] = os.environ) -> Optional[Rank]:
+    """Returns the rank of this process; None for a run of one process.
+
+    Raises BadVariable: a value is not a number, or a rank is not below its size.
+    """
+    names = _variables(environment)
+    if names is None:
+        return None
+    size = _number(environment, names[1], 1)
+    local_size = _number(environment, names[3], 1, size)
+    return Rank(_number(environment, names[0], 0, size - 1), size,
+                _number(environment, names[2], 0, local_size - 1), local_size)
+
+
+def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """True if a launcher started this process."""
+    return _variables(environment) is not None
+
+
+def problem(args: Any) -> Optional[str]:
+    """Returns which flag a job does not allow, and what to do instead; None if all are allowed."""
+    if args.precision != 'float32' or args.xla:
+        return ('argument %s: not allowed with more than one process: the float32 run that it is '
+                'compared with would be a job of its own'
+                % ('--xla' if args.xla else '--precision'))
+    if args.profile or args.trace:
+        return ('argument %s: not allowed with more than one process: run the script by itself, or '
+                "set HOROVOD_TIMELINE for Horovod's own trace"
+                % ('--profile' if args.profile else '--trace'))
+    return None
+
+
+def pin(rank: Rank, requested: str) -> None:
+    """Sets CUDA_VISIBLE_DEVICES to one GPU, a different one for each rank of this host: of those
+    that it lists, or else of all. Changes nothing for --device cpu, or without a GPU.
+
+    Args:
+        rank: of this process.
+        requested: the value of --device.
+
+    Raises device.Unusable: there are fewer GPUs than processes on this host, or two processes would
+    get the same one.
+    """
+    installed = 0 if requested == 'cpu' else device.count()
+    if not installed:            # a CUDA_VISIBLE_DEVICES left over from elsewhere means nothing
+        return
+    given = os.environ.get('CUDA_VISIBLE_DEVICES')
+    gpus = list(map(str, range(installed))) if given is None else _visible(given)
+    if not gpus:                                         # hidden on purpose: a CPU run
+        return
+    if len(gpus) < rank.local_size:
+        raise device.Unusable(
+            '%d processes were started on %s, which has %d GPU%s (CUDA_VISIBLE_DEVICES=%s): each '
+            'needs one of its own. Start no more than that (-np, -H host:%d), or take --device cpu '
+            'for CPU figures.'
+            % (rank.local_size, platform.node(), len(gpus), 's' * (len(gpus) > 1),
+               'not set' if given is None else given, len(gpus)))
+    if len(set(gpus[:rank.local_size])) < rank.local_size:
+        raise device.Unusable(
+            'CUDA_VISIBLE_DEVICES=%s lists a GPU twice: two of the %d processes on %s would share '
+            'it. List a different GPU for each process.' % (given, rank.local_size,
+                                                            platform.node()))
+    os.environ['CUDA_VISIBLE_DEVICES'] = gpus[rank.local_rank]
+
+
+def in_words(ranks: Sequence[int]) -> str:
+    """Returns 'rank 1', or 'ranks 0, 2'."""
+    return 'rank%s %s' % ('s' * (len(ranks) > 1), ', '.join(map(str, ranks)))
+
+
+def _variables(environment: Mapping[str, str]) -> Optional[Sequence[str]]:
+    """The names of the launcher's variables, if all four are set."""
+    for names in LAUNCHERS:
+        if all(name in environment for name in names):
+            return names
+    return None
+
+
+def _number(environment: Mapping[str, str], name: str, least: int, most: Optional[int] = None
+            ) -> int:
+    """The value of a launcher's variable. Raises BadVariable unless least <= value <= most."""
+    try:
+        value = int(environment[name])
+    except ValueError:
+        value = None
+    if value is None or value < least or (most is not None and value > most):
+        raise BadVariable(
+            '%s is %r: it must be an integer %s. horovodrun and mpirun set it; for a run of one '
+            'process unset it.' % (name, environment[name], 'of at least %d' % least
+                                   if most is None else 'from %d to %d' % (least, most)))
+    return value
+
+
+def _visible(given: str) -> Sequence[str]:
+    """The GPUs of CUDA_VISIBLE_DEVICES; CUDA ignores what follows -1 (CUDA C++ Programming Guide,
+    "CUDA Environment Variables")."""
+    entries: Iterable[str] = (entry.strip() for entry in given.split(','))
+    return [entry for entry in itertools.takewhile(lambda entry: entry != '-1', entries) if entry]
