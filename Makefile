@@ -1,4 +1,4 @@
-# The commands of this project. Each makes the Python environment it needs when that is not there yet: .venv for the
+# The commands of this project. Each makes the Python environment that it needs if it is not there yet: .venv for the
 # classic runtime (TensorFlow 1.15 on Python 3.7), .venv-modern or .venv-modern-cpu for the modern one (TensorFlow 2.21).
 
 # One shell per recipe, which stops at the first command that fails.
@@ -6,35 +6,69 @@
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test doctor horovod clean
+.PHONY: help bench test test-all doctor horovod clean
 export RUNTIME PYTHON PYTHON37
 
 help:
 	@cat <<'END'
 	make bench                      run the four benchmarks, into a new folder in results-local/
 	make bench ARGS="--variants"    the same with these flags of python -m suite run
-	make test                       lint, then tests; needs no GPU
+	make test                       lint, then the quick half of the tests; needs no GPU
+	make test-all                   lint, then all tests, on both runtimes
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
 	make horovod                    add Horovod to the environment of make bench, for more than one process
 	make clean                      remove the environments, a Python fetched by make, and caches
 	
-	Each takes RUNTIME=classic or RUNTIME=modern; without it, what fits this machine. PYTHON37=/path/to/python3.7 and
-	PYTHON=/path/to/python3.12 say which Python an environment is made from.
+	Each takes RUNTIME=classic or RUNTIME=modern; without it, what fits this machine (python3 tools/environment.py which).
+	PYTHON37=/path/to/python3.7 and PYTHON=/path/to/python3.12 say which Python an environment is made from.
 	END
 
 bench:
-	@env=$$(sh tools/environment.sh bench)
+	@env=$$(python3 tools/environment.py bench)
 	exec $$env/bin/python -m suite run $(ARGS)
 
+define LINT
+$$env/bin/python -m ruff check
+$$env/bin/hadolint Dockerfile.cuda
+$$env/bin/shellcheck docker/*.sh tools/*.sh
+endef
+
+# Each file's tests go to one process, so that a graph which they share is built once.
+PYTEST = -m pytest -n 2 --dist loadfile
+
 test:
-	@env=$$(sh tools/environment.sh test)
-	$$env/bin/python -m ruff check
-	$$env/bin/hadolint Dockerfile.cuda
-	$$env/bin/shellcheck docker/*.sh tools/*.sh
-	$$env/bin/python -m pytest -n 2 --dist loadfile
+	@env=$$(python3 tools/environment.py test)
+	$(LINT)
+	$$env/bin/python $(PYTEST)
+
+# The tests of more than one process need Horovod, which needs g++; without it they are skipped. A runtime whose tests
+# fail does not keep the other from being tested.
+test-all:
+	@logs=$$(mktemp -d)
+	trap 'rm -rf "$$logs"' EXIT
+	runtimes=$${RUNTIME:-classic modern}
+	export RUNTIME
+	for RUNTIME in $$runtimes; do
+	    if command -v g++ >/dev/null; then
+	        sh tools/horovod.sh test
+	    else
+	        echo 'There is no g++ to build Horovod with: the tests of more than one process are skipped.'
+	    fi
+	    env=$$(python3 tools/environment.py test)
+	    $(LINT)
+	    echo "pytest on the $$RUNTIME runtime, in $$env"
+	    { $$env/bin/python $(PYTEST) -m "" && : >"$$logs/$$RUNTIME.passed"; } | tee "$$logs/$$RUNTIME"
+	done
+	echo
+	for RUNTIME in $$runtimes; do
+	    echo "$$RUNTIME: $$(tail -n 1 "$$logs/$$RUNTIME")"
+	done
+	for RUNTIME in $$runtimes; do
+	    test -e "$$logs/$$RUNTIME.passed"
+	done
 
 doctor:
-	@env=$$(sh tools/environment.sh bench)
+	@env=$$(python3 tools/environment.py bench)
 	$$env/bin/python -m suite doctor
 
 horovod:

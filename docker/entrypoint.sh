@@ -4,17 +4,20 @@
 set -u
 cd "$(dirname "$0")/.." || exit 3
 
-NAMES='alexnet vgg16 inception_v3 resnet_v2'
+NAMES=$(python -c 'from common.networks import NETWORKS; print(*NETWORKS)') || exit 3
 RESULTS=${BENCHMARK_RESULTS:-/results}
 
 usage() {
     cat <<'END'
-docker run --rm --gpus all IMAGE                       the four benchmarks in turn
+docker run --rm --gpus all IMAGE                       the benchmarks in turn
 docker run --rm --gpus all IMAGE --fetch ops           the same with these flags for each
-docker run --rm --gpus all IMAGE alexnet --no_lrn      one benchmark with its flags, out of
-                                                       alexnet, vgg16, inception_v3, resnet_v2
+docker run --rm --gpus all IMAGE alexnet --no_lrn      one benchmark with its flags
 docker run --rm --gpus all IMAGE alexnet --help        the flags of a benchmark
 docker run --rm --gpus all IMAGE doctor                what is seen of the GPU, driver and CUDA
+docker run --rm IMAGE compare chapter jcjohnson        python -m suite compare with its flags
+END
+    printf '\nThe benchmarks: %s\n' "$NAMES"
+    cat <<'END'
 
 In an image of the target classic-horovod or modern-horovod, on 4 GPUs (NCCL needs more shared memory than Docker gives):
 
@@ -25,7 +28,7 @@ To keep the JSON records, each run in a folder of its own, with you as the owner
 mkdir -p results-local
 docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD/results-local:/results" IMAGE
 
-Exit code: that of the benchmark; of all four 0, or 1 if one of them failed.
+Exit code: that of the benchmark; of all of them 0, or 1 if one failed.
 END
 }
 
@@ -48,14 +51,15 @@ stop() {
 trap 'stop 130' INT
 trap 'stop 143' TERM
 
-# Runs a command and sets `status` to its exit code. In the background, for a shell answers a signal only between
-# commands or while it waits; in a session of its own, or Ctrl-C would reach it twice; and with SIGINT as it was, for
-# a shell has its background commands ignore it.
+# Runs a command and sets `status` to its exit code. In the background, because a shell answers a signal only between
+# commands or while it waits; in a session of its own, so that Ctrl-C does not reach it twice; and with SIGINT as it
+# was, because a shell makes its background commands ignore it.
 run() {
     status=$stopped
     [ -z "$stopped" ] || return 0
     setsid env --default-signal=INT "$@" &
     child=$!
+    [ -z "$stopped" ] || kill -s INT "$child"            # asked to stop before `child` was set
     wait "$child"
     status=$?
     while kill -s 0 "$child" 2>/dev/null; do             # it was a signal that ended the waiting
@@ -96,7 +100,7 @@ benchmark() {
 all() {
     for flag; do
         case $flag in
-            --json | --json=*) refuse '--json PATH is one file, and there are four benchmarks: name one of them.' ;;
+            --json | --json=*) refuse '--json PATH is one file, and this runs several benchmarks: name one of them.' ;;
         esac
     done
     make_folder
@@ -112,7 +116,7 @@ all() {
         printf '\nFailed:%s\n' "$failed" >&2
         status=1
     elif [ -z "$stopped" ]; then
-        printf '\nAll four ran.\n'
+        printf '\nAll benchmarks ran.\n'
     fi
 }
 
@@ -123,9 +127,8 @@ case $word in
         exit 0 ;;
     '' | -*)
         all "$@" ;;
-    doctor)
-        shift
-        run python -m suite doctor "$@"
+    doctor | compare)
+        run python -m suite "$@"
         folder= ;;
     horovodrun)
         command -v horovodrun >/dev/null || {
@@ -137,10 +140,9 @@ case $word in
     *)
         name=${word%.py}
         name=${name%_benchmark}
-        case $name in
-            alexnet | vgg16 | inception_v3 | resnet_v2) ;;
-            *) refuse "Unknown benchmark '$word': it is one of $NAMES, or doctor, or horovodrun." ;;
-        esac
+        known=
+        for one in $NAMES; do [ "$one" != "$name" ] || known=1; done
+        [ "$known" ] || refuse "Unknown benchmark '$word': it is one of $NAMES, or doctor, compare or horovodrun."
         shift
         make_folder
         benchmark "$name" "$@" ;;

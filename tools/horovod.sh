@@ -1,5 +1,8 @@
 #!/bin/sh
-# Add Horovod to the environment that the benchmarks run in, for more than one process (`make horovod`).
+# Add Horovod to an environment, for more than one process.
+#
+#     horovod.sh          to the environment that the benchmarks run in (`make horovod`)
+#     horovod.sh test     to the environment that the tests run in
 #
 # It is built once, in about three minutes: the wheel is kept in ~/.cache/cnn-benchmark (XDG_CACHE_HOME), under a key of
 # all that it depends on, the HOROVOD_ variables of its build among them.
@@ -9,12 +12,16 @@ cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
 
-folder=$(sh tools/environment.sh bench)
+folder=$(python3 tools/environment.py "${1:-bench}")
 python=$PWD/$folder/bin/python
 case $folder in
-    .venv) lock=requirements-horovod.lock own_lock=requirements.lock ;;
-    *) lock=requirements-horovod-modern.lock own_lock=requirements-${folder#.venv-}.lock ;;
+    .venv) lock=requirements/horovod-classic.lock own_lock=requirements/classic.lock ;;
+    *) lock=requirements/horovod-modern.lock own_lock=requirements/${folder#.venv-}.lock ;;
 esac
+
+# By these pip would install somewhere else than into the environment.
+unset PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER=0
 
 key=$({
     cat "$lock" tools/horovod_wheel.sh

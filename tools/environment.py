@@ -1,0 +1,536 @@
+"""The Python environment that the commands of the Makefile run in; made first where it is missing.
+
+    python3 tools/environment.py bench    prints the folder of the environment for the benchmarks
+    python3 tools/environment.py test     prints the folder of the environment for the tests
+    python3 tools/environment.py which    prints `classic` or `modern`: the runtime `bench` would
+                                          use on this machine; installs nothing
+
+The answer goes to stdout, everything said to a person to stderr. Exit codes: 1 an environment
+could not be made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU.
+
+RUNTIME=classic or RUNTIME=modern chooses the runtime by hand. PYTHON37=/path/to/python3.7 and
+PYTHON=/path/to/python3.12 say which Python the environment is made from.
+
+Needs only the standard library, of Python 3.8 or later.
+"""
+import ctypes
+import glob
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+Capability = Tuple[int, int]         # a GPU's compute capability, such as (8, 6)
+
+OLDEST_CLASSIC, NEWEST_CLASSIC = (3, 5), (7, 5)          # Kepler to Turing, as in common/tf1.py
+OLDEST_MODERN = (6, 0)                                   # Pascal
+CLASSIC_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
+                     'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
+                     'libcudnn.so.7')
+CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76              # attributes of a device, from cuda.h
+NO_DEVICE = 100                                          # of cuInit: a driver, but no GPU shown
+SMI_S = 20                           # a machine of many GPUs without persistence takes a while
+
+UV = 'uv==0.6.17'                    # of the last series that can install CPython 3.7
+FETCHED = '.python37'                # where a fetched Python 3.7 goes
+SYSTEM_CONDAS = ['/opt/conda', '/opt/miniconda3']
+NOT_FOUND = '.python37-not-found'    # there after a search that failed; it is not repeated
+
+
+class Environment(NamedTuple):
+    """An environment: its folder, its lock, what it takes to make it, and modules whose absence
+    says that it was not made completely."""
+    folder: str
+    lock: str
+    download: str
+    modules: List[str]
+
+
+SUITE = ['numpy', 'tensorflow', 'jinja2', 'jsonschema', 'matplotlib']
+CLASSIC = Environment('.venv', 'requirements/classic.lock', '0.5 GB, about 2 minutes',
+                      SUITE + ['pytest'])
+MODERN = Environment('.venv-modern', 'requirements/modern.lock', '3.2 GB, about 10 minutes',
+                     SUITE + ['tf_keras', 'tf_slim', 'nvidia.cudnn'])
+MODERN_CPU = Environment('.venv-modern-cpu', 'requirements/modern-cpu.lock',
+                         '0.6 GB, about 3 minutes', SUITE + ['tf_keras', 'tf_slim', 'pytest'])
+
+
+class Box(NamedTuple):
+    """What decides the runtime of a machine.
+
+    gpu: whether CUDA shows an NVIDIA GPU (or, where CUDA does not start, nvidia-smi lists one).
+    capability: the compute capability of the first; None if there is none or it is not known.
+    missing: libraries of CUDA 10.0 and cuDNN 7 that cannot be opened.
+    """
+    gpu: bool
+    capability: Optional[Capability]
+    missing: List[str]
+
+
+class Stop(Exception):
+    """The command cannot go on; the text says why and what to do."""
+
+    def __init__(self, text: str, code: int = 1) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class NoPython37(Stop):
+    """There is no Python 3.7 here, and none could be fetched."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# The runtime
+
+def choose(box: Box, no_python37: Optional[str]) -> Tuple[str, str]:
+    """Returns the runtime for a machine, 'classic' or 'modern', and the reason.
+
+    no_python37: why the classic runtime has no Python here; None if it has one or may find one.
+    Raises Stop, with exit code 3, for a GPU that neither runtime can use here.
+    """
+    if box.capability is None:
+        seen = ('the driver does not tell the compute capability of the GPU' if box.gpu
+                else 'CUDA shows no GPU')
+        return ('modern', '%s; %s' % (seen, no_python37)) if no_python37 else ('classic', seen)
+    seen = 'compute capability %d.%d' % box.capability
+    if box.capability < OLDEST_CLASSIC:
+        raise Stop('This GPU (%s) is too old: TensorFlow 1.15 begins at %d.%d. For CPU figures: '
+                   'make bench RUNTIME=classic ARGS="--device cpu"'
+                   % ((seen,) + OLDEST_CLASSIC), 3)
+    if box.capability > NEWEST_CLASSIC:
+        return 'modern', '%s is beyond TensorFlow 1.15, which ends at %d.%d' % (
+            (seen,) + NEWEST_CLASSIC)
+    if box.missing:
+        trouble = 'CUDA 10.0 and cuDNN 7 are not here (%s cannot be opened)' % box.missing[0]
+    elif no_python37:
+        trouble = no_python37
+    else:
+        return 'classic', '%s, and CUDA 10.0 and cuDNN 7 are here' % seen
+    if box.capability >= OLDEST_MODERN:
+        return 'modern', '%s; %s' % (seen, trouble)
+    raise Stop('This GPU (%s) needs TensorFlow 1.15, and %s. Use the image, which brings all it '
+               'needs (README, "In a container"), or install that and give the same command '
+               'again. RUNTIME=classic makes the environment in any case.' % (seen, trouble), 3)
+
+
+def look() -> Box:
+    """Looks at this machine. The driver and CUDA's libraries are opened in a child process, which
+    takes with it whatever they leave in a process."""
+    box = Box(False, None, list(CLASSIC_LIBRARIES))
+    try:
+        done = subprocess.run([sys.executable, os.path.abspath(__file__), 'look-in-child'],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=60)
+        seen = json.loads(done.stdout.decode().splitlines()[-1])
+    except (subprocess.TimeoutExpired, ValueError, IndexError):   # a driver that hangs or crashes
+        seen = {'error': None, 'capability': None, 'missing': box.missing}
+    if seen['error'] in (0, NO_DEVICE):
+        capability = seen['capability'] and tuple(seen['capability'])
+        return Box(capability is not None, capability, seen['missing'])
+    return ask_nvidia_smi()._replace(missing=seen['missing'])
+
+
+def ask_driver(open_library: Callable[[str], Any] = ctypes.CDLL
+               ) -> Tuple[Optional[int], Optional[Capability]]:
+    """Returns what cuInit returned (None without the driver's library) and the compute capability
+    of the first GPU that CUDA shows: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER count."""
+    for path in 'libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1':          # the second: WSL 2
+        try:
+            cuda = open_library(path)
+            error = cuda.cuInit(0)
+            break
+        except (OSError, AttributeError):                # not there, or a stub of it
+            pass
+    else:
+        return None, None
+    if error != 0:
+        return error, None
+    device, values = ctypes.c_int(), []
+    if cuda.cuDeviceGet(ctypes.byref(device), 0) != 0:
+        return NO_DEVICE, None
+    for attribute in CAPABILITY_MAJOR, CAPABILITY_MINOR:
+        value = ctypes.c_int()
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        values.append(value.value)
+    return 0, (values[0], values[1])
+
+
+def missing_libraries(open_library: Callable[[str], Any] = ctypes.CDLL) -> List[str]:
+    """Returns which of CLASSIC_LIBRARIES cannot be opened, by name as TensorFlow opens them."""
+    missing = []
+    for library in CLASSIC_LIBRARIES:
+        try:
+            open_library(library)
+        except OSError:
+            missing.append(library)
+    return missing
+
+
+def ask_nvidia_smi() -> Box:
+    """Returns what nvidia-smi says of the first GPU: the answer where CUDA does not start."""
+    def lines(*flags: str) -> List[str]:
+        try:
+            done = subprocess.run(['nvidia-smi'] + list(flags), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SMI_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        return done.stdout.decode(errors='replace').splitlines() if done.returncode == 0 else []
+
+    first = (lines('--query-gpu=compute_cap', '--format=csv,noheader') or [''])[0]
+    number = re.match(r'\s*(\d+)\.(\d+)\s*$', first)
+    if number:
+        return Box(True, (int(number.group(1)), int(number.group(2))), [])
+    return Box(any(line.startswith('GPU ') for line in lines('-L')), None, [])
+
+
+# Python 3.7
+
+# Says on stderr why this Python will not do, else prints where it really is.
+PROBE_37 = """
+import sys
+if sys.version_info[:2] != (3, 7):
+    sys.exit("is Python %d.%d" % sys.version_info[:2])
+if sys.maxsize < 2 ** 32:
+    sys.exit("is a 32-bit build")
+try:
+    import ssl, venv, ensurepip
+except ImportError as error:
+    sys.exit("%s (on Debian and Ubuntu: apt-get install python3.7-venv)" % error)
+print(sys.executable)
+"""
+PROBE_MODERN = """
+import sys
+if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+    sys.exit("is Python %d.%d" % sys.version_info[:2])
+try:
+    import ssl, venv, ensurepip
+except ImportError as error:
+    sys.exit("%s (on Debian and Ubuntu: apt-get install python3-venv)" % error)
+print(sys.executable)
+"""
+
+
+def run_probe(python: str, probe: str) -> Tuple[Optional[str], str]:
+    """Returns where this Python really is, or None and why it will not do. To be there is not
+    enough: pyenv puts a python3.7 on PATH that refuses to run while another version is chosen."""
+    try:
+        done = subprocess.run([python, '-c', probe], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    if done.returncode == 0:
+        return done.stdout.decode().strip(), ''
+    lines = done.stderr.decode(errors='replace').strip().splitlines()
+    return None, lines[0] if lines else 'exit code %d' % done.returncode
+
+
+def pythons37() -> Iterator[Tuple[str, str]]:
+    """Yields (path, where it was found) of every program that may be a Python 3.7."""
+    home = os.path.expanduser('~')
+    patterns = [('%s/*/bin/python3.7' % os.path.abspath(FETCHED), 'fetched before')]
+    patterns += [(folder + '/python3.7', 'PATH')
+                 for folder in os.environ.get('PATH', '').split(os.pathsep) if folder]
+    patterns += [(path, 'PATH') for path in map(shutil.which, ('python3', 'python')) if path]
+    patterns.append(((os.environ.get('PYENV_ROOT') or home + '/.pyenv')
+                     + '/versions/3.7*/bin/python3.7', 'pyenv'))
+    bases = [os.environ.get('CONDA_PREFIX')] + [home + '/' + name for name in (
+        'miniconda3', 'anaconda3', 'miniforge3', 'mambaforge', 'micromamba', '.conda')]
+    for base in bases + SYSTEM_CONDAS:
+        if base:
+            patterns += [(base + '/bin/python3.7', 'conda'),
+                         (base + '/envs/*/bin/python3.7', 'conda')]
+    try:                                                 # where conda lists environments elsewhere
+        with open(home + '/.conda/environments.txt') as file:
+            patterns += [(line.strip() + '/bin/python3.7', 'conda') for line in file]
+    except OSError:
+        pass
+    patterns.append((home + '/.local/share/uv/python/cpython-3.7*/bin/python3.7', 'uv'))
+    for pattern, where in patterns:
+        for path in sorted(glob.glob(pattern)):
+            if os.access(path, os.X_OK):
+                yield path, where
+
+
+def wrong_machine() -> Optional[str]:
+    """Returns why TensorFlow 1.15 cannot be installed on this kind of machine, else None."""
+    machine = '%s %s' % (platform.system(), platform.machine())
+    return None if machine == 'Linux x86_64' else (
+        'tensorflow-gpu 1.15 has wheels for x86-64 Linux only (and Windows, where make is no '
+        'help); this is %s' % machine)
+
+
+def find_python37() -> str:
+    """Returns the path of a Python 3.7 that runs; fetches one into FETCHED if there is none.
+    Raises NoPython37."""
+    if wrong_machine():
+        raise NoPython37('%s. Use an x86-64 Linux machine, or a container or virtual machine of '
+                         'that kind.' % wrong_machine())
+    named = os.environ.get('PYTHON37')
+    if named:
+        command = shutil.which(named)
+        if not command:
+            raise NoPython37('PYTHON37=%s is not a program that can be run.' % named)
+        path, why_not = run_probe(command, PROBE_37)
+        if not path:
+            raise NoPython37('PYTHON37=%s will not do: %s' % (named, why_not))
+        say('Python 3.7: %s (PYTHON37)' % path)
+        return path
+
+    tried = []                                           # type: List[str]
+    for candidates in pythons37, lambda: fetch_with_uv(tried), lambda: fetch_with_conda(tried):
+        for candidate, where in candidates():
+            path, why_not = run_probe(candidate, PROBE_37)
+            if path:
+                say('Python 3.7: %s (%s)' % (path, where))
+                return path
+            tried.append('%s: %s: %s' % (where, candidate, why_not))
+    shutil.rmtree(FETCHED, ignore_errors=True)
+    raise NoPython37('\n'.join(
+        ['No Python 3.7 found, and TensorFlow 1.15 runs on no later one. Tried:']
+        + ['  ' + line for line in tried]
+        + ['Do one of these, then give the same command again:',
+           '  pyenv install 3.7.17',
+           '  conda create -n python37 -c conda-forge python=3.7',
+           '  apt-get install python3-venv, if that is what stopped the fetching',
+           '  name one that you have: PYTHON37=/path/to/python3.7 make test']))
+
+
+def logged(log: List[str], *command: str, **variables: str) -> bool:
+    """Runs a command; keeps its output in `log`; returns whether it succeeded."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, env=dict(pip_environ(), **variables))
+    except OSError as error:
+        log[:] = [str(error)]
+        return False
+    log[:] = done.stdout.decode(errors='replace').splitlines()
+    return done.returncode == 0
+
+
+def end_of(log: List[str]) -> str:
+    """Returns the last lines of a log, each on a line of its own, for the list of what was
+    tried."""
+    return ''.join('\n      ' + line for line in log[-6:])
+
+
+def fetch_with_uv(tried: List[str]) -> Iterator[Tuple[str, str]]:
+    """Fetches CPython 3.7 with uv and yields it; adds to `tried` what failed."""
+    python = shutil.which('python3') or shutil.which('python') or sys.executable
+    say('No Python 3.7 here: fetching CPython 3.7.9 (25 MB, under a minute) into %s with %s ...'
+        % (FETCHED, UV))
+    folder = os.path.abspath(FETCHED)
+    shutil.rmtree(folder, ignore_errors=True)
+    tool, log = folder + '/tool', []                     # type: str, List[str]
+    # A Debian python3 without python3-venv cannot make a venv, but may have pip.
+    if not (logged(log, python, '-m', 'venv', tool)
+            and logged(log, tool + '/bin/python', '-m', 'pip', 'install', '-q', UV)
+            or logged(log, python, '-m', 'pip', 'install', '-q', '--target', tool, UV)):
+        tried.append('fetching with uv: %s could not install uv: %s' % (python, end_of(log)))
+        return
+    installed = logged(log, tool + '/bin/uv', '--no-config', 'python', 'install', '3.7.9',
+                       UV_PYTHON_INSTALL_DIR=folder)
+    shutil.rmtree(tool, ignore_errors=True)
+    found = glob.glob(folder + '/cpython-3.7*/bin/python3.7')
+    if not installed or not found:
+        tried.append('fetching with uv: %s' % (end_of(log) or 'it installed no Python 3.7'))
+        return
+    yield found[0], 'fetched now'
+
+
+def fetch_with_conda(tried: List[str]) -> Iterator[Tuple[str, str]]:
+    """Fetches Python 3.7 with conda and yields it; adds to `tried` what failed."""
+    conda = next(filter(None, map(shutil.which, ('conda', 'mamba', 'micromamba'))), None)
+    if not conda:
+        tried.append('fetching with conda: no conda, mamba or micromamba on PATH')
+        return
+    say('Fetching Python 3.7 (100 MB, about a minute) into %s with %s ...' % (FETCHED, conda))
+    folder = os.path.abspath(FETCHED)
+    shutil.rmtree(folder, ignore_errors=True)
+    log = []                                             # type: List[str]
+    if logged(log, conda, 'create', '-y', '-q', '-p', folder + '/conda', '--override-channels',
+              '-c', 'conda-forge', 'python=3.7'):
+        yield folder + '/conda/bin/python3.7', 'fetched now'
+    else:
+        tried.append('fetching with conda: %s' % end_of(log))
+
+
+# The environments
+
+def find_modern_python() -> str:
+    """Returns the path of a Python from 3.10 to 3.13 that runs and can make environments. Raises
+    Stop."""
+    named = os.environ.get('PYTHON')
+    pyenv = os.environ.get('PYENV_ROOT') or os.path.expanduser('~/.pyenv')
+    names = ([named] if named else []) + ['python3.12', 'python3.13', 'python3.11', 'python3.10',
+                                          'python3']
+    for name in names + sorted(glob.glob(pyenv + '/versions/3.1[0-3]*/bin/python3')):
+        path, why_not = run_probe(name, PROBE_MODERN)
+        if path:
+            return path
+        if name == named:
+            say('PYTHON=%s will not do: %s. Looking for another.' % (named, why_not))
+    raise Stop('The modern runtime needs a Python from 3.10 to 3.13 with venv, and none was found '
+               'on PATH or in pyenv. Install one (on Debian and Ubuntu: apt-get install python3 '
+               'python3-venv), or name one: PYTHON=/path/to/python3.12')
+
+
+def pip_environ() -> Dict[str, str]:
+    """Returns this process's environment variables without those by which pip would install
+    somewhere else than into the environment it is called in."""
+    variables = {name: value for name, value in os.environ.items()
+                 if name not in ('PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT')}
+    return dict(variables, PIP_USER='0')                 # also where pip.conf says user = true
+
+
+def trouble_with(environment: Environment) -> Optional[str]:
+    """Returns why an environment cannot be used as it is, None if it can.
+
+    Its lock must be today's, numpy must import and the other modules must be there: TensorFlow is
+    not imported, because that takes seconds each time. -I leaves out modules from elsewhere
+    (PYTHONPATH, the user's own), which would hide that the environment is empty.
+    """
+    copy = os.path.join(environment.folder, os.path.basename(environment.lock))
+    try:
+        with open(copy) as ours, open(environment.lock) as todays:
+            if ours.read() != todays.read():
+                return 'was made from another %s' % environment.lock
+    except OSError:
+        return 'is not complete'
+    check = ('import numpy\nfrom importlib.util import find_spec\n'
+             'for name in %r:\n'
+             '    if find_spec(name) is None: raise SystemExit("has no " + name)'
+             % environment.modules)
+    try:
+        done = subprocess.run([environment.folder + '/bin/python', '-I', '-c', check],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE)
+    except OSError as error:
+        return 'has a Python that does not start (%s)' % error
+    lines = done.stderr.decode(errors='replace').strip().splitlines() or ['does not run']
+    return lines[-1] if done.returncode else None
+
+
+def make(environment: Environment, python: str) -> None:
+    """Makes an environment anew. The copy of its lock is written last: an environment whose making
+    was cut short has none and is made again. Raises Stop."""
+    folder, lock = environment.folder, environment.lock
+    say('Installing %s into %s with %s: %s at 100 Mbit/s, once ...'
+        % (lock, folder, python, environment.download))
+    if os.path.islink(folder):
+        os.unlink(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def succeeds(*command: str) -> bool:
+        return subprocess.run(command, env=pip_environ(), stdin=subprocess.DEVNULL,
+                              stdout=sys.stderr).returncode == 0
+
+    if not succeeds(python, '-m', 'venv', folder):
+        raise Stop('%s could not make an environment; its reason is above.' % python)
+    if not succeeds(folder + '/bin/python', '-m', 'pip', 'install', '--disable-pip-version-check',
+                    '-q', '--require-hashes', '-r', lock):
+        raise Stop('pip could not install %s; its reason is above. If it found no network: '
+                   'connect, or name a mirror in PIP_INDEX_URL. Then give the same command again.'
+                   % lock)
+    copy = os.path.join(folder, os.path.basename(lock))
+    shutil.copy(lock, copy)
+    trouble = trouble_with(environment)
+    if trouble:
+        os.remove(copy)
+        raise Stop("pip installed %s, but %s %s. See pip's settings: %s/bin/python -m pip config "
+                   'list' % (lock, folder, trouble, folder))
+
+
+def provide(environment: Environment, find_python: Callable[[], str]) -> str:
+    """Returns the folder of an environment, which is made first if it cannot be used."""
+    trouble = trouble_with(environment)
+    if trouble:
+        python = find_python()
+        if os.path.exists(environment.folder):
+            say('%s %s: making it again.' % (environment.folder, trouble))
+        make(environment, python)
+    return environment.folder
+
+
+# The commands
+
+def no_python37() -> Optional[str]:
+    """Returns why there is no use in looking for a Python 3.7, else None."""
+    if os.path.exists(NOT_FOUND) and not os.environ.get('PYTHON37'):
+        return 'no Python 3.7 was found before (RUNTIME=classic looks again)'
+    return wrong_machine()
+
+
+def folder_for(purpose: str) -> str:
+    """Returns the folder of the environment for 'bench' or 'test', made first where it is missing.
+    Raises Stop."""
+    asked = os.environ.get('RUNTIME')
+    box = look() if purpose == 'bench' else Box(False, None, [])     # no test needs a GPU
+    modern = MODERN if box.gpu else MODERN_CPU
+    if asked == 'modern':
+        return provide(modern, find_modern_python)
+    if asked == 'classic':
+        if os.path.exists(NOT_FOUND):
+            os.remove(NOT_FOUND)
+        return provide(CLASSIC, find_python37)
+    runtime, reason = choose(box, no_python37())
+    if runtime == 'modern':
+        say('Taking the modern runtime, TensorFlow 2.21: %s.' % reason)
+        return provide(modern, find_modern_python)
+    try:
+        return provide(CLASSIC, find_python37)
+    except NoPython37 as error:
+        choose(box, 'no Python 3.7 was found')           # stops if the other will not do
+        say('%s\nTaking the modern runtime, TensorFlow 2.21, instead.' % error)
+        folder = provide(modern, find_modern_python)
+        with open(NOT_FOUND, 'w'):   # looking and trying to fetch takes a while: not every time
+            pass
+        return folder
+
+
+def which() -> str:
+    """Returns the runtime that `bench` would use, and says why. Raises Stop."""
+    asked = os.environ.get('RUNTIME')
+    runtime, reason = (asked, 'RUNTIME=' + asked) if asked else choose(look(), no_python37())
+    say('%s runtime: %s' % (runtime, reason))
+    return runtime
+
+
+def main(argv: List[str]) -> int:
+    """Does what the command asks; returns the exit code."""
+    if argv == ['look-in-child']:
+        error, capability = ask_driver()
+        print(json.dumps({'error': error, 'capability': capability,
+                          'missing': missing_libraries()}))
+        return 0
+    if argv in (['-h'], ['--help']):
+        print(__doc__)
+        return 0
+    if argv not in (['bench'], ['test'], ['which']):
+        say(__doc__)
+        return 2
+    if os.environ.get('RUNTIME') not in (None, '', 'classic', 'modern'):
+        say('RUNTIME=%s is not one of: classic, modern' % os.environ['RUNTIME'])
+        return 2
+    try:
+        os.chdir(ROOT)
+        print(which() if argv == ['which'] else folder_for(argv[0]))
+    except Stop as stop:
+        say(str(stop))
+        return stop.code
+    return 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
