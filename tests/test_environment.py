@@ -1,60 +1,509 @@
-"""tools/environment.sh: the runtime that `make bench` takes on a machine, by its GPU."""
+"""tools/environment.py, as a table of faked machines; and the lists and locks. Nothing is
+downloaded."""
+import json
 import os
-import shutil
+import re
 import subprocess
+import sys
+import types
 
 import pytest
 
+from tools import environment
+from tools.environment import CLASSIC, CLASSIC_LIBRARIES, MODERN, MODERN_CPU, Box
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LOCKS = {'.venv': 'requirements.lock', '.venv-modern': 'requirements-modern.lock',
-         '.venv-modern-cpu': 'requirements-modern-cpu.lock'}
+
+NONE = Box(False, None, list(CLASSIC_LIBRARIES))         # no GPU
+
+
+def gpu(major, minor, cuda10):
+    """A machine with a GPU of this compute capability, with or without CUDA 10.0 and cuDNN 7."""
+    return Box(True, (major, minor), [] if cuda10 else ['libcudart.so.10.0'])
 
 
 def write_program(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('#!/bin/sh\n' + text)
     path.chmod(0o755)
+    return str(path)
 
 
 @pytest.fixture
-def chosen(tmp_path):
-    """A function: the environment that `environment.sh PURPOSE` prints on a machine whose
-    nvidia-smi answers with these compute capabilities; all environments are there already."""
-    def choose(purpose, *capabilities):
-        (tmp_path / 'tools').mkdir()
-        shutil.copy(os.path.join(ROOT, 'tools', 'environment.sh'), str(tmp_path / 'tools'))
-        for folder, lock in LOCKS.items():
-            write_program(tmp_path / folder / 'bin' / 'python', 'exit 0\n')
-            for path in tmp_path / lock, tmp_path / folder / lock:
-                path.write_text('a lock\n')
-        write_program(tmp_path / 'bin' / 'nvidia-smi', 'case $1 in\n'
-                      '-L) %s ;;\n*) %s ;;\nesac\n' % (
-                          'echo "GPU 0: a GPU (UUID: GPU-1)"' if capabilities else 'exit 9',
-                          'printf "%s"' % ''.join('%s\\n' % one for one in capabilities)
-                          if capabilities else 'exit 9'))
-        environment = {name: value for name, value in os.environ.items() if name != 'RUNTIME'}
-        environment['PATH'] = '%s:%s' % (tmp_path / 'bin', environment['PATH'])
-        done = subprocess.run(['sh', str(tmp_path / 'tools' / 'environment.sh'), purpose],
-                              env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-    return choose
+def machine(tmp_path, monkeypatch):
+    """An empty checkout on a machine that has nothing: no Python, no GPU, no variables; the folder
+    of its PATH is bin/, its home is home/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, 'ROOT', str(tmp_path))
+    monkeypatch.setattr(environment, 'SYSTEM_CONDAS', [])
+    monkeypatch.setattr(environment.platform, 'system', lambda: 'Linux')
+    monkeypatch.setattr(environment.platform, 'machine', lambda: 'x86_64')
+    for name in ('RUNTIME', 'PYTHON', 'PYTHON37', 'PYENV_ROOT', 'CONDA_PREFIX', 'PIP_TARGET',
+                 'PIP_USER', 'PIP_PREFIX'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('PATH', str(tmp_path / 'bin'))
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    for one in CLASSIC, MODERN, MODERN_CPU:
+        (tmp_path / one.lock).parent.mkdir(exist_ok=True)
+        (tmp_path / one.lock).write_text('the lock of %s\n' % one.folder)
+    return tmp_path
 
 
-@pytest.mark.parametrize('capabilities, folder', [
-    ((), '.venv'),                                       # no GPU
-    (('6.1',), '.venv'),                                 # GeForce GTX 1080
-    (('7.5',), '.venv'),                                 # Tesla T4
-    (('8.0',), '.venv-modern'),                          # A100
-    (('8.6', '8.6'), '.venv-modern'),                    # two GeForce RTX 3090
-    (('8.9',), '.venv-modern'),                          # GeForce RTX 4090
-    (('9.0',), '.venv-modern'),                          # H100
-    (('10.0',), '.venv-modern'),                         # B200
-    (('12.0',), '.venv-modern'),                         # GeForce RTX 5090
-    (('[N/A]',), '.venv'),                               # a driver that does not tell
-])
-def test_the_environment_fits_the_gpu(chosen, capabilities, folder):
-    assert chosen('bench', *capabilities) == folder
+# The runtime
+
+@pytest.mark.parametrize('box, no_python37, runtime, words', [
+    (NONE, None, 'classic', 'no GPU'),
+    (NONE, 'no Python 3.7', 'modern', 'no Python 3.7'),
+    (gpu(3, 7, True), None, 'classic', '3.7'),                   # Tesla K80
+    (gpu(5, 2, True), None, 'classic', '5.2'),                   # GeForce GTX 980
+    (gpu(6, 1, True), None, 'classic', '6.1'),                   # GeForce GTX 1080
+    (gpu(6, 1, False), None, 'modern', 'libcudart.so.10.0'),
+    (gpu(7, 0, False), None, 'modern', 'CUDA 10.0'),             # V100
+    (gpu(7, 5, True), None, 'classic', '7.5'),                   # Tesla T4
+    (gpu(7, 5, False), None, 'modern', 'CUDA 10.0'),
+    (gpu(7, 5, True), 'no Python 3.7', 'modern', 'no Python 3.7'),
+    (gpu(8, 0, True), None, 'modern', 'beyond TensorFlow 1.15'),     # A100
+    (gpu(8, 6, False), None, 'modern', '8.6'),                   # GeForce RTX 3090
+    (gpu(8, 9, True), None, 'modern', '8.9'),                    # GeForce RTX 4090
+    (gpu(9, 0, True), None, 'modern', '9.0'),                    # H100
+    (gpu(10, 0, True), None, 'modern', '10.0'),                  # B200
+    (gpu(12, 0, True), None, 'modern', '12.0'),                  # GeForce RTX 5090
+    (Box(True, None, []), None, 'classic', 'does not tell'),     # a driver that does not tell
+    (Box(True, None, []), 'no Python 3.7', 'modern', 'does not tell')])
+def test_the_runtime_fits_the_machine(box, no_python37, runtime, words):
+    chosen, reason = environment.choose(box, no_python37)
+    assert chosen == runtime
+    assert words in reason
 
 
-def test_the_tests_need_no_gpu_and_take_the_classic_runtime(chosen):
-    assert chosen('test', '9.0') == '.venv'
+@pytest.mark.parametrize('box, no_python37, words', [
+    (gpu(3, 7, False), None, ['3.7', 'libcudart.so.10.0', 'the image']),
+    (gpu(5, 0, False), None, ['5.0', 'CUDA 10.0', 'the image']),         # GeForce GTX 750
+    (gpu(5, 2, True), 'no Python 3.7', ['no Python 3.7', 'the image']),
+    (gpu(3, 0, True), None, ['3.0', 'too old', '3.5'])])                 # GeForce GTX 680
+def test_a_gpu_that_pip_cannot_serve_is_told_what_can(box, no_python37, words):
+    with pytest.raises(environment.Stop) as stop:
+        environment.choose(box, no_python37)
+    assert stop.value.code == 3
+    for word in words:
+        assert word in str(stop.value)
+
+
+def test_the_bounds_and_libraries_are_those_of_the_runtime():
+    from common import tf1
+    oldest, newest = tf1.CAPABILITIES
+    if tf1.RUNTIME == 'classic':
+        assert (oldest, newest) == (environment.OLDEST_CLASSIC, environment.NEWEST_CLASSIC)
+        assert tf1.GPU_LIBRARIES == CLASSIC_LIBRARIES
+    else:
+        assert (oldest, newest) == (environment.OLDEST_MODERN, None)
+
+
+# The machine
+
+class FakeCuda:
+    """libcuda of a machine whose GPUs have these compute capabilities, in CUDA's order."""
+
+    def __init__(self, *capabilities, error=0):
+        self.capabilities, self.error = capabilities, error
+
+    def cuInit(self, flags):
+        return self.error
+
+    def cuDeviceGet(self, device, ordinal):
+        device._obj.value = ordinal
+        return 0 if ordinal < len(self.capabilities) else 101
+
+    def cuDeviceGetAttribute(self, value, attribute, device):
+        value._obj.value = self.capabilities[device.value][attribute - 75]
+        return 0
+
+
+@pytest.mark.parametrize('cuda, answer', [
+    (FakeCuda((8, 6), (6, 1)), (0, (8, 6))),             # what CUDA shows first counts
+    (FakeCuda((6, 1), (8, 6)), (0, (6, 1))),
+    (FakeCuda(error=803), (803, None)),                  # driver and library differ
+    (FakeCuda(error=100), (100, None)),                  # all hidden
+    (FakeCuda(), (100, None)),
+    (types.SimpleNamespace(), (None, None)),             # a stub
+    (None, (None, None))])                               # no driver
+@pytest.mark.parametrize('place', ['libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1'])
+def test_the_driver_is_asked_for_the_first_gpu(cuda, answer, place):
+    def open_library(path):
+        if cuda is None or path != place:
+            raise OSError
+        return cuda
+    assert environment.ask_driver(open_library) == answer
+
+
+def test_libraries_that_cannot_be_opened_are_missing():
+    def open_library(name):
+        if 'cudnn' in name:
+            raise OSError
+    assert environment.missing_libraries(open_library) == ['libcudnn.so.7']
+
+
+@pytest.mark.parametrize('answers, box', [
+    (('echo 8.6; echo 6.1', 'echo "GPU 0: a GPU"'), Box(True, (8, 6), [])),
+    (('echo 12.0', 'exit 9'), Box(True, (12, 0), [])),
+    (('echo "[N/A]"', 'echo "GPU 0: a GPU"'), Box(True, None, [])),
+    (('echo "not a valid field"; exit 2', 'echo "GPU 0: a GPU"'), Box(True, None, [])),
+    (('exit 9', 'echo "No devices found."; exit 6'), Box(False, None, [])),
+    (None, Box(False, None, []))])
+def test_nvidia_smi_is_understood(machine, answers, box):
+    if answers:
+        write_program(machine / 'bin' / 'nvidia-smi', 'case $1 in\n--query-gpu=*) %s ;;\n-L) %s ;;'
+                      '\nesac\n' % answers)
+    assert environment.ask_nvidia_smi() == box
+
+
+SMI = Box(True, (8, 0), [])
+
+
+@pytest.mark.parametrize('said, box', [
+    ({'error': 0, 'capability': [6, 1], 'missing': []}, Box(True, (6, 1), [])),
+    ({'error': 0, 'capability': [6, 1], 'missing': ['x']}, Box(True, (6, 1), ['x'])),
+    ({'error': 100, 'capability': None, 'missing': []}, Box(False, None, [])),   # hidden: no GPU
+    ({'error': 802, 'capability': None, 'missing': ['x']}, SMI._replace(missing=['x'])),
+    ({'error': None, 'capability': None, 'missing': ['x']}, SMI._replace(missing=['x'])),
+    (None, SMI._replace(missing=list(CLASSIC_LIBRARIES)))])      # the driver crashed
+def test_nvidia_smi_is_asked_only_where_cuda_does_not_start(monkeypatch, said, box):
+    out = b'' if said is None else b'a line of the driver\n' + json.dumps(said).encode() + b'\n'
+    monkeypatch.setattr(environment.subprocess, 'run',
+                        lambda *args, **options: types.SimpleNamespace(stdout=out))
+    monkeypatch.setattr(environment, 'ask_nvidia_smi', lambda: SMI)
+    assert environment.look() == box
+
+
+def test_this_machine_can_be_looked_at():
+    box = environment.look()
+    assert set(box.missing) <= set(CLASSIC_LIBRARIES)
+    assert box.gpu or box.capability is None
+
+
+# Python 3.7
+
+GOOD = 'echo "$0"\n'                                     # a Python that passes the probe
+REFUSES = 'echo "pyenv: python3.7: command not found" >&2\nexit 127\n'
+
+
+@pytest.mark.parametrize('place', [
+    'bin/python3.7', 'bin/python3', 'bin/python', '.python37/cpython-3.7.9-linux/bin/python3.7',
+    'home/.pyenv/versions/3.7.16/bin/python3.7', 'home/miniconda3/envs/old/bin/python3.7',
+    'home/.local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7'])
+def test_a_python37_is_found(machine, place):
+    path = write_program(machine / place, GOOD)
+    assert environment.find_python37() == path
+
+
+def test_a_shim_that_refuses_is_passed_over(machine):
+    write_program(machine / 'bin' / 'python3.7', REFUSES)
+    path = write_program(machine / 'home/.pyenv/versions/3.7.16/bin/python3.7', GOOD)
+    assert environment.find_python37() == path
+
+
+@pytest.mark.parametrize('variable, place', [('PYENV_ROOT', 'versions/3.7.2/bin/python3.7'),
+                                             ('CONDA_PREFIX', 'envs/old/bin/python3.7')])
+def test_pyenv_and_conda_elsewhere(machine, monkeypatch, variable, place):
+    monkeypatch.setenv(variable, str(machine / 'elsewhere'))
+    path = write_program(machine / 'elsewhere' / place, GOOD)
+    assert environment.find_python37() == path
+
+
+def test_the_environments_that_conda_lists_elsewhere(machine):
+    path = write_program(machine / 'far' / 'bin' / 'python3.7', GOOD)
+    (machine / 'home' / '.conda').mkdir(parents=True)
+    (machine / 'home' / '.conda' / 'environments.txt').write_text('/gone\n%s\n' % (machine / 'far'))
+    assert environment.find_python37() == path
+
+
+def test_the_probe_knows_versions():
+    path, why_not = environment.run_probe(sys.executable, environment.PROBE_37)
+    if sys.version_info[:2] == (3, 7):
+        assert os.path.samefile(path, sys.executable)
+    else:
+        assert (path, why_not) == (None, 'is Python %d.%d' % sys.version_info[:2])
+
+
+def test_python37_named_by_hand(machine, monkeypatch):
+    write_program(machine / 'bin' / 'python3.7', GOOD)
+    path = write_program(machine / 'mine', GOOD)
+    monkeypatch.setenv('PYTHON37', path)
+    assert environment.find_python37() == path
+    write_program(machine / 'mine', REFUSES)
+    with pytest.raises(environment.NoPython37, match='will not do: pyenv'):
+        environment.find_python37()
+    monkeypatch.setenv('PYTHON37', 'nowhere')
+    with pytest.raises(environment.NoPython37, match='not a program'):
+        environment.find_python37()
+
+
+@pytest.mark.parametrize('works', ['uv', 'uv with pip alone', 'conda', None])
+def test_a_python37_is_fetched_with_uv_or_conda(machine, monkeypatch, works):
+    write_program(machine / 'bin' / 'python3', 'echo "is Python 3.12" >&2\nexit 1\n')
+    write_program(machine / 'bin' / 'conda', 'exit 1\n')
+    fetched = machine / '.python37'
+
+    def logged(log, *command, **variables):
+        log[:] = ['no network for ' + ' '.join(command)]
+        if command[0].endswith('/tool/bin/uv') and works and works.startswith('uv'):
+            assert variables == {'UV_PYTHON_INSTALL_DIR': str(fetched)}
+            write_program(fetched / 'cpython-3.7.9' / 'bin' / 'python3.7', GOOD)
+            return True
+        if command[0].endswith('/conda') and works == 'conda':
+            write_program(fetched / 'conda' / 'bin' / 'python3.7', GOOD)
+            return True
+        return {'uv': environment.UV in command or 'venv' in command,
+                'uv with pip alone': '--target' in command}.get(works, False)
+
+    monkeypatch.setattr(environment, 'logged', logged)
+    if works:
+        inner = 'conda' if works == 'conda' else 'cpython-3.7.9'
+        assert environment.find_python37() == str(fetched / inner / 'bin' / 'python3.7')
+        return
+    with pytest.raises(environment.NoPython37) as error:
+        environment.find_python37()
+    for words in ['is Python 3.12', 'fetching with uv', 'fetching with conda', 'no network',
+                  'pyenv install 3.7.17', 'PYTHON37=']:
+        assert words in str(error.value)
+    assert not fetched.exists()
+
+
+def test_another_kind_of_machine_is_not_searched(machine, monkeypatch):
+    write_program(machine / 'bin' / 'python3.7', GOOD)
+    monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
+    with pytest.raises(environment.NoPython37, match='this is Linux aarch64'):
+        environment.find_python37()
+    assert environment.choose(NONE, environment.no_python37())[0] == 'modern'
+
+
+def test_a_modern_python_is_found(machine, monkeypatch, capsys):
+    with pytest.raises(environment.Stop, match='PYTHON='):
+        environment.find_modern_python()
+    later = write_program(machine / 'home/.pyenv/versions/3.11.7/bin/python3', GOOD)
+    assert environment.find_modern_python() == later
+    write_program(machine / 'bin' / 'python3.12', REFUSES)
+    monkeypatch.setenv('PYTHON', 'nowhere')
+    assert environment.find_modern_python() == later
+    assert 'PYTHON=nowhere will not do' in capsys.readouterr().err
+
+
+# The environments
+
+@pytest.fixture
+def empty(machine):
+    """A real environment with nothing in it, as pip leaves it when PIP_TARGET is set, that says it
+    was made from today's lock."""
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', CLASSIC.folder], check=True)
+    (machine / CLASSIC.folder / 'classic.lock').write_text((machine / CLASSIC.lock).read_text())
+    return machine / CLASSIC.folder
+
+
+def test_an_environment_without_its_packages_cannot_be_used(empty, monkeypatch):
+    assert 'numpy' in environment.trouble_with(CLASSIC)
+    packages, = empty.glob('lib/python3*/site-packages')
+    (packages / 'numpy.py').write_text('')
+    assert environment.trouble_with(CLASSIC) == 'has no tensorflow'
+    monkeypatch.setenv('PYTHONPATH', str(empty))
+    (empty / 'tensorflow.py').write_text('')             # somebody else's
+    assert environment.trouble_with(CLASSIC) == 'has no tensorflow'
+    for name in CLASSIC.modules[1:]:
+        (packages / (name + '.py')).write_text('raise SystemExit("is not to be imported")')
+    assert environment.trouble_with(CLASSIC) is None
+    (packages / 'numpy.py').write_text('import nothing_of_this_name')
+    assert 'nothing_of_this_name' in environment.trouble_with(CLASSIC)
+
+
+def test_an_environment_of_another_lock_or_python_cannot_be_used(machine):
+    assert environment.trouble_with(CLASSIC) == 'is not complete'
+    write_program(machine / CLASSIC.folder / 'bin' / 'python', 'exit 0\n')
+    assert environment.trouble_with(CLASSIC) == 'is not complete'
+    copy = machine / CLASSIC.folder / 'classic.lock'
+    copy.write_text('an older lock\n')
+    assert 'another requirements/classic.lock' in environment.trouble_with(CLASSIC)
+    copy.write_text((machine / CLASSIC.lock).read_text())
+    assert environment.trouble_with(CLASSIC) is None
+    (machine / CLASSIC.folder / 'bin' / 'python').unlink()       # its Python was removed
+    assert 'does not start' in environment.trouble_with(CLASSIC)
+
+
+# A Python whose venv has a Python that notes how pip is called, fails if FAIL is set, and answers
+# the check of the packages with the exit code CHECK.
+MAKER = r"""[ "$2" = venv ] || exit 1
+/bin/mkdir -p "$3/bin"
+/bin/cat >"$3/bin/python" <<'END'
+#!/bin/sh
+[ "$2" = pip ] || exit ${CHECK:-0}
+echo "$@ user=$PIP_USER target=$PIP_TARGET prefix=$PIP_PREFIX" >pip.log
+exit ${FAIL:-0}
+END
+/bin/chmod +x "$3/bin/python"
+"""
+
+
+def test_an_environment_is_made_where_it_belongs(machine, monkeypatch, capfd):
+    monkeypatch.setenv('PIP_USER', '1')
+    monkeypatch.setenv('PIP_TARGET', '/elsewhere')
+    monkeypatch.setenv('PIP_PREFIX', '/elsewhere')
+    python = write_program(machine / 'maker', MAKER)
+    assert environment.provide(CLASSIC, lambda: python) == '.venv'
+    assert (machine / 'pip.log').read_text() == (
+        '-m pip install --disable-pip-version-check -q --require-hashes '
+        '-r requirements/classic.lock user=0 target= prefix=\n')
+    assert '0.5 GB, about 2 minutes' in capfd.readouterr().err
+    (machine / 'pip.log').unlink()
+    assert environment.provide(CLASSIC, None) == '.venv'         # it is there
+    assert not (machine / 'pip.log').exists()
+
+
+def test_an_environment_replaces_a_link_and_not_what_it_leads_to(machine):
+    (machine / 'other').mkdir()
+    (machine / 'other' / 'file').write_text('')
+    (machine / '.venv').symlink_to(machine / 'other')
+    environment.provide(CLASSIC, lambda: write_program(machine / 'maker', MAKER))
+    assert [path.name for path in (machine / 'other').iterdir()] == ['file']
+
+
+@pytest.mark.parametrize('variable, words', [('FAIL', 'could not install'),
+                                             ('CHECK', 'pip config list')])
+def test_what_pip_did_not_make_is_not_good(machine, monkeypatch, variable, words):
+    monkeypatch.setenv(variable, '1')
+    python = write_program(machine / 'maker', MAKER)
+    with pytest.raises(environment.Stop, match=words) as stop:
+        environment.provide(CLASSIC, lambda: python)
+    assert stop.value.code == 1
+    monkeypatch.delenv(variable)
+    assert environment.trouble_with(CLASSIC) == 'is not complete'
+
+
+# The commands
+
+@pytest.fixture
+def ask(machine, monkeypatch):
+    """A function: the exit code of a command on a machine where every environment can be made."""
+    def call(command, box=NONE, python37=True, **variables):
+        def provide(wanted, find_python):
+            if wanted is CLASSIC and not python37:
+                raise environment.NoPython37('No Python 3.7 found')
+            return wanted.folder
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(environment, 'look', lambda: box)
+        monkeypatch.setattr(environment, 'provide', provide)
+        return environment.main([command])
+    return call
+
+
+@pytest.mark.parametrize('command, box, variables, answer', [
+    ('bench', NONE, {}, '.venv'),
+    ('bench', gpu(7, 5, True), {}, '.venv'),
+    ('bench', gpu(6, 1, False), {}, '.venv-modern'),
+    ('bench', gpu(8, 6, True), {}, '.venv-modern'),
+    ('bench', gpu(8, 6, True), {'RUNTIME': ''}, '.venv-modern'),
+    ('bench', gpu(8, 6, True), {'RUNTIME': 'classic'}, '.venv'),
+    ('bench', gpu(3, 7, False), {'RUNTIME': 'classic'}, '.venv'),
+    ('bench', gpu(7, 5, True), {'RUNTIME': 'modern'}, '.venv-modern'),
+    ('bench', NONE, {'RUNTIME': 'modern'}, '.venv-modern-cpu'),
+    ('test', gpu(9, 0, True), {}, '.venv'),              # the tests need no GPU
+    ('test', gpu(3, 7, False), {}, '.venv'),
+    ('test', gpu(9, 0, True), {'RUNTIME': 'modern'}, '.venv-modern-cpu'),
+    ('which', NONE, {}, 'classic'),
+    ('which', gpu(7, 5, True), {}, 'classic'),
+    ('which', gpu(7, 5, False), {}, 'modern'),
+    ('which', gpu(9, 0, True), {}, 'modern'),
+    ('which', gpu(9, 0, True), {'RUNTIME': 'classic'}, 'classic')])
+def test_the_answer_is_the_only_line_on_stdout(ask, capsys, command, box, variables, answer):
+    assert ask(command, box, **variables) == 0
+    out, err = capsys.readouterr()
+    assert out == answer + '\n'
+    assert err or command != 'which'
+
+
+@pytest.mark.parametrize('command', ['bench', 'which'])
+def test_a_gpu_for_the_image_ends_with_3(ask, capsys, command):
+    assert ask(command, gpu(5, 2, False)) == 3
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert 'the image' in err
+
+
+def test_without_a_python37_the_modern_runtime_is_taken_and_remembered(ask, machine, capsys):
+    marker = machine / '.python37-not-found'
+    assert ask('bench', python37=False) == 0
+    out, err = capsys.readouterr()
+    assert out == '.venv-modern-cpu\n'
+    assert 'No Python 3.7 found' in err and marker.exists()
+
+    assert ask('test') == 0                              # not searched again
+    out, err = capsys.readouterr()
+    assert out == '.venv-modern-cpu\n'
+    assert 'RUNTIME=classic looks again' in err
+    assert ask('which') == 0
+    assert capsys.readouterr().out == 'modern\n'
+
+    assert ask('test', PYTHON37='/mine') == 0
+    assert capsys.readouterr().out == '.venv\n'
+    assert ask('test', RUNTIME='classic') == 0
+    assert capsys.readouterr().out == '.venv\n'
+    assert not marker.exists()
+    assert ask('test', python37=False, RUNTIME='classic') == 1
+    assert not marker.exists()
+
+
+def test_a_gpu_of_kepler_without_a_python37_is_not_sent_to_the_modern_runtime(ask, capsys):
+    assert ask('bench', gpu(3, 7, True), python37=False) == 3
+    assert 'the image' in capsys.readouterr().err
+
+
+def test_bad_usage(ask, capsys):
+    assert ask('bench', RUNTIME='newest') == 2
+    assert ask('fly') == 2
+    assert environment.main([]) == 2
+    assert capsys.readouterr().out == ''
+
+
+def test_it_runs_as_make_calls_it():
+    done = subprocess.run([sys.executable, os.path.join(ROOT, 'tools', 'environment.py'), 'which'],
+                          cwd='/', capture_output=True, text=True,
+                          env=dict(os.environ, RUNTIME='modern'))
+    assert (done.returncode, done.stdout) == (0, 'modern\n'), done.stderr
+
+
+# The lists and locks
+
+LOCKS = {'classic': ['requirements.txt', 'requirements/suite.txt', 'requirements/test.txt'],
+         'modern': ['requirements/modern.txt', 'requirements/cuda.txt', 'requirements/suite.txt'],
+         'modern-cpu': ['requirements/modern.txt', 'requirements/suite.txt',
+                        'requirements/test.txt'],
+         'horovod-classic': ['requirements/horovod.txt'],
+         'horovod-modern': ['requirements/horovod.txt']}
+NAMED = re.compile(r'^([A-Za-z][\w.-]*)(?:\[[\w-]+\])?(?:==([\w.]+))?', re.MULTILINE)
+
+
+def packages(text):
+    """The (name, version) of each line that names a package."""
+    return {(name.lower().replace('_', '-'), version) for name, version in NAMED.findall(text)}
+
+
+@pytest.mark.parametrize('name', sorted(LOCKS))
+def test_the_locks_hold_what_the_lists_ask_for_and_name_no_place(name):
+    asked = set()
+    for path in LOCKS[name]:
+        with open(os.path.join(ROOT, path)) as file:
+            lines = file.read().splitlines()
+        left_out = "python_version >= '3" if 'classic' in name else "python_version < '3"
+        asked |= packages('\n'.join(line for line in lines if left_out not in line))
+    with open(os.path.join(ROOT, 'requirements', name + '.lock')) as file:
+        text = file.read()
+    locked = packages(text)
+    known = {package for package, _ in locked}
+    versions = {package: {one for other, one in locked if other == package} for package in known}
+    assert asked
+    for package, version in asked:
+        assert package in known
+        assert not version or any(one == version or one == version + '.0'
+                                  for one in versions[package]), package
+    assert all(version for _, version in locked)
+    assert ' '.join(LOCKS[name]) in text.splitlines()[1]
+    assert not re.search(r'https?:|file:|--(extra-)?index-url|--find-links|@', text)
+    assert text.count('--hash=sha256:') >= len(locked)
