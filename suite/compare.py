@@ -4,7 +4,6 @@
     python -m suite compare chapter results/mine            the second against the first
     python -m suite compare before after --fail-if-slower 5 a gate for drivers and builds
     python -m suite compare results/mine --html report.html and a page with charts
-    python -m suite compare --readme --write README.md      the table of the README
 
 A is a record (--json of a script), a folder of records, or the name of a file in references/. Of
 several the first is the base. Two figures are compared only if network, variant, pass, fetch, batch
@@ -33,7 +32,6 @@ import os
 import sys
 from typing import List, Optional, Sequence
 
-from common import files
 from suite import gate, tables
 from suite.figures import (
     FLOAT32,
@@ -55,14 +53,13 @@ from suite.pairs import (
     curves,
     ideal,
 )
-from suite.readme import readme_table, replace_table
 from suite.tables import Block, folded, format_markdown, format_text
 
 # What the page, the peers and the generated documents take from here.
 __all__ = ['FLOAT32', 'NO_DIFFERENCE', 'REFERENCES', 'Block', 'Figure', 'Pair', 'Source', 'Work',
            'against_float32', 'beside_references', 'blocks', 'compare', 'curves', 'folded',
-           'format_text', 'ideal', 'load', 'main', 'rate', 'readme_table', 'reference_names',
-           'replace_table', 'scaling']
+           'format_text', 'ideal', 'load', 'main', 'rate', 'reference_names',
+           'scaling']
 
 
 def blocks(sources: Sequence[Source], pairs: Sequence[Pair]) -> List[Block]:
@@ -157,33 +154,24 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             parser.error(problem)
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
-    return _readme(args.write) if args.readme else _compare(args)
+    return _compare(args)
 
 
 def _parser():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add('results', nargs='*', metavar='A', help='a record, a folder of records, or one of: %s'
+    add('results', nargs='+', metavar='A', help='a record, a folder of records, or one of: %s'
         % ', '.join(reference_names()))
     add('--markdown', action='store_true', help='Markdown instead of text')
     add('--html', metavar='PATH', help='also write a page with charts, which opens offline')
     add('--fail-if-slower', type=_percent, metavar='PERCENT',
         help='exit with 1 if a ratio has its whole interval above 1 + PERCENT / 100')
-    add('--readme', action='store_true',
-        help='the table of the README: the chapter beside the GPU records in results/')
-    add('--write', metavar='FILE', help='with --readme: replace the table in this file')
     return parser
 
 
 def _problem(args):
     """What is wrong with the flags together, or None."""
-    if args.readme == bool(args.results):
-        return 'give results to compare, or --readme alone'
-    if args.write and not args.readme:
-        return '--write goes with --readme'
-    if args.html and args.readme:
-        return '--html does not go with --readme'
     if args.html and args.html.endswith('.json'):
         return 'argument --html: %r would be taken for a record' % args.html
     if args.fail_if_slower is not None and len(args.results) < 2:
@@ -232,22 +220,6 @@ def _write_page(path, names, sources):
         page.write(path, names, sources)
     except OSError as error:
         return _nothing('%s: %s' % (path, error.strerror), 3)
-    return 0
-
-
-def _readme(path):
-    table = readme_table()
-    if not path:
-        print(table, end='')
-        return 0
-    try:
-        with open(path, encoding='utf-8') as file:
-            page = replace_table(file.read(), 'chapter', table)
-        files.write(path, page)
-    except OSError as error:
-        return _nothing('%s: %s' % (path, error.strerror), 3)
-    except ValueError as error:
-        return _nothing('%s: %s' % (path, error))
     return 0
 
 

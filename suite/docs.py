@@ -28,6 +28,7 @@ from common import files, report, text
 from common.networks import PASSES
 from suite import compare, scaling_model
 from suite.peers import tables as peers
+from suite.results_table import results_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDS = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
@@ -93,8 +94,8 @@ def harness_cost(sentence: str) -> str:
 
 
 HARNESS_ENGLISH = ('%.1f microseconds a step, %.4f %% of a forward step of AlexNet at batch size '
-                   '32, on the\nmachine above (TensorFlow %s).')
-HARNESS_CHINESE = ('每步 %.1f 微秒，占 AlexNet（batch 为 32）前向一步的 %.4f %%（在上面那台机器上，'
+                   '32 on two CPU cores (TensorFlow %s).')
+HARNESS_CHINESE = ('每步 %.1f 微秒，占 AlexNet（batch 为 32）前向一步的 %.4f %%（两个 CPU 核，'
                    'TensorFlow %s）。')
 
 
@@ -302,13 +303,13 @@ HARNESS = 'harness: results/cpu-2-cores/harness_cost.json'
 
 # (page, marker): the function that makes the text between the marker and END.
 PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
-    ('README.md', 'table: chapter'): compare.readme_table,
-    ('README.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
+    ('README.md', 'table: chapter'): results_table,
     ('README.md', HARNESS): lambda: harness_cost(HARNESS_ENGLISH),
 
-    ('README.zh-CN.md', 'table: chapter'): compare.readme_table,
-    ('README.zh-CN.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
+    ('README.zh-CN.md', 'table: chapter'): results_table,
     ('README.zh-CN.md', HARNESS): lambda: harness_cost(HARNESS_CHINESE),
+
+    ('docs/flags.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
 
     ('docs/performance.md', 'table: lrn'): lrn,
     ('docs/performance.md', 'table: alexnet-profile'): lambda: layers('classic/alexnet-profile'),

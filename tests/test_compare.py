@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from suite import compare, gate, pairs
+from suite.results_table import results_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
@@ -348,7 +349,7 @@ def test_markdown_is_in_the_order_of_the_chapter(write, capsys):
 
 
 def test_the_table_of_the_readme(write, tmp_path):
-    chapter_alone = compare.readme_table(str(tmp_path / 'none'))
+    chapter_alone = results_table(str(tmp_path / 'none'))
     assert '| alexnet | no_lrn | Forward | about 0.007 |' in chapter_alone
     assert '| vgg16 | D | Forward-backward | 0.617 +/- 0.002 |' in chapter_alone
     assert 'not measured' not in chapter_alone
@@ -358,7 +359,7 @@ def test_the_table_of_the_readme(write, tmp_path):
                                     entry([0.01] * 100), entry([9] * 100, batch_size=16)),
                              benchmark='inception_v3', variant='aux'))
     write('cpu/a.json', record(entry([7] * 100), device='CPU Y', kind='cpu'))
-    table = compare.readme_table(str(tmp_path))
+    table = results_table(str(tmp_path))
     assert 'GPU X, TensorFlow 1.15.0 (results/gpu), s / batch |' in table
     assert '| inception_v3 | aux | Forward | 0.145 +/- 0.000 | 0.01000 +/- 0.00000 |' in table
     assert '| inception_v3 | aux | Forward-backward | not measured | 0.1000 +/- 0.0000 |' in table
@@ -366,22 +367,8 @@ def test_the_table_of_the_readme(write, tmp_path):
     assert 'CPU Y' not in table and '9.000' not in table
 
 
-def test_writing_the_readme(tmp_path, capsys):
-    path = tmp_path / 'README.md'
-    path.write_text('a\n<!-- table: chapter -->\nold\n<!-- end -->\nb\n')
-    assert compare.main(['--readme', '--write', str(path)]) == 0
-    written = path.read_text()
-    assert written.startswith('a\n<!-- table: chapter -->\n\n| network ')
-    assert written.endswith('\n\n<!-- end -->\nb\n') and 'old' not in written
-    assert compare.main(['--readme', '--write', str(path)]) == 0
-    assert path.read_text() == written                   # once more changes nothing
-    path.write_text('no markers')
-    assert compare.main(['--readme', '--write', str(path)]) == 2
-    assert 'no lines <!-- table: chapter -->' in capsys.readouterr().err
-
-
 @pytest.mark.parametrize('argv', [
-    [], ['--readme', 'chapter'], ['chapter', '--write', 'x'], ['chapter'] + GATE,
+    [], ['chapter'] + GATE,
     ['chapter', 'anosy', '--fail-if-slower', '-1'], ['chapter', 'anosy', '--fail-if-slower', 'nan'],
     ['no_such_thing'], ['--no_such_flag']])
 def test_bad_usage(argv, capsys):
@@ -413,10 +400,3 @@ def test_the_gate_judges_the_rows_with_an_interval():
         '--fail-if-slower 5: 2 of 3 rows have an interval; in 1 the whole interval is above +5 %'))
     assert gate.judge([slow, none], 6)[0] == 0           # above, not at
     assert gate.judge([none], 5) == (2, '--fail-if-slower: no ratio has an interval.')
-
-
-@pytest.mark.parametrize('name', ['no/such/README.md', '.'])
-def test_a_readme_that_cannot_be_written_is_one_line(name, tmp_path, capsys):
-    assert compare.main(['--readme', '--write', str(tmp_path / name)]) == 3
-    line, = capsys.readouterr().err.splitlines()
-    assert line.startswith('Nothing done: ')

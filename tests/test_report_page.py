@@ -356,7 +356,6 @@ def test_where_the_page_cannot_be_written(tmp_path, capsys):
     record_path = os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
     assert compare.main([record_path, '--html', str(tmp_path / 'no' / 'report.html')]) == 3
     assert 'No such file or directory' in capsys.readouterr().err
-    assert compare.main(['--readme', '--html', 'report.html']) == 2
     assert compare.main([record_path, '--html', record_path]) == 2
     assert 'would be taken for a record' in capsys.readouterr().err
 

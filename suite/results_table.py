@@ -9,7 +9,7 @@ RESULTS = os.path.join(os.path.dirname(REFERENCES), 'results')
 CAPTION = 'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.'
 
 
-def readme_table(results: str = RESULTS) -> str:
+def results_table(results: str = RESULTS) -> str:
     """Returns the table as Markdown, with a column for the chapter and for each folder of `results`
     that has GPU records, and a row for each work of the chapter that one of them has."""
     chapter = load('chapter')
@@ -35,19 +35,6 @@ def readme_table(results: str = RESULTS) -> str:
     if notes.lines():
         lines += [''] + ['* ' + note for note in notes.lines()]
     return '\n'.join(lines) + '\n'
-
-
-def replace_table(page: str, name: str, table: str) -> str:
-    """Returns the page with the table between `<!-- table: NAME -->` and the next `<!-- end -->`.
-
-    Raises ValueError: a marker is missing.
-    """
-    begin, end = '<!-- table: %s -->\n' % name, '<!-- end -->'
-    before, found_begin, rest = page.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not found_begin or not found_end:
-        raise ValueError('no lines %s and %s' % (begin.strip(), end))
-    return before + begin + '\n' + table + '\n' + end + after
 
 
 def _with_sd(figure):
