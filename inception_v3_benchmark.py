@@ -7,7 +7,7 @@ It differs from the paper's table 1 in the stem (a pool where the paper has a co
 stride 2, and a 1x1 convolution), which is that of the authors' published code. Five
 scopes are misnamed (two in Mixed_5c, two in Mixed_6a, one in Mixed_7b): published checkpoints have
 these names.
-The chapter times the forward pass alone; the gradients with respect to all trainable variables,
+The chapter times only the forward pass; the gradients with respect to all trainable variables,
 which it leaves to the reader, are built in: the loss is l2_loss(logits) + 0.3 l2_loss(AuxLogits).
 
     python inception_v3_benchmark.py

@@ -8,7 +8,7 @@ chapter's figure 6-17; 200 is the second paper's.
 It differs from the papers in that
   * the stride of a block sits in its last unit, not in its first;
   * the first pool pads as SAME.
-The chapter times the forward pass alone; the gradients with respect to all trainable variables,
+The chapter times only the forward pass; the gradients with respect to all trainable variables,
 which it leaves to the reader, are built in.
 
     python resnet_v2_benchmark.py [--depth {50,101,152,200}]
@@ -41,8 +41,8 @@ def subsample(inputs, factor, scope=None):
 
 
 def conv2d_same(inputs, num_outputs, kernel_size, stride, scope=None):
-    """A convolution whose output, for a stride above 1, is that of stride 1 with rows and columns
-    left out, whatever the parity of the input: the zeros are padded explicitly."""
+    """A convolution with explicit zero padding: for a stride above 1 its output is the output of
+    stride 1 with rows and columns left out, for inputs of even and odd size."""
     if stride == 1:
         return slim.conv2d(inputs, num_outputs, kernel_size, stride=1, padding='SAME', scope=scope)
     pad_total = kernel_size - 1

@@ -1,4 +1,4 @@
-"""What is doubtful about a series of timed steps: cautions, each with its value, limit and remedy.
+"""Cautions about a series of timed steps, each with the value, the limit and what to do.
 
 Pure functions of durations in seconds: nothing is printed, nothing is measured.
 """
@@ -43,7 +43,7 @@ class Caution(NamedTuple):
 
 
 def about(seconds: Sequence[float], burn_in_seconds: Sequence[float] = ()) -> List[Caution]:
-    """Returns what is doubtful about the timed steps of a pass.
+    """Returns the cautions about the timed steps of a pass.
 
     Args:
         seconds: the durations of the timed steps, in seconds, in the order they ran.

@@ -1,4 +1,4 @@
-"""Starts a process that ends with this one."""
+"""Child processes that end with their parent."""
 import ctypes
 import signal
 import subprocess
@@ -8,9 +8,9 @@ PR_SET_PDEATHSIG = 1                 # linux/prctl.h
 
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
-    """Starts a child in a session of its own, for Ctrl-C would else reach it twice, from the
-    terminal and from us. When this process is killed, so is the child, which nobody waits for any
-    more and which would slow down what is timed next."""
+    """Starts a child in a session of its own, so that Ctrl-C does not reach it twice, from the
+    terminal and from us. If this process is killed, the child is killed too: nobody waits for it
+    any more, and it would slow down what is timed next."""
     libc = ctypes.CDLL(None)                             # here: not after the fork
 
     def die_with_parent():

@@ -117,7 +117,7 @@ def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
-    """Writes the record whatever ends the block, with how it ended."""
+    """Writes the record however the block ends, with its status."""
     try:
         yield
     except KeyboardInterrupt:

@@ -87,8 +87,8 @@ def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:
 
 
 def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
-    """Returns the line that sets a pass beside the plain run's, and says how far the results are
-    from float32's."""
+    """Returns the line with the speed-up of a pass over its float32 baseline, and how much its
+    results differ."""
     base, = [one for one in plain if one['info_string'] == entry['info_string']]
     line = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
     intervals = [one['statistics']['ci95_s'] for one in (base, entry)]
@@ -123,10 +123,10 @@ def startup(seconds: Dict[str, float]) -> str:
 
 
 def profile(entry: Dict[str, Any]) -> List[str]:
-    """Returns the table of --profile: where the time of a step goes, and what the sum of it is
-    beside the timed step."""
+    """Returns the table of --profile: the time of a step by layer, and how the sum compares with
+    the timed step."""
     rows = [('layer', 'forward ms', 'backward ms', 'share', 'GFLOP', 'TFLOP / s', 'output MB')]
-    if entry['precision'].startswith('mixed'):           # the graph does not know what is halved
+    if entry['precision'].startswith('mixed'):           # their size in the graph
         rows[0] = rows[0][:-1] + ('float32 output MB',)
     sum_s = sum(layer['forward_s'] + layer['backward_s'] for layer in entry['layers'])
     for layer in entry['layers']:
@@ -143,9 +143,9 @@ def profile(entry: Dict[str, Any]) -> List[str]:
     if not any(layer['backward_s'] for layer in entry['layers']):
         rows = [row[:2] + row[3:] for row in rows]
     lines = ['  ' + line for line in text.table(rows)]
-    return ['%s by layer, of steps that are traced and not timed:' % entry['info_string']
-            ] + lines + ['  The sum is %+.1f %% from the timed step of %.3f ms: operations side by '
-                         'side count in full, and what is between them not at all.' % (
+    return ['%s by layer, from untimed, traced steps:' % entry['info_string']
+            ] + lines + ['  The sum differs by %+.1f %% from the timed step, %.3f ms: operations '
+                         'that run side by side count in full, gaps between them do not count.' % (
                              100 * (sum_s / entry['mean_s'] - 1), 1e3 * entry['mean_s'])]
 
 
@@ -161,7 +161,7 @@ def layers(network: Dict[str, Any]) -> List[str]:
 
 
 def _scaling(entry):
-    """The lines about a job of several processes: against one alone, and what is communicated."""
+    """The lines about a job of several processes: its efficiency and its communication."""
     scaling, alone = entry['scaling'], entry['scaling']['alone']
     line = '%.2f times the images / s of one process alone (%.3f ms / batch, %.1f images / s)' % (
         scaling['processes'] * scaling['efficiency'], 1e3 * alone['mean_s'],

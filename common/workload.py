@@ -26,7 +26,7 @@ class Workload(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One run: what was asked for, what it is timed on, and what is timed."""
+    """One run: its flags, the device it runs on, and what is timed."""
     args: argparse.Namespace             # as parsed; never changed
     device: Any                          # a device.Device
     job: Any                             # a join.Job; None for a run of one process
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 
     @property
     def after_step(self) -> Optional[Callable[[float], float]]:
-        """What time_tensorflow_run calls after each step: in a job, it makes the duration that of
+        """What time_tensorflow_run calls after each step: in a job, it returns the duration of
         the slowest process."""
         return self.job.exchange.slowest if self.job else None
 

@@ -124,7 +124,7 @@ def test_the_sum_is_held_against_the_timed_step():
     assert lines[2].split() == ['conv1', '2.000', '4.000', '75.0', '%', '3.000', '0.500', '1.000']
     assert lines[3].split() == ['lrn1', '1.000', '1.000', '25.0', '%', '1.000']
     assert lines[4].split() == ['sum', '3.000', '5.000', '100.0', '%', '3.000', '0.375']
-    assert 'The sum is -20.0 % from the timed step of 10.000 ms' in lines[5]
+    assert 'The sum differs by -20.0 % from the timed step, 10.000 ms' in lines[5]
 
 
 def test_a_run_prints_the_table_and_writes_the_trace(tmp_path, capsys):
@@ -133,7 +133,7 @@ def test_a_run_prints_the_table_and_writes_the_trace(tmp_path, capsys):
         ['--device', 'cpu', '--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1',
          '--profile', '--trace', str(trace), '--json', str(written)]) == 0
     out = capsys.readouterr().out
-    assert 'Forward by layer, of steps that are traced and not timed:' in out
+    assert 'Forward by layer, from untimed, traced steps:' in out
     assert 'Forward-backward by layer' in out
     for result in json.loads(written.read_text())['results']:
         assert 'lrn1' in [layer['name'] for layer in result['layers']]

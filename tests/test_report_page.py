@@ -295,7 +295,7 @@ def test_plain_and_faster_in_one_record(page):
     assert 'mine against float32' in text
     assert 'Forward, mixed_float16: ms of each step' in text
     assert len(re.findall(r'mixed_float16: [\d.]+ times .* rate of float32; the', text)) == 2
-    assert text.count('<summary>Forward by layer, of steps that are traced') == 1
+    assert text.count('<summary>Forward by layer, from untimed, traced steps') == 1
     assert re.search(r'\n  conv1 &lt;x&gt; +10\.000 +20\.000', text)
 
 

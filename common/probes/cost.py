@@ -41,8 +41,8 @@ class Cost(Probe):
 
 
 def float32_peak(step: Step) -> Optional[float]:
-    """Returns the peak in FLOP/s that a step can be held against; None for another precision, or
-    where the peak is not known."""
+    """Returns the device's float32 peak in FLOP/s; None if the step has another precision, or the
+    peak is not known."""
     return step.log['environment']['peak_flops'] if step.run.precision == 'float32' else None
 
 

@@ -47,7 +47,7 @@ class Layers(Probe):
 
 
 class Layer(NamedTuple):
-    """A row of the table: seconds of a step, the FLOP it needs, the bytes it hands on."""
+    """A row of the table: seconds, FLOP, and bytes that other layers use, in one step."""
     name: str
     forward_s: float
     backward_s: float
@@ -95,17 +95,17 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
              for _ in range(STEPS)]
     times = {key: statistics.mean(step.get(key, 0.0) for step in steps)
              for key in {key for step in steps for key in step}}
-    flops, handed_on = {}, {}                            # type: Dict[str, int], Dict[str, set]
+    flops, outputs_used = {}, {}                            # type: Dict[str, int], Dict[str, set]
     for op in ops:
         name = layer(op)
         flops[name] = flops.get(name, 0) + graph.flops(op)
         for t in op.inputs:
             if layer(t.op) != name and not _backward(t.op.name) and not _is_weight(t):
-                handed_on.setdefault(layer(t.op), set()).add(t)
+                outputs_used.setdefault(layer(t.op), set()).add(t)
     for t in tensors:
         if not _backward(t.op.name):
-            handed_on.setdefault(layer(t.op), set()).add(t)
-    sizes = {name: sum(map(_size, found)) for name, found in handed_on.items()}
+            outputs_used.setdefault(layer(t.op), set()).add(t)
+    sizes = {name: sum(map(_size, found)) for name, found in outputs_used.items()}
     rows = {}                                            # type: Dict[str, Layer]
     for name in dict.fromkeys(list(flops) + [OTHER]):
         row = Layer(name, times.get((name, False), 0.0), times.get((name, True), 0.0),

@@ -129,11 +129,10 @@ def problem(precision: str, device: Device) -> Optional[str]:
 # The baseline
 
 def baseline(run: Run) -> List[Dict[str, Any]]:
-    """Runs the same benchmark in float32 in a process of its own, and lets it print. Returns the
-    results of its record.
+    """Runs the same benchmark in float32, in a process of its own whose output is shown. Returns
+    the results of its record.
 
-    Raises KeyboardInterrupt once the process has ended, which is told of the Ctrl-C, and
-    BaselineFailed.
+    Raises KeyboardInterrupt, after the process has ended too, and BaselineFailed.
     """
     options = dict(run.options, precision='float32', xla=False, profile=False, layers=False)
     script = os.path.join(ROOT, networks.script(run.workload.name))
@@ -225,7 +224,7 @@ def _too_old(name, gpu, oldest):
 
 
 def _distance(arrays, wanted):
-    """The L2 norm of the difference over that of `wanted`; JSON has no infinity."""
+    """The L2 norm of the difference divided by that of `wanted`; JSON has no infinity."""
     def norm(one):
         return math.sqrt(sum(numpy.sum(numpy.square(array, dtype=numpy.float64)) for array in one))
 

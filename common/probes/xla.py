@@ -45,7 +45,7 @@ class Xla(Probe):
 
 def clustered_convolutions(step_stats: Any) -> Optional[int]:
     """Counts the convolutions in the clusters that a traced step ran, in what XLA compiled in this
-    process; None if it was not asked to compile anything."""
+    process; None if --xla was not given."""
     if _dump is None:
         return None
     ran = {match.group(1) for device in step_stats.dev_stats for node in device.node_stats
