@@ -188,6 +188,7 @@ def both(request, timed, cpu_session, randomise):
     return '--no_lrn' not in flags, image[0], parameters, output[0], gradients
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_what_numpy_gives(both):
     lrn, image, parameters, output, _ = both
     expected = numpy_alexnet(image, parameters, lrn)
@@ -202,6 +203,7 @@ def test_lrn_matters_to_the_comparison(both):
     assert numpy.abs(output - other).max() > 0.1 * numpy.abs(other).max()
 
 
+@pytest.mark.slow
 def test_gradients(both):
     """The gradient of l2_loss, sum(output ** 2) / 2, along a random direction of each parameter
     against the difference quotient of the NumPy network."""

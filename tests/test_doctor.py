@@ -141,6 +141,7 @@ def test_usage(flags, code, capsys):
     assert 'usage: ' in (captured.err if code else captured.out)
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_process_of_its_own():
     """As suite/run calls it, with the real TensorFlow."""
     done = subprocess.run([sys.executable, '-m', 'common.machine.doctor', '--json', '--device',

@@ -44,9 +44,13 @@ SUMMARY = re.compile(r'^(Forward|Forward-backward): ([\d.]+) ms / batch, ([\d.]+
                      r'([\d.]+) images / s')
 
 
-@pytest.mark.parametrize('script, flags, variant, forward, both', RUNS, ids=[
-    ' '.join([script.__name__[:-len('_benchmark')]] + flags) for script, flags, *_ in RUNS])
-def test_every_variant_runs_what_it_times(script, flags, variant, forward, both, tmp_path, capsys):
+@pytest.mark.parametrize('script, flags, variant, forward, both', [
+    pytest.param(*run, marks=[] if run[0] is alexnet_benchmark else pytest.mark.slow,
+                 id=' '.join([run[0].__name__[:-len('_benchmark')]] + run[1])) for run in RUNS])
+def test_every_variant_runs_what_it_times(script, flags, variant, forward, both, tmp_path, capsys,
+                                          monkeypatch):
+    if script is resnet_v2_benchmark:                    # it pools globally: any size will do
+        monkeypatch.setattr(script, 'IMAGE_SIZE', 64)
     path = tmp_path / 'record.json'
     assert script.main(SHORT + flags + ['--json', str(path)]) == 0
 
@@ -129,6 +133,7 @@ def start(*arguments, **environment):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('signal_', [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(signal_, tmp_path):
     path = tmp_path / 'record.json'
@@ -147,6 +152,7 @@ def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(signal_, tmp_path):
     assert len(record['results'][0]['samples_s']) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('script', ['alexnet_benchmark.py', 'inception_v3_benchmark.py'])
 def test_the_screen_shows_the_benchmark_and_no_noise(script):
     process = start(script, '--batch_size', '1', '--num_batches', '1', '--num_steps_burn_in', '0',
@@ -158,6 +164,7 @@ def test_the_screen_shows_the_benchmark_and_no_noise(script):
     assert out.splitlines()[0].startswith('Device: ')
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_traceback():
     process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1000000',
                     '--device', 'cpu')

@@ -36,11 +36,13 @@ def call(words, tmp_path, redirected, **options):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('words', CALLS)
 def test_a_full_disk(words, tmp_path):
     assert call(words, tmp_path, '> /dev/full') in outcomes(words, LINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('words', CALLS)
 def test_a_closed_stdout(words, tmp_path):
     assert call(words, tmp_path, '>&-') == (0, '')

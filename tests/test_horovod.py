@@ -31,8 +31,13 @@ HOROVOD = ('HOROVOD_RANK', 'HOROVOD_SIZE', 'HOROVOD_LOCAL_RANK', 'HOROVOD_LOCAL_
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '4', '--num_steps_burn_in', '1',
          '--intra_op_threads', '1', '--inter_op_threads', '1']
 MINUTES_S = 300                      # for what takes seconds on an idle machine
-needs_horovod = pytest.mark.skipif(importlib.util.find_spec('horovod') is None,
-                                   reason='Horovod is not installed (make horovod)')
+
+
+def needs_horovod(test):
+    """Real jobs are slow, and need Horovod."""
+    return pytest.mark.slow(pytest.mark.skipif(
+        importlib.util.find_spec('horovod') is None,
+        reason='Horovod is not installed (make horovod)')(test))
 
 
 # What the launcher says

@@ -232,6 +232,7 @@ def test_parameters_and_multiply_adds(net):
     assert graph.network(logits, main, batch_size=2)['parameters'] == 23817352
 
 
+@pytest.mark.slow
 def test_variables_have_the_names_and_shapes_of_slim(net):
     with net[0].graph.as_default():
         found = [tf.global_variables(), tf.trainable_variables()]
@@ -268,6 +269,7 @@ def test_weight_decay(net):
         == [pytest.approx(0.00004)] * 98
 
 
+@pytest.mark.slow
 def test_dropout_drops_in_training_alone(cpu_session):
     with tf.Graph().as_default() as dropped:
         found = {}
@@ -288,6 +290,7 @@ def test_dropout_drops_in_training_alone(cpu_session):
         assert (kept == 1).all()
 
 
+@pytest.mark.slow
 def test_arguments():
     with tf.Graph().as_default(), slim.arg_scope(inception.inception_v3_arg_scope()):
         inputs = tf.zeros([1, 299, 299, 3])
@@ -346,6 +349,7 @@ def both(timed, cpu_session, randomise):
     return {name: (names[name], ours[name], other[name]) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', ['logits', 'end_points', 'gradients', 'moving averages'])
 def test_the_same_weights_give_what_slim_gives(what, both, assert_same):
     names, ours, other = both[what]

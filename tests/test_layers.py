@@ -66,6 +66,7 @@ def test_alexnet_by_layer(timed, cpu_session, name):
     assert convolutions > 0.3 * seconds
 
 
+@pytest.mark.slow
 def test_the_units_of_resnet(timed, cpu_session):
     _, layers = profiled(timed, cpu_session, resnet_v2_benchmark,
                          ['--depth', '50', '--batch_size', '1'], 'Forward')

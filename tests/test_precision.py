@@ -226,6 +226,7 @@ def started(folder, seen):
     return parent
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_baseline(script):
     path, seen = script(sleep_s=60)
     parent = started(path, seen)
@@ -281,6 +282,7 @@ for number in clustered, 4, 0:
 """
 
 
+@pytest.mark.slow
 def test_xla_ran_the_convolutions_of_the_graph():
     """In a process of its own, for XLA reads its flags once: 2 forward; 2 filters, 1 input. In the
     first, TensorFlow would fuse convolution, bias and ReLU into what XLA cannot compile."""
@@ -319,6 +321,7 @@ def test_a_mixed_run_stands_beside_its_baseline(tmp_path, capfd):
     assert 'baseline' in written['startup_s']
 
 
+@pytest.mark.slow
 def test_a_killed_script_takes_the_baseline_with_it(script):
     path, seen = script(sleep_s=60)
     parent = started(path, seen)

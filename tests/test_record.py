@@ -86,6 +86,7 @@ def test_the_finished_steps_of_a_pass_are_kept_whatever_ends_it(schema, tmp_path
     jsonschema.validate(written, schema)
 
 
+@pytest.mark.slow
 def test_the_record_says_what_ran(tmp_path, monkeypatch):
     monkeypatch.setenv('TF_A_SWITCH', '1')
     monkeypatch.setenv('OMP_NUM_THREADS', '2')

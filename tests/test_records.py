@@ -48,6 +48,7 @@ def named(path):
     return ''.join('[%d]' % key if isinstance(key, int) else '.' + key for key in path).lstrip('.')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', sorted(FILES))
 def test_damage_is_one_sentence_that_names_the_place(kind):
     """What the schema as it stands refuses is refused, and the sentence names the value or what

@@ -173,6 +173,7 @@ def test_no_references(page, monkeypatch):
     assert bars(text, 'Forward, fetch tensors')[-2] == 'lrn, mine'
 
 
+@pytest.mark.slow
 def test_fifty_records(page):
     text = page(many())
     assert text.count('<article') == 50
@@ -372,6 +373,7 @@ def browse(path, tmp_path):
     return done.stdout.decode('utf-8'), [line for line in errors.splitlines() if 'CONSOLE' in line]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
 def test_a_browser_shows_every_record_and_has_an_empty_console(page, tmp_path):
     text = page(many())
@@ -387,6 +389,7 @@ def test_a_browser_shows_every_record_and_has_an_empty_console(page, tmp_path):
     assert 'Content Security Policy' in browse(bad, tmp_path)[1][0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
 def test_nothing_is_wider_than_the_window(page, tmp_path):
     frames = """<iframe width="%d" height="800" srcdoc="%s"

@@ -118,6 +118,7 @@ def test_parameters_and_multiply_adds(depth, nets):
     assert round(network['flops'] / 2e9, 2) == GMAC[depth]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('depth', DEPTHS)
 def test_variables_have_the_names_and_shapes_of_slim(depth, nets):
     with tf.Graph().as_default():
@@ -206,6 +207,7 @@ def both(timed, cpu_session, randomise):
     return {name: (names[name], ours[name], other[name]) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', ['logits', 'end_points', 'gradients', 'inference gradients',
                                   'moving averages'])
 def test_the_same_weights_give_what_slim_gives(what, both, assert_same):

@@ -31,6 +31,7 @@ RUNS = {                                                 # dropout keeps all: no
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', list(RUNS))
 def test_the_same_weights_give_the_same_outputs(name, timed, cpu_session, randomise, tmp_path):
     script, flags, replaced = RUNS[name]

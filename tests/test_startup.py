@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from common import report, startup
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -44,6 +46,7 @@ sys.exit(alexnet_benchmark.main())
 """
 
 
+@pytest.mark.slow
 def test_the_parts_are_all_of_the_start_and_nothing_sleeps_in_it(tmp_path):
     path, started_s = tmp_path / 'record.json', time.monotonic()
     subprocess.run([sys.executable, '-c', AWAKE, '--device', 'cpu', '--batch_size', '1',

@@ -473,6 +473,7 @@ def test_help_to_a_reader_that_has_read_enough():
 
 # With a real script
 
+@pytest.mark.slow
 def test_alexnet_itself(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)                          # the scripts are found from anywhere
     flags = ['--only', 'alexnet', '--device', 'cpu', '--batch_size', '1', '--num_batches', '1',

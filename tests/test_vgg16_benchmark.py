@@ -251,6 +251,7 @@ def both(request, timed, cpu_session, randomise):
     return {what: (names[what], ours[what], theirs[what]) for what in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', ['outputs', 'gradients'])
 def test_the_same_weights_give_what_keras_gives(what, both, assert_same):
     names, ours, theirs = both[what]
