@@ -19,6 +19,7 @@ from common.probes import (
     memory,
     precision,
     ranks,
+    settings,
     xla,
 )
 from common.startup import Startup
@@ -28,8 +29,8 @@ from common.workload import Pass, Run, Workload
 
 __all__ = ['Pass', 'Run', 'Workload', 'measure', 'run']
 
-PROBES = [gpu.Gpu, cpu.Cpu, precision.Precision, xla.Xla, checks.Checks, cost.Cost, memory.Memory,
-          layers.Layers, ranks.Ranks]                    # the last one needs what the others found
+PROBES = [settings.Settings, gpu.Gpu, cpu.Cpu, precision.Precision, xla.Xla, checks.Checks,
+          cost.Cost, memory.Memory, layers.Layers, ranks.Ranks]    # the last: see there
 
 
 def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload]) -> int:

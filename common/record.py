@@ -22,7 +22,9 @@ from common.workload import Run
 SCHEMA = 1
 # Environment variables that change speed, by prefix; and others: Terraform's, not TensorFlow's, and
 # what horovodrun tells each process.
-VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'OMP_', 'MKL_', 'NCCL_', 'HOROVOD_')
+VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'CUBLAS', 'CUDNN_', 'ONEDNN_', 'DNNL_', 'OMP_',
+             'KMP_', 'GOMP_', 'MKL_', 'OPENBLAS_', 'NCCL_', 'HOROVOD_', 'LD_PRELOAD', 'MALLOC_',
+             'TCMALLOC_', 'GLIBC_TUNABLES')
 OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR', 'HOROVOD_GLOO_RENDEZVOUS',
           'HOROVOD_HOSTNAME')
 

@@ -1,10 +1,14 @@
 """Each check of common/probes/checks.py finds a planted fault, and is quiet without one."""
 import json
+import re
 import types
 
 import pytest
 
 import alexnet_benchmark
+import inception_v3_benchmark
+import resnet_v2_benchmark
+import vgg16_benchmark
 from common import graph
 from common.machine.device import Device
 from common.probes import checks, ranks
@@ -60,7 +64,7 @@ def test_a_nan_is_noticed(run, monkeypatch):
     monkeypatch.setattr(alexnet_benchmark, 'inference', with_a_nan)
     code, faults, _ = run('--forward_only')
     assert code == 1
-    assert len(faults) == 1 and '36 of 9216 values that are nan or infinite' in faults[0]
+    assert faults == ['not finite: add']
 
 
 def test_a_nan_behind_argmax_is_noticed():
@@ -69,7 +73,7 @@ def test_a_nan_behind_argmax_is_noticed():
         best = tf.argmax(scores, 1)
         assert checks.finite(session, [best], {scores: [[1, 2, 3]]}) == []
         faults = checks.finite(session, [best], {scores: [[1, float('inf'), 3]]})
-    assert faults == ['scores:0 has 1 of 3 values that are nan or infinite']
+    assert faults == ['not finite: scores']
 
 
 def test_a_missing_parameter_is_noticed(run, monkeypatch):
@@ -84,24 +88,125 @@ def test_a_missing_parameter_is_noticed(run, monkeypatch):
     assert faults == ['the graph has 2469440 parameters, the network has 2469696']
 
 
-@pytest.mark.parametrize('value', ['0', 'false'])
-def test_without_synchronisation_nothing_is_timed(value, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv('TF_SYNC_ON_FINISH', value)
-    path = tmp_path / 'record.json'
-    assert alexnet_benchmark.main(SHORT + ['--json', str(path)]) == 1
-    captured = capsys.readouterr()
-    assert 'TF_SYNC_ON_FINISH=' + value in captured.err
-    assert 'sec / batch' not in captured.out
-    record = json.loads(path.read_text())
-    assert (record['status'], record['results']) == ('refused', [])
-    assert 'TF_SYNC_ON_FINISH' in record['faults'][0]
+NAN, INFINITY = float('nan'), float('inf')
+
+# A script, flags and constants that make it small, and its first layer.
+NETWORKS = {
+    'alexnet': (alexnet_benchmark, [], {}, 'conv1'),
+    'alexnet-fc': (alexnet_benchmark, ['--fc'], {}, 'conv1'),
+    'vgg16': (vgg16_benchmark, [], {'IMAGE_SIZE': 32}, 'conv1_1'),
+    'inception_v3': (inception_v3_benchmark, ['--forward_only'], {}, 'Conv2d_1a_3x3'),
+    'resnet_v2': (resnet_v2_benchmark, ['--depth', '50'], {'IMAGE_SIZE': 64}, 'conv1'),
+}
+PRODUCTS = {'alexnet': 5, 'alexnet-fc': 8, 'vgg16': 16, 'inception_v3': 95, 'resnet_v2': 54}
 
 
-def test_synchronisation_is_on_by_default(monkeypatch):
-    monkeypatch.delenv('TF_SYNC_ON_FINISH', raising=False)
-    assert checks.sync_on_finish() == []
-    monkeypatch.setenv('TF_SYNC_ON_FINISH', '1')
-    assert checks.sync_on_finish() == []
+@pytest.fixture
+def invalid(tmp_path, capsys, monkeypatch):
+    """Runs a network on the CPU; returns the exit code and, by pass, the lines INVALID about what
+    is not finite. (VGG-16 for small images has fewer parameters, which is a fault too.)"""
+    def run_script(name, *flags):
+        script, its_flags, replaced, _ = NETWORKS[name]
+        for constant, value in replaced.items():
+            monkeypatch.setattr(script, constant, value)
+        path = tmp_path / 'record.json'
+        code = script.main(SHORT + its_flags + list(flags) + ['--json', str(path)])
+        out = capsys.readouterr().out
+        found = {}
+        for result in json.loads(path.read_text())['results']:
+            faults = result['faults']
+            found[result['info_string']] = [fault for fault in faults if 'finite' in fault]
+            assert all('INVALID: ' + fault in out for fault in faults)
+        return code, found
+    return run_script
+
+
+@pytest.fixture
+def initial_values(monkeypatch):
+    """A function: variables of whose name `of(name)` says so start with `value`."""
+    def replace(of, value):
+        def initializers():
+            return [variable.assign(tf.fill(variable.shape, value)) if of(variable.op.name)
+                    else variable.initializer for variable in tf.global_variables()]
+        monkeypatch.setattr(tf, 'global_variables_initializer', initializers)
+    return replace
+
+
+@pytest.mark.parametrize('name', list(NETWORKS))
+def test_a_network_of_nan_is_invalid(name, invalid, initial_values):
+    initial_values(lambda variable: variable.endswith(('weights', '/w')), NAN)
+    code, found = invalid(name)
+    *_, first = NETWORKS[name]
+    assert code == 1
+    for faults in found.values():
+        assert faults == ['not finite: %s, the first of %d layers' % (first, PRODUCTS[name])]
+
+
+@pytest.mark.parametrize('name', list(NETWORKS))
+def test_images_of_nan_are_noticed(name, invalid, initial_values, monkeypatch):
+    initial_values(lambda variable: variable == 'images', NAN)
+    monkeypatch.setattr(tf, 'random_uniform', lambda shape: tf.fill(shape, NAN))
+    code, found = invalid(name, '--forward_only')
+    *_, first = NETWORKS[name]
+    assert code == 1 and len(found['Forward']) == 1
+    assert found['Forward'][0].startswith('not finite: ' + first)    # max_pool and ReLU may hide it
+
+
+def test_a_nan_that_max_pool_hides_is_noticed(invalid, initial_values):
+    """On a CPU, pool5 is then -3.4e38, which is finite."""
+    initial_values(lambda variable: variable == 'conv5/weights', NAN)
+    code, found = invalid('alexnet', '--forward_only')
+    assert (code, found) == (1, {'Forward': ['not finite: conv5']})
+
+
+def test_an_infinity_that_relu_hides_is_noticed(invalid, initial_values):
+    initial_values(lambda variable: variable == 'conv3/weights', -INFINITY)
+    code, found = invalid('alexnet', '--forward_only')
+    assert code == 1 and found['Forward'][0].startswith('not finite: conv3')
+
+
+@pytest.mark.parametrize('parameter, fault', [
+    (0, 'not finite: gradients of conv1'), (9, 'not finite: gradients of conv5')])
+def test_an_infinity_in_one_gradient_is_noticed(parameter, fault, invalid, monkeypatch):
+    gradients = tf.gradients
+
+    def with_an_infinity(objective, parameters):
+        found = gradients(objective, parameters)
+        with tf.name_scope(found[parameter].op.name + '_grad/'):
+            found[parameter] += INFINITY
+        return found
+    monkeypatch.setattr(tf, 'gradients', with_an_infinity)
+    assert invalid('alexnet') == (1, {'Forward': [], 'Forward-backward': [fault]})
+
+
+def test_a_gradient_of_a_convolution_is_checked(invalid, initial_values):
+    """Finite activations whose gradients are too large for float32."""
+    initial_values(lambda variable: variable in ('conv4/weights', 'conv5/weights'), 1e10)
+    code, found = invalid('alexnet')
+    assert (code, found['Forward']) == (1, [])
+    assert found['Forward-backward'][0].startswith('not finite: gradients of conv')
+
+
+@pytest.mark.parametrize('fetch', ['tensors', 'ops'])
+def test_the_check_changes_nothing_that_is_timed(fetch, invalid, monkeypatch):
+    """The traced step, which has the executor of the timed ones, runs the same operations on the
+    same inputs, in both passes."""
+    trace, executed = graph.trace, []
+
+    def kept(*args):
+        step_stats = trace(*args)
+        labels = [re.sub(r'^\[.*?\] ', '', node.timeline_label)      # without '[cpu 0.1MB ...] '
+                  for device in step_stats.dev_stats if graph.is_executor(device)
+                  for node in device.node_stats]
+        executed.append(sorted(labels))
+        return step_stats
+    monkeypatch.setattr(graph, 'trace', kept)
+    assert invalid('alexnet', '--fetch', fetch)[0] == 0
+    monkeypatch.setattr(checks, 'finite', lambda *args: [])
+    assert invalid('alexnet', '--fetch', fetch)[0] == 0
+    with_forward, with_backward, without_forward, without_backward = executed
+    assert len(with_forward) > 10 and len(with_backward) > len(with_forward)
+    assert (with_forward, with_backward) == (without_forward, without_backward)
 
 
 def traced(*nodes):

@@ -91,10 +91,16 @@ def test_the_record_says_what_ran(tmp_path, monkeypatch):
     monkeypatch.setenv('TF_A_SWITCH', '1')
     monkeypatch.setenv('OMP_NUM_THREADS', '2')
     monkeypatch.setenv('A_SECRET', 'x')
+    change_speed = ['ONEDNN_MAX_CPU_ISA', 'DNNL_VERBOSE', 'KMP_AFFINITY', 'GOMP_SPINCOUNT',
+                    'MALLOC_ARENA_MAX', 'OPENBLAS_NUM_THREADS', 'CUBLASLT_LOG_LEVEL',
+                    'CUBLAS_WORKSPACE_CONFIG', 'CUDNN_LOGINFO_DBG', 'LD_PRELOAD', 'GLIBC_TUNABLES']
+    for name in change_speed:
+        monkeypatch.setenv(name, '')
     _, written = run(alexnet_benchmark, tmp_path, '--fc')
     environment = written['environment']
     assert environment['variables']['TF_A_SWITCH'] == '1'
     assert environment['variables']['OMP_NUM_THREADS'] == '2'
+    assert set(change_speed) <= set(environment['variables'])
     assert 'A_SECRET' not in environment['variables']
     assert environment['tensorflow'] == tf1.VERSION
     assert environment['tf32'] is False

@@ -4,15 +4,12 @@ All of it happens outside the timed steps. Each check returns a sentence for eac
 empty list where there is none.
 """
 import collections
-import os
 import re
 from typing import Any, Dict, Iterable, List, Optional
 
-import numpy
-
 from common import graph, networks
 from common.machine.device import Device
-from common.probes import Found, Probe, Refused, Step, cost, xla
+from common.probes import Found, Probe, Step, cost, layers, xla
 from common.tf1 import tf
 
 # Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
@@ -23,11 +20,6 @@ WINOGRAD = 4.0
 
 class Checks(Probe):
     """Whether a figure can be valid."""
-
-    def describe(self) -> Found:
-        for fault in sync_on_finish():
-            raise Refused(fault)
-        return Found()
 
     def after(self, step: Step) -> Found:
         tensors, feed_dict = step.one.tensors, step.one.feed_dict
@@ -42,15 +34,6 @@ class Checks(Probe):
             + placement(step.step_stats, tensors, self.run.device)
             + finite(step.session, tensors, feed_dict)
             + rate(step.ops, step.timing.mean, cost.float32_peak(step))))
-
-
-def sync_on_finish() -> List[str]:
-    """With TF_SYNC_ON_FINISH=0 session.run returns before the GPU is done."""
-    value = os.environ.get('TF_SYNC_ON_FINISH')
-    if value is None or value.strip().lower() not in ('0', 'false'):
-        return []
-    return ['TF_SYNC_ON_FINISH=%s: session.run would not wait for the GPU, and the time of a step '
-            'would be that of handing it over. Unset it.' % value]
 
 
 def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
@@ -100,15 +83,33 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
 
 def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict] = None
            ) -> List[str]:
-    """Outputs and gradients hold neither nan nor infinity. Runs them once, copied to the host."""
-    tensors = [t for target in targets for t in floats(target)]
-    faults = []
-    for tensor, value in zip(tensors, session.run(tensors, feed_dict=feed_dict)):
-        bad = value.size - numpy.count_nonzero(numpy.isfinite(value))
-        if bad:
-            faults.append('%s has %d of %d values that are nan or infinite'
-                          % (tensor.name, bad, value.size))
-    return faults
+    """The outputs of all convolutions and matrix products, and the targets, hold neither nan nor
+    infinity; else a sentence names the first layer that does, in the order of the graph.
+
+    The targets alone would not do: max_pool on a CPU turns nan into -3.4e38, argmax turns it into
+    an index, and ReLU on some GPUs into 0. Only one boolean for each tensor is copied to the host.
+    There are two untimed runs: reading the output of a convolution keeps Grappler from fusing it
+    with its bias and ReLU, so the targets are also computed by themselves, as they were timed.
+
+    This adds operations to the graph, but none to what is timed. The session keeps the executor of
+    a pass that has run. For a pass that runs later it first prunes the graph to what is fetched,
+    then optimises it (tests/test_checks.py compares the operations executed). The parts of the
+    start are those of the first pass, which is over.
+    """
+    products = [op.outputs[0] for op in graph.needed_ops(targets) if op.type in graph.COUNTED]
+    fetched = [t for target in targets for t in floats(target)]
+    wrong = []
+    for tensors in products, fetched:                    # both in any case: a job reduces in each
+        with session.graph.as_default(), tf.name_scope('finite'):
+            are_finite = [tf.reduce_all(tf.is_finite(t)) for t in tensors]
+        wrong.append([t for t, is_finite in zip(tensors, session.run(are_finite, feed_dict))
+                      if not is_finite])
+    named = [layers.full_name(t.op) for t in wrong[0] or wrong[1]]
+    if not named:
+        return []
+    (first, is_backward), number = named[0], len({name for name, _ in named})
+    return ['not finite: %s%s%s' % ('gradients of ' * is_backward, first,
+                                    ', the first of %d layers' % number if number > 1 else '')]
 
 
 def floats(tensor: Any) -> List[Any]:

@@ -134,6 +134,15 @@ def layer_of_name(name: str) -> str:
     return re.sub(r'(?:_grad|-\d.*)$', '', re.match(r'block\d+/unit_\d+|[^/]*', name).group())
 
 
+def full_name(op: Any) -> Tuple[str, bool]:
+    """Returns the innermost layer that an operation of the graph belongs to, such as conv1 or
+    Mixed_5b/Branch_0/Conv2d_0a_1x1, and whether the operation is of the backward half."""
+    while op.type == 'AddN' and _backward(op.name):
+        op = op.inputs[0].op
+    name, _, _ = re.sub(r'^(?:gradients(?:_\d+)?/)?' + NETWORK, '', op.name).partition('_grad/')
+    return name.rpartition('/')[0] or name, _backward(op.name)
+
+
 def _seconds(step_stats, layers):
     """{(layer, whether backward): seconds} of a traced step: of the GPU's kernels, if it has any,
     else of the operations as the executor ran them. `layers` are by the name of an operation."""
