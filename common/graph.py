@@ -131,3 +131,9 @@ def layers_that_run(targets: Iterable[Any]) -> Dict[str, Any]:
 def size(tensor: Any) -> int:
     """Returns the bytes of a tensor of static shape."""
     return tensor.shape.num_elements() * tensor.dtype.base_dtype.size
+
+
+def is_variable(tensor: Any) -> bool:
+    """Returns whether a tensor is a variable's value, which takes no memory besides it."""
+    return tensor.op.type in ('Identity', 'ReadVariableOp') and tensor.op.inputs[0].op.type in (
+        'VariableV2', 'VarHandleOp')

@@ -100,7 +100,7 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
         name = layer(op)
         flops[name] = flops.get(name, 0) + graph.flops(op)
         for t in op.inputs:
-            if layer(t.op) != name and not _backward(t.op.name) and not _is_weight(t):
+            if layer(t.op) != name and not _backward(t.op.name) and not graph.is_variable(t):
                 outputs_used.setdefault(layer(t.op), set()).add(t)
     for t in tensors:
         if not _backward(t.op.name):
@@ -162,11 +162,6 @@ def _seconds(step_stats, layers):
 
 def _backward(name):
     return re.match(r'(?:ConstantFolding/)?gradients(?:_\d+)?/', name) is not None
-
-
-def _is_weight(tensor):
-    return tensor.op.type in ('Identity', 'ReadVariableOp') and tensor.op.inputs[0].op.type in (
-        'VariableV2', 'VarHandleOp')
 
 
 def _size(tensor):

@@ -1,12 +1,14 @@
 """Memory: the peak of a step, how much is free, and the batch size to try when it runs out."""
 import itertools
-from typing import Any, Iterable, Optional
+from typing import Any, Callable, Iterable, Optional
 
 from common import graph
 from common.machine import host
 from common.machine.device import Device
 from common.probes import Found, Probe, Step
 from common.tf1 import tf
+
+SHARE_MEMORY = 'Identity', 'Reshape', 'Squeeze'          # their output is their input's memory
 
 
 class Memory(Probe):
@@ -27,22 +29,40 @@ def advice(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
 def worth_trying(targets: Iterable[Any], variables: Iterable[Any], batch_size: int,
                  available: Optional[int]) -> Optional[int]:
     """Returns the largest power of two below batch_size that `available` bytes might hold, None if
-    none might.
-
-    Might: no step can do with less than the variables and the larger of (a) the inputs of all
-    convolutions whose weights get a gradient, since they live from the forward to the backward
-    half, and (b) the inputs and outputs of its largest operation.
-    """
-    ops = graph.needed_ops(targets)
-    kept = {op.inputs[0] for op in ops if op.type == 'Conv2DBackpropFilter'}
-    largest = max(sum(graph.size(t) for t in list(op.inputs) + op.outputs
-                      if t.shape.is_fully_defined()) for op in ops)
-    per_image = max(sum(map(graph.size, kept)), largest) / batch_size
-    fixed = sum(map(graph.size, variables))
+    none might: by least_bytes."""
+    needed = least_bytes(targets, variables, batch_size)
     trial = 2 ** ((batch_size - 1).bit_length() - 1) if batch_size > 1 else 0
-    while trial and available is not None and fixed + trial * per_image > available:
+    while trial and available is not None and needed(trial) > available:
         trial //= 2
     return trial or None
+
+
+def least_bytes(targets: Iterable[Any], variables: Iterable[Any], batch_size: int
+                ) -> Callable[[int], float]:
+    """Returns a function: the bytes that a step of n images cannot do with less than, read from the
+    graph for batch_size images.
+
+    They are the variables and the largest of (a) the inputs of all convolutions whose weights get a
+    gradient, since they live from the forward to the backward half, (b) the inputs and outputs of
+    one operation, and (c) the gradients. What has the batch as its first dimension grows with it:
+    activations, and the images where they are a variable.
+    """
+    def grows(tensor):
+        return tensor.shape.is_fully_defined() and tensor.shape.as_list()[:1] == [batch_size]
+
+    def per_image(tensors):                              # variables are counted by themselves
+        return sum(graph.size(t) for t in set(tensors)
+                   if grows(t) and not graph.is_variable(t)) / batch_size
+
+    targets, variables = list(targets), list(variables)
+    ops = [op for op in graph.needed_ops(targets) if op.type not in SHARE_MEMORY]
+    kept = per_image(op.inputs[0] for op in ops if op.type == 'Conv2DBackpropFilter')
+    largest = max(per_image(list(op.inputs) + op.outputs) for op in ops)
+    gradients = sum(graph.size(t) for t in targets if not grows(t))
+    images = [v for v in variables if grows(v) and not v.trainable]
+    image = sum(map(graph.size, images)) / batch_size
+    weights = sum(map(graph.size, variables)) - image * batch_size
+    return lambda n: weights + n * image + max(gradients, n * max(kept, largest))
 
 
 def available_bytes(device: Device) -> Optional[int]:
