@@ -247,7 +247,7 @@ def _combined(repeats):
     mean_s, ci95_s = statistics.mean(means), None
     if n >= MIN_PROCESSES:
         half_s = T_INTERVAL[min(n - 1, max(T_INTERVAL))] * statistics.stdev(means) / math.sqrt(n)
-        ci95_s = mean_s - half_s, mean_s + half_s
+        ci95_s = stats.interval(mean_s, half_s)
     return first._replace(
         mean_s=mean_s, ci95_s=ci95_s, sd_s=None,
         alone_s=_mean([figure.alone_s for figure in figures]),

@@ -1,5 +1,6 @@
 """compare.py: planted differences are found, noise is not, unequal work never stands together."""
 import json
+import math
 import os
 import re
 import subprocess
@@ -277,7 +278,8 @@ def test_repeats_are_as_uncertain_as_their_processes_differ(write):
     assert len(figure.records) == 3
     assert figure.mean_s == pytest.approx(0.104)
     half_s = 4.303 * 0.004 / 3 ** 0.5                    # t of 2 degrees of freedom, by hand
-    assert figure.ci95_s == pytest.approx((0.104 - half_s, 0.104 + half_s))
+    factor = math.exp(half_s / 0.104)
+    assert figure.ci95_s == pytest.approx((0.104 / factor, 0.104 * factor))
     os.remove(path)
     figure, = compare.load(os.path.dirname(path)).figures
     assert (len(figure.records), figure.ci95_s) == (2, None)

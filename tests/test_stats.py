@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.cautions import Caution, about
-from common.stats import summarise
+from common.stats import interval, ratio, summarise
 
 # How often the 95 % interval holds the mean, in percent of 10,000 series: (steps, correlation of
 # successive steps, skewed, coverage). Of 20 steps that are correlated by 0.9 none can do it: they
@@ -91,6 +91,38 @@ def test_the_interval_covers_the_mean(n, correlation, skewed, coverage):
     intervals = [summarise(row).ci95_s for row in series + 10]
     covered = 100 * np.mean([low <= mean + 10 <= high for low, high in intervals])
     assert abs(covered - coverage) < 3 * math.sqrt(coverage * (100 - coverage) / RUNS)
+
+
+@pytest.mark.parametrize('stalled', [0, 10, 19])
+def test_an_interval_stays_above_zero(stalled):
+    """Nineteen steps of 10 ms and one of 2 s."""
+    steps = np.full(20, 0.010)
+    steps[stalled] = 2.0
+    summary = summarise(steps)
+    low, high = summary.ci95_s
+    assert 0 < low < summary.mean_s < high
+    assert low * high == pytest.approx(summary.mean_s ** 2)         # on logarithms
+
+
+def test_an_interval_of_little_noise_is_symmetric():
+    low, high = interval(0.200, 0.002)
+    assert (low, high) == pytest.approx((0.198, 0.202), rel=6e-5)
+    assert interval(0.0, 0.0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize('log_sd, steps, coverage', [(1.0, 20, 92.3), (1.0, 100, 94.3)])
+def test_the_interval_of_very_skewed_steps(log_sd, steps, coverage):
+    """Lognormal, skewness 6.2: mean -+ half would cover 89.3 % and 93.2 %."""
+    rows = np.exp(log_sd * noise(np.random.RandomState(steps), 2000, steps))
+    intervals = [summarise(row).ci95_s for row in rows]
+    covered = 100 * np.mean([low <= math.exp(log_sd ** 2 / 2) <= high for low, high in intervals])
+    assert abs(covered - coverage) < 3 * math.sqrt(coverage * (100 - coverage) / 2000)
+
+
+def test_the_ratio_of_intervals_is_that_of_logarithms():
+    """Two relative half widths of 3 % and 4 % give one of 5 %, on logarithms."""
+    base, other = (0.2, *interval(0.2, 0.006)), (0.3, *interval(0.3, 0.012))
+    assert ratio(base, other) == pytest.approx((1.5, 1.5 * math.exp(-0.05), 1.5 * math.exp(0.05)))
 
 
 def test_correlated_steps_are_worth_fewer():
