@@ -69,6 +69,7 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
                     report.print_latest(log)
                     record.keep(log, args.json)
             log['status'] = 'finished'
+        report.print_summary(log, args.json)
     return int(any(entry['faults'] for entry in log['results']))
 
 

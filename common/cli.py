@@ -60,6 +60,8 @@ def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.Argumen
         help='write an untimed step of each pass as a Chrome trace (chrome://tracing, Perfetto)')
     add('--layers', action='store_true',
         help='print the parameters and multiply-adds of each layer')
+    add('--details', action='store_true',
+        help='print percentiles, intervals, bytes copied and the time of the start too')
     add('--json', metavar='PATH', help='write the record of the run to this file')
     return parser
 

@@ -9,8 +9,9 @@ from typing import Any, Dict, List, NamedTuple
 
 
 class Variant(NamedTuple):
-    """The flags that select a variant, and its trainable parameters, biases and batch norm's beta
-    and gamma included."""
+    """The name to show, the flags that select the variant, and its trainable parameters, biases and
+    batch norm's beta and gamma included."""
+    title: str
     flags: Dict[str, Any]
     parameters: int
 
@@ -25,24 +26,24 @@ class Network(NamedTuple):
 
 NETWORKS = {
     'alexnet': Network('AlexNet', '6.1', {       # figure 6-5: 64, 192, 384, 256, 256 kernels
-        'lrn':       Variant({'lrn': True, 'fc': False}, 2469696),
-        'no_lrn':    Variant({'lrn': False, 'fc': False}, 2469696),
-        'lrn_fc':    Variant({'lrn': True, 'fc': True}, 61100840),
-        'no_lrn_fc': Variant({'lrn': False, 'fc': True}, 61100840)}),
+        'lrn': Variant('AlexNet with LRN', {'lrn': True, 'fc': False}, 2469696),
+        'no_lrn': Variant('AlexNet without LRN', {'lrn': False, 'fc': False}, 2469696),
+        'lrn_fc': Variant('AlexNet with LRN and FC layers', {'lrn': True, 'fc': True}, 61100840),
+        'no_lrn_fc': Variant('AlexNet with FC layers', {'lrn': False, 'fc': True}, 61100840)}),
     'vgg16': Network('VGGNet', '6.2', {          # figure 6-7: 133, 133, 134, 138, 144 million
-        'D':     Variant({'configuration': 'D'}, 138357544),
-        'A':     Variant({'configuration': 'A'}, 132863336),
-        'A-LRN': Variant({'configuration': 'A-LRN'}, 132863336),
-        'B':     Variant({'configuration': 'B'}, 133047848),
-        'C':     Variant({'configuration': 'C'}, 133638952),
-        'E':     Variant({'configuration': 'E'}, 143667240)}),
+        'D': Variant('VGG-16 (D)', {'configuration': 'D'}, 138357544),
+        'A': Variant('VGG-11 (A)', {'configuration': 'A'}, 132863336),
+        'A-LRN': Variant('VGG-11 with LRN (A-LRN)', {'configuration': 'A-LRN'}, 132863336),
+        'B': Variant('VGG-13 (B)', {'configuration': 'B'}, 133047848),
+        'C': Variant('VGG-16 (C)', {'configuration': 'C'}, 133638952),
+        'E': Variant('VGG-19 (E)', {'configuration': 'E'}, 143667240)}),
     'inception_v3': Network('Inception V3', '6.3', {     # tf.contrib.slim.nets
-        'aux': Variant({}, 27143152)}),
+        'aux': Variant('Inception V3', {}, 27143152)}),
     'resnet_v2': Network('ResNet V2', '6.4', {           # tf.contrib.slim.nets
-        '152': Variant({'depth': 152}, 60236904),
-        '50':  Variant({'depth': 50}, 25568360),
-        '101': Variant({'depth': 101}, 44577896),
-        '200': Variant({'depth': 200}, 64726120)}),
+        '152': Variant('ResNet V2 152', {'depth': 152}, 60236904),
+        '50': Variant('ResNet V2 50', {'depth': 50}, 25568360),
+        '101': Variant('ResNet V2 101', {'depth': 101}, 44577896),
+        '200': Variant('ResNet V2 200', {'depth': 200}, 64726120)}),
 }
 SWITCHES = 'lrn', 'fc'               # flags that have a --no_ form
 PASSES = 'Forward', 'Forward-backward'
@@ -51,6 +52,15 @@ PASSES = 'Forward', 'Forward-backward'
 def script(benchmark: str) -> str:
     """Returns the file name of a network's script."""
     return benchmark + '_benchmark.py'
+
+
+def title(benchmark: str, variant: str) -> str:
+    """Returns what a variant is called on the screen, 'ResNet V2 152'; a variant that only
+    published figures have is called by its own name."""
+    network = NETWORKS[benchmark]
+    if variant in network.variants:
+        return network.variants[variant].title
+    return '%s %s' % (network.title, variant)
 
 
 def choices(benchmark: str, flag: str) -> List[Any]:

@@ -3,9 +3,10 @@
 This module does not import TensorFlow.
 """
 import collections
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from common import stats, text
+from common import chapter, networks, stats, text
+from common.chapter import VERSUS
 from common.networks import PASSES
 
 
@@ -20,12 +21,9 @@ def print_device(on: Any, job: Any) -> None:
 
 
 def print_start(log: Dict[str, Any]) -> None:
-    """Prints what is known before the session opens: the layers, if asked for, and cautions."""
+    """Prints the table of --layers."""
     if log['options']['layers']:
-        print('\n'.join(layers(log['network'])))
-    for caution in log['warnings']:
-        print('warning: ' + caution['text'])
-    print(end='', flush=True)
+        print('\n'.join(layers(log['network'])), flush=True)
 
 
 def print_faster(run: Any) -> None:
@@ -34,22 +32,98 @@ def print_faster(run: Any) -> None:
 
 
 def print_latest(log: Dict[str, Any]) -> None:
-    """Prints what the latest pass of a record has given."""
-    entry = log['results'][-1]
-    lines = result(entry)
-    if entry['difference']:
-        baseline = [one for one in log['results'] if precision(one) == 'float32']
-        lines.append(speedup(entry, baseline))
-    if entry['info_string'] == PASSES[0]:
-        lines.append(startup(log['startup_s']))
+    """Prints what the flags ask for about the latest pass of a record."""
+    entry, lines = log['results'][-1], []                # type: Dict[str, Any], List[str]
+    if log['options']['details']:
+        lines = result(entry)
+        if entry['info_string'] == PASSES[0]:
+            lines.append(startup(log['startup_s']))
     if entry['layers']:
         lines += profile(entry)
-    print('\n'.join(lines), flush=True)
+    for line in lines:
+        print(line)
+    print(end='', flush=True)
 
+
+def print_summary(log: Dict[str, Any], path: Optional[str]) -> None:
+    """Prints the answer: the table of a run, what is wrong with it, and what to do next. `path` is
+    where the record is, None if none was kept."""
+    print('\n'.join(summary(log) + [next_step(path)]), flush=True)
+
+
+# The answer
+
+HEADINGS = ['', 'ms / batch', 'images / s', 'TFLOP / s', 'of peak', 'memory', VERSUS]
+
+
+def summary(log: Dict[str, Any]) -> List[str]:
+    """Returns the title, the table of the passes, and a line for whatever is wrong with them."""
+    passes = [entry for entry in log['results'] if 'faults' in entry]
+    rows = [[label(entry, log)] + cells(log, entry) for entry in passes]
+    columns = [column for column in zip(HEADINGS, *rows) if any(column[1:])]
+    lines = ['', title(log)] + ['  ' + line for line in text.table(list(zip(*columns)), [VERSUS])]
+    for entry in passes:
+        if entry.get('difference'):
+            baseline = [one for one in passes if precision(one) == 'float32']
+            lines.append('  ' + speedup(entry, baseline))
+        if entry.get('scaling'):
+            lines += ['  %s: %s' % (label(entry, log), line.strip()) for line in _scaling(entry)]
+    lines += ['  caution: ' + caution['text'] for caution in log['warnings']]
+    for entry in passes:
+        lines += ['  INVALID: %s: %s' % (label(entry, log), fault) for fault in entry['faults']]
+        lines += ['  caution: %s: %s' % (label(entry, log), caution['text'])
+                  for caution in entry['warnings']]
+    return lines
+
+
+def title(log: Dict[str, Any]) -> str:
+    """Returns the line that says what was timed on what: 'AlexNet with LRN, batch 32,
+    float32 - TensorFlow 2.21.0, NVIDIA GeForce RTX 3090'."""
+    entry, processes = log['results'][-1], (log.get('processes') or {'size': 1})['size']
+    steps = len(entry['samples_s'])
+    return '%s, batch %d%s, %s%s%s - TensorFlow %s, %s' % (
+        networks.title(log['benchmark'], log['variant']), entry['batch_size'],
+        ' on each of %d processes' % processes if processes > 1 else '', precision(entry),
+        '' if entry['fetch'] == 'tensors' else ', nothing fetched',
+        ', quick (%d steps)' % steps if steps < stats.MIN_STEPS else '',
+        log['environment']['tensorflow'], log['environment']['device']['name'])
+
+
+def label(entry: Dict[str, Any], log: Dict[str, Any]) -> str:
+    """Returns the name of a pass in its run: 'Forward', with the precision if there are several."""
+    several = len({precision(one) for one in log['results']}) > 1
+    return entry['info_string'] + (', ' + precision(entry) if several else '')
+
+
+def cells(log: Dict[str, Any], entry: Dict[str, Any]) -> List[str]:
+    """Returns the cells of a pass under HEADINGS but the first; only 'INVALID' for a pass that is
+    not valid."""
+    if log['faults'] or entry['faults']:
+        return ['INVALID'] + [''] * (len(HEADINGS) - 2)
+    mean_s, interval_s = entry['mean_s'], entry['statistics']['ci95_s']
+    error_ms = 500 * (interval_s[1] - interval_s[0]) if interval_s else None
+    processes = (log.get('processes') or {'size': 1})['size']
+    share, peak_bytes = entry.get('share_of_peak'), entry.get('peak_bytes')
+    return [text.with_error(1e3 * mean_s, error_ms),
+            text.thousands(processes * entry['batch_size'] / mean_s),
+            text.significant(entry['flops_per_s'] / 1e12),
+            '' if share is None else '%.0f %%' % (100 * share),
+            '' if peak_bytes is None else text.size(peak_bytes),
+            chapter.comparison(log, entry)]
+
+
+def next_step(path: Optional[str]) -> str:
+    """Returns the last line: where the record is, and what to do next."""
+    if path is None:
+        return ('  No record was kept: --json PATH keeps one. --details prints percentiles, '
+                'intervals and the start.')
+    return '  Record: %s    Next: python -m suite compare %s chapter' % (path, path)
+
+
+# The details
 
 def result(entry: Dict[str, Any]) -> List[str]:
-    """Returns the lines for one entry of a record's results: the summary line, what the figure
-    stands on, and, where something is wrong, what."""
+    """Returns the lines of --details for one entry of a record's results."""
     mean, batch_size = entry['mean_s'], entry['batch_size']
     statistics = entry['statistics']
     scaling = entry.get('scaling')                       # none in a plain run, and in old records
@@ -72,7 +146,7 @@ def result(entry: Dict[str, Any]) -> List[str]:
     lines.append('  ' + _layers(entry['layers_that_run']))
     if scaling:
         lines += _scaling(entry)
-    lines += ['  warning: ' + warning['text'] for warning in entry['warnings']]
+    lines += ['  caution: ' + caution['text'] for caution in entry['warnings']]
     lines += ['  INVALID: ' + fault for fault in entry['faults']]
     return lines
 

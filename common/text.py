@@ -1,7 +1,7 @@
 """Numbers and tables as text, for the screen and for Markdown. This module does not import
 TensorFlow."""
 import math
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 
 def significant(number: float, digits: int = 3) -> str:
@@ -31,3 +31,23 @@ def markdown(rows: Sequence[Sequence[str]]) -> List[str]:
     escaped = [[cell.replace('|', '\\|') for cell in row] for row in rows]
     escaped.insert(1, ['---'] * len(escaped[0]))
     return ['| %s |' % ' | '.join(row) for row in escaped]
+
+
+def with_error(number: float, error: Optional[float]) -> str:
+    """Returns a number and its error, both to the first significant digit of the error: 3.2134 and
+    0.021 give '3.21 +/- 0.02'. Without an error it has four significant digits."""
+    if not error:
+        return significant(number, 4)
+    decimals = max(0, -int(('%.0e' % error).split('e')[1]))
+    return '%.*f +/- %.*f' % (decimals, number, decimals, error)
+
+
+def size(number: float) -> str:
+    """Returns a number of bytes as '1.2 GB' or '18.7 MB'."""
+    return significant(number / 1e9, 2) + ' GB' if number >= 1e9 else (
+        significant(number / 1e6) + ' MB')
+
+
+def thousands(number: float) -> str:
+    """Returns a number with at least three significant digits: 9 969, 33.6."""
+    return format(round(number), ',').replace(',', ' ') if number >= 1000 else significant(number)

@@ -43,46 +43,32 @@ CHAPTERS_LINE = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: ')
 def sample(path: str, shorten: bool = False) -> str:
     """Returns the output of a run, to be shown as code.
 
-    The device, the layers and the chapter's lines, whose times of day are not in the record, are
-    those that were printed. The lines of each pass below them are made from the record, so that
-    they are worded as they are now.
+    The device, the shapes and the chapter's lines, whose times of day are not in the record, are
+    those that were printed. The table below them is made from the record, so that it is worded as
+    it is now.
 
     Args:
         path: what was printed, a .txt relative to the root; the record is beside it.
-        shorten: leave out the shapes, the single steps, and all passes but the last one's lines;
-            `...` stands for them.
+        shorten: leave out the shapes and the single steps; `...` stands for them.
 
-    Raises ValueError: the file and the record do not have the same number of passes.
+    Raises ValueError: the passes of the record are not those that were printed.
     """
     with open(os.path.join(ROOT, path), encoding='utf-8') as file:
         printed = file.read().splitlines()
-    record = _load_json(os.path.join(ROOT, os.path.splitext(path)[0] + '.json'))
+    record_path = os.path.splitext(path)[0] + '.json'
+    record = _load_json(os.path.join(ROOT, record_path))
+    for result in record['results']:
+        if sum(': %s across ' % result['info_string'] in line for line in printed) != 1:
+            raise ValueError('%s does not show the pass %s of its record once'
+                             % (path, result['info_string']))
     first = next(i for i, line in enumerate(printed) if CHAPTERS_LINE.match(line))
     lines = [(line, not line.startswith(' ')) for line in printed[:first]]     # line, is it kept
-    passes = 0
-    for is_chapters, block in itertools.groupby(
-            printed[first:], key=lambda line: bool(CHAPTERS_LINE.match(line))):
-        if is_chapters:
-            lines += [(line, ' across ' in line) for line in block]
-        else:
-            passes += 1
-            lines += [(line, passes == len(record['results']))
-                      for line in _lines_of_pass(record, passes - 1)]
-    if passes != len(record['results']):
-        raise ValueError('%s shows %d passes, its record has %d'
-                         % (path, passes, len(record['results'])))
+    lines += [(line, ' across ' in line) for line in printed[first:] if CHAPTERS_LINE.match(line)]
     shown = []                                           # type: List[str]
     for is_kept, group in itertools.groupby(lines, key=lambda one: one[1] or not shorten):
         shown += [line for line, _ in group] if is_kept else ['...']
-    return _code(shown)
-
-
-def _lines_of_pass(record, number):
-    """What is printed below the chapter's lines of a pass, which is the number-th of the record."""
-    if number >= len(record['results']):
-        return []
-    lines = report.result(record['results'][number])
-    return lines + [report.startup(record['startup_s'])] if number == 0 else lines
+    shown += report.summary(record)
+    return _code(shown + [report.next_step(os.path.basename(record_path))])
 
 
 def harness_cost(sentence: str) -> str:
@@ -215,7 +201,7 @@ def _table(rows):
 
 
 def _code(lines):
-    return '\n'.join('    ' + line for line in lines)
+    return '\n'.join(('    ' + line).rstrip() for line in lines)
 
 
 # The pages

@@ -140,10 +140,9 @@ def test_what_was_printed_and_the_record_are_of_the_same_run(path):
 def printed(tmp_path, monkeypatch):
     """What a run of two passes printed, in a folder of its own; worded as it once was."""
     monkeypatch.setattr(docs, 'ROOT', str(tmp_path))
-    monkeypatch.setattr(docs.report, 'result', lambda entry: ['new words ' + entry['info_string']])
-    monkeypatch.setattr(docs.report, 'startup', lambda seconds: 'start')
-    (tmp_path / 'a.json').write_text(json.dumps({
-        'startup_s': {}, 'results': [{'info_string': 'F'}, {'info_string': 'FB'}]}))
+    monkeypatch.setattr(docs.report, 'summary', lambda record: ['', 'new words'])
+    (tmp_path / 'a.json').write_text(json.dumps(
+        {'results': [{'info_string': 'F'}, {'info_string': 'FB'}]}))
     path = tmp_path / 'a.txt'
     stamp = '2026-11-24 23:38:02.543826: '
     path.write_text('\n'.join([
@@ -155,26 +154,28 @@ def printed(tmp_path, monkeypatch):
     return path
 
 
+NEXT = '  Record: a.json    Next: python -m suite compare a.json chapter'
+
+
 def test_a_new_wording_is_in_the_sample(printed):
     shown = re.sub(r'\S+ \S+\d: ', '', docs.sample('a.txt'))
-    assert shown.split('\n') == ['    ' + line for line in (
+    assert shown.split('\n') == [('    ' + line).rstrip() for line in (
         'Device: X', ' conv1   [1]', 'step 0, duration = 1.000', 'F across 1 steps, 1.000',
-        'new words F', 'start', 'step 0, duration = 2.000', 'FB across 1 steps, 2.000',
-        'new words FB')]
+        'step 0, duration = 2.000', 'FB across 1 steps, 2.000', '', 'new words', NEXT)]
 
 
 def test_a_short_sample(printed):
     shown = re.sub(r'\S+ \S+\d: ', '', docs.sample('a.txt', shorten=True))
-    assert shown.split('\n') == ['    ' + line for line in (
+    assert shown.split('\n') == [('    ' + line).rstrip() for line in (
         'Device: X', '...', 'F across 1 steps, 1.000', '...', 'FB across 1 steps, 2.000',
-        'new words FB')]
+        '', 'new words', NEXT)]
 
 
-@pytest.mark.parametrize('change', [lambda text: text.replace('old words\n', '', 2).replace(
-    'old start\n', '').replace('  more\n', ''), lambda text: text + text[text.index('2026'):]])
+@pytest.mark.parametrize('change', [lambda text: text.replace(': FB across', ': G across'),
+                                    lambda text: text + text[text.index('2026'):]])
 def test_a_sample_and_a_record_that_do_not_belong_together(change, printed):
     printed.write_text(change(printed.read_text()))
-    with pytest.raises(ValueError, match='a.txt shows [04] passes, its record has 2'):
+    with pytest.raises(ValueError, match='a.txt does not show the pass FB? of its record once'):
         docs.sample('a.txt')
 
 

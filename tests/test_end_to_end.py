@@ -13,7 +13,7 @@ import alexnet_benchmark
 import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
-from common import cli, tf1
+from common import cli, networks, tf1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1', '--device', 'cpu']
@@ -52,7 +52,7 @@ def test_every_variant_runs_what_it_times(script, flags, variant, forward, both,
     if script is resnet_v2_benchmark:                    # it pools globally: any size will do
         monkeypatch.setattr(script, 'IMAGE_SIZE', 64)
     path = tmp_path / 'record.json'
-    assert script.main(SHORT + flags + ['--json', str(path)]) == 0
+    assert script.main(SHORT + flags + ['--json', str(path), '--details']) == 0
 
     record = json.loads(path.read_text())
     assert record['schema'] == 1
@@ -85,6 +85,13 @@ def test_every_variant_runs_what_it_times(script, flags, variant, forward, both,
         assert [float(number) for number in numbers] == pytest.approx(
             [1e3 * result['mean_s'], 1e3 * result['mean_s'], 1 / result['mean_s']], rel=0.01,
             abs=0.05)
+    table = lines.index('') + 1
+    assert lines[table] == '%s, batch 1, float32%s, quick (2 steps) - TensorFlow %s, %s' % (
+        networks.title(record['benchmark'], variant), ', nothing fetched' * ('ops' in flags),
+        tf1.VERSION, record['environment']['device']['name'])
+    assert [line.split()[0] for line in lines[table + 2:table + 4]] \
+        == ['Forward', 'Forward-backward']
+    assert lines[-1] == '  Record: %s    Next: python -m suite compare %s chapter' % (path, path)
 
 
 def test_forward_only(tmp_path):

@@ -422,7 +422,7 @@ def test_a_straggler_is_a_caution_and_is_printed_once():
     assert caution.text == sentence
     assert caution._asdict() in entry['warnings']
     lines = report.result(entry)
-    assert lines.count('  warning: ' + sentence) == 1
+    assert lines.count('  caution: ' + sentence) == 1
     assert '\n'.join(lines).count(sentence) == 1
 
 

@@ -247,7 +247,7 @@ def test_a_damaged_profile_costs_its_pass_the_printed_lines_alone(page):
                  'output_bytes': 1}])
     text = page({'alexnet': data})
     assert '<p class="pass">Forward: 100 steps</p>' in text
-    assert '<p class="note warn">warning: step time drifted</p>' in text
+    assert '<p class="note warn">caution: step time drifted</p>' in text
     assert '<p class="pass">Forward-backward: ' in text and 'by layer' not in text
 
 

@@ -26,3 +26,18 @@ def test_a_table_aligns_numbers_at_the_right():
 def test_markdown_escapes_the_bar():
     assert text.markdown([['a', 'b'], ['1|2', '3']]) == ['| a | b |', '| --- | --- |',
                                                          '| 1\\|2 | 3 |']
+
+
+@pytest.mark.parametrize('number, error, expected', [
+    (3.2134, 0.021, '3.21 +/- 0.02'), (266.7, 8.8, '267 +/- 9'), (1039, 49.2, '1039 +/- 49'),
+    (0.5, 0.0004, '0.5000 +/- 0.0004'), (3.2134, None, '3.213'), (3.2134, 0.0, '3.213')])
+def test_a_number_and_its_error(number, error, expected):
+    assert text.with_error(number, error) == expected
+
+
+@pytest.mark.parametrize('function, number, expected', [
+    (text.size, 18.7e6, '18.7 MB'), (text.size, 1.24e9, '1.2 GB'), (text.size, 999e6, '999 MB'),
+    (text.thousands, 9969.2, '9 969'), (text.thousands, 33.61, '33.6'),
+    (text.thousands, 1234567, '1 234 567')])
+def test_units(function, number, expected):
+    assert function(number) == expected

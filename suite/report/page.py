@@ -27,7 +27,7 @@ from suite.report import charts
 
 MIN_SWEEP = 3                        # batch sizes that make a sweep
 COLOURS = {'Forward': 'forward', 'Forward-backward': 'backward'}     # of a pass
-LINE_CLASSES = {'warning': 'note warn', 'INVALID': 'note bad'}       # by the first word of a line
+LINE_CLASSES = {'caution': 'note warn', 'INVALID': 'note bad'}       # by the first word of a line
 
 
 class Run(NamedTuple):
@@ -427,7 +427,7 @@ def _card(run: Run) -> Card:
     data, environment = run.data, run.data['environment']
     lines = [('note bad', 'INVALID: ' + fault) for fault in data['faults']]
     lines += [('note bad', data['error'])] if data['error'] else []
-    lines += [('note warn', 'warning: ' + caution['text']) for caution in data.get('warnings', [])]
+    lines += [('note warn', 'caution: ' + caution['text']) for caution in data.get('warnings', [])]
     profiles = []
     for entry, figure in zip(data['results'], run.figures):
         head, rest, profile = _printed(data, entry, figure)
@@ -456,7 +456,7 @@ def _printed(data: Dict[str, Any], entry: Dict[str, Any], figure: Figure
         return head, rest, report.profile(entry) if entry.get('layers') else []
     except (LookupError, TypeError, ValueError, ArithmeticError):
         return ('%s: %d steps' % (entry['info_string'], len(entry['samples_s'])),
-                ['warning: ' + caution['text'] for caution in entry['warnings']]
+                ['caution: ' + caution['text'] for caution in entry['warnings']]
                 + ['INVALID: ' + fault for fault in figure.faults], [])
 
 

@@ -61,9 +61,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     finally:
         os.close(held)
 
-    figures = summary.chapter_figures()
-    print('\n'.join([''] + summary.table(completed, figures) + summary.notes(completed)),
-          flush=True)
+    print('\n'.join([''] + summary.table(completed) + summary.notes(completed)), flush=True)
     if is_interrupted:
         resume = [sys.executable, '-m', 'suite', 'run'] + words
         resume += ['--output', folder] if args.output is None else []

@@ -1,0 +1,49 @@
+"""The chapter's own figures, from references/chapter.json, beside those of a run.
+
+This module does not import TensorFlow.
+"""
+import functools
+import json
+import os
+from typing import Any, Dict, List, Optional
+
+from common import text
+
+PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'references',
+                    'chapter.json')
+VERSUS = "vs the chapter's GTX 1080"
+SAME_WORK = 'info_string', 'fetch', 'batch_size', 'precision'        # besides the network
+
+
+@functools.lru_cache(maxsize=None)
+def figures() -> List[Dict[str, Any]]:
+    """Returns the chapter's figures; none if the file is missing or damaged."""
+    try:
+        with open(PATH, encoding='utf-8') as file:
+            return json.load(file)['figures']
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def figure(log: Dict[str, Any], entry: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """Returns the chapter's figure for the same work as a pass of a record: the same network,
+    variant, pass, fetch, batch size and precision, one process, no XLA. None if it has none."""
+    if entry.get('xla') or log.get('processes'):
+        return None
+    for one in figures():
+        if (one['benchmark'], one['variant']) == (log['benchmark'], log['variant']) and all(
+                one[key] == entry[key] for key in SAME_WORK):
+            return one
+    return None
+
+
+def comparison(log: Dict[str, Any], entry: Dict[str, Any]) -> str:
+    """Returns '8.1 times as fast', or '30 times slower'; '' if the chapter has no figure of it."""
+    found = figure(log, entry)
+    if not found:
+        return ''
+    ratio = found['mean_s'] / entry['mean_s']
+    about = 'about ' if found['about'] else ''
+    if ratio >= 1:
+        return '%s%s times as fast' % (about, text.significant(ratio, 2))
+    return '%s%s times slower' % (about, text.significant(1 / ratio, 2))
