@@ -82,6 +82,7 @@ def main(parser: argparse.ArgumentParser,
 
     Returns the exit code. Every foreseeable error ends in one plain sentence on stderr.
     """
+    files.prepare_stdout()
     try:
         args = parser.parse_args(argv)
         rank = launch.current()

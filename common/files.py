@@ -16,9 +16,7 @@ def guarded(main: Callable[[], int]) -> int:
     One line on stderr says why, except when the reader of a pipe has gone (`| head`). With a closed
     stdout (`>&-`) the program runs and its output is discarded.
     """
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, 'w')               # noqa: SIM115
-    sys.stdout.reconfigure(errors='backslashreplace')    # characters the terminal cannot encode
+    prepare_stdout()
     try:
         code = main()
         sys.stdout.flush()
@@ -29,6 +27,15 @@ def guarded(main: Callable[[], int]) -> int:
         # Python flushes stdout once more at exit: what is left in its buffer is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
+
+
+def prepare_stdout() -> None:
+    """Lets a program print whatever stdout is: characters that the terminal cannot encode, such as
+    those of a CPU's name, become escapes; the output to a closed stdout is discarded."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, 'w')               # noqa: SIM115
+    if hasattr(sys.stdout, 'reconfigure'):               # a notebook's has not
+        sys.stdout.reconfigure(errors='backslashreplace')
 
 
 def write(path: str, text: str) -> None:

@@ -20,6 +20,7 @@ from common.timing import Interrupted, Timing
 from common.workload import Run
 
 SCHEMA = 1
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Environment variables that change speed, by prefix; and others: Terraform's, not TensorFlow's, and
 # what horovodrun tells each process.
 VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'CUBLAS', 'CUDNN_', 'ONEDNN_', 'DNNL_', 'OMP_',
@@ -150,13 +151,22 @@ def keep(record: Dict[str, Any], path: Optional[str]) -> None:
         write(record, path)
 
 
-def commit() -> Optional[str]:
-    """Returns the commit of this checkout, with '+' if files differ from it; an image, which has
-    no checkout, says it in BENCHMARK_COMMIT; None where neither is known."""
+def commit(root: str = ROOT) -> Optional[str]:
+    """Returns the commit of the checkout whose root is this folder, as 40 digits, with '+' if
+    tracked files differ from it. An image or an archive is no checkout, even where it lies inside
+    another repository: then what BENCHMARK_COMMIT says, None where it is not set."""
+    # In a git hook GIT_DIR and others name the repository of the hook.
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith('GIT_')}
+
+    def git(*words):
+        return os.fsdecode(subprocess.run(
+            ('git', '--no-optional-locks') + words, cwd=root, env=environment, check=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout).rstrip('\n')
     try:
-        return subprocess.run(['git', 'describe', '--always', '--abbrev=40', '--dirty=+'],
-                              cwd=os.path.dirname(os.path.abspath(__file__)), check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get('BENCHMARK_COMMIT') or None
+        top, head = git('rev-parse', '--show-toplevel', 'HEAD').rsplit('\n', 1)
+        if os.path.realpath(top) == os.path.realpath(root):
+            return head + '+' * bool(git('status', '--porcelain', '--untracked-files=no'))
+    except (OSError, subprocess.CalledProcessError):     # no git, or no repository
+        pass
+    return os.environ.get('BENCHMARK_COMMIT') or None

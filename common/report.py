@@ -21,9 +21,12 @@ def print_device(on: Any, job: Any) -> None:
 
 
 def print_start(log: Dict[str, Any]) -> None:
-    """Prints the table of --layers."""
+    """Prints the table of --layers, and why NVML cannot be read."""
     if log['options']['layers']:
-        print('\n'.join(layers(log['network'])), flush=True)
+        print('\n'.join(layers(log['network'])))
+    if log['environment'].get('nvml'):                   # only in GPU runs
+        print('The clock, power and energy of the GPU are not known: ' + log['environment']['nvml'])
+    print(end='', flush=True)
 
 
 def print_faster(run: Any) -> None:

@@ -8,8 +8,8 @@ Two runtimes are known, and no other file asks which of them runs:
 Importing this module imports TensorFlow and keeps its start-up noise off the screen: the
 FutureWarnings of numpy, the lines about libraries that could not be opened, the banner of
 tf.contrib, the deprecation warnings. Its errors stay. TF_CPP_MIN_LOG_LEVEL, where set, is kept.
-Where TensorFlow cannot be imported, or is of another version, the process ends with exit code 3
-and one line that says why.
+Where TensorFlow cannot be imported, or is of another version, or where no temporary folder can be
+written to, the process ends with exit code 3 and one line that says why.
 """
 import contextlib
 import importlib
@@ -48,8 +48,12 @@ def without_lines(*words: bytes) -> Iterator[None]:
 
 
 def _refuse(why):
-    print('TensorFlow cannot be used: %s. Install what requirements.txt lists, or take the Python '
-          'of the environment that `make test` makes: .venv/bin/python' % why, file=sys.stderr)
+    _end('TensorFlow cannot be used: %s. Install what requirements.txt lists, or take the Python '
+         'of the environment that `make test` makes: .venv/bin/python' % why)
+
+
+def _end(sentence):
+    print(sentence, file=sys.stderr)
     raise SystemExit(3)
 
 
@@ -74,6 +78,12 @@ os.environ['TF_USE_LEGACY_KERAS'] = '1'                  # modern: Keras 2, as t
 
 # TensorFlow 1.15, on Python 3.7, has no such lines, and what it says before it aborts is kept.
 NOISE = (b'before absl::InitializeLog', b'oneDNN custom op', b'Could not find cuda drivers')
+
+try:
+    tempfile.gettempdir()            # needed here, for --precision and for --xla
+except OSError as error:
+    _end('No temporary folder can be written to (%s): set TMPDIR to one, or in a container add '
+         '--tmpfs /tmp.' % error.strerror)
 
 with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3, 8) else ())):
     warnings.simplefilter('ignore')  # numpy's FutureWarnings, and under -W error all the others

@@ -1,4 +1,4 @@
-"""A pynvml that is not real: the functions that common.telemetry calls, of one scripted GPU.
+"""A pynvml that is not real: the functions that common.probes.gpu calls, of one scripted GPU.
 
 Values are in NVML's units (MHz, mW, mJ) and may be changed while it runs. A value that is an
 exception is raised.
@@ -46,7 +46,7 @@ class FakeNvml:
             'driver': '470.82.01', 'cores': 5120, 'capability': (7, 0), 'max_sm_clock': 1530,
             'memory': 16 * 2**30, 'power_limit': 300000, 'sm_clock': 1530, 'memory_clock': 877,
             'temperature': 60, 'power': 250000, 'utilisation': 0, 'reasons': 0, 'energy': 1000000,
-            'pids': [os.getpid()]}, **values)
+            'mig_mode': NVMLError_NotSupported(), 'pids': [os.getpid()]}, **values)
         self.lost = False
         self.open = 0                       # nvmlInit less nvmlShutdown
         self.sampled = threading.Event()    # set by each sample
@@ -114,6 +114,9 @@ class FakeNvml:
         return [types.SimpleNamespace(pid=pid) for pid in self._value('pids')]
 
     nvmlDeviceGetComputeRunningProcesses_v2 = nvmlDeviceGetComputeRunningProcesses
+
+    def nvmlDeviceGetMigMode(self, handle):
+        return list(self._value('mig_mode'))             # now, and after the next reset
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):
         return self._value('energy')

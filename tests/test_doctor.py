@@ -6,7 +6,7 @@ import sys
 import pytest
 from test_device import GOOD, NONE, ROOT
 
-from common import tf1
+from common import record, tf1
 from common.machine import device, doctor, host, session
 
 BROKEN = GOOD._replace(cuda_error=803, gpus=[])
@@ -123,7 +123,8 @@ def test_json_says_what_would_be_timed(run, machine, flags, kind, name, sentence
     code, out, err = run(machine, '--json', *flags)
     assert (code, err, out.count('\n')) == (0, '', 1)
     assert json.loads(out) == {'kind': kind, 'name': name, 'sentence': sentence,
-                               'tensorflow': '1.15.0', 'runtime': 'classic'}
+                               'tensorflow': '1.15.0', 'runtime': 'classic',
+                               'commit': record.commit()}
 
 
 def test_an_interrupted_doctor(monkeypatch, capsys):

@@ -4,6 +4,7 @@ The steps run on the CPU under the name of a GPU, so that the placement check mu
 """
 import json
 import os
+import sys
 
 import jsonschema
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import alexnet_benchmark
 from common import record
 from common.machine import device, session
-from common.probes import gpu as telemetry
+from common.probes import gpu
 from common.tf1 import tf
 from tests import fake_nvml
 
@@ -26,9 +27,8 @@ def run(monkeypatch, tmp_path, capsys):
             'gpu', V100.name, 'Tesla V100: as --device gpu asks', V100))
         monkeypatch.setattr(session, 'open_session', lambda chosen, config: tf.Session(
             config=tf.ConfigProto(device_count={'GPU': 0})))
-        monkeypatch.setattr(telemetry, 'open_gpu',
-                            lambda bus: (telemetry.NvmlGpu(nvml, 'gpu') if nvml else None, 'none'))
-        monkeypatch.setattr(telemetry, 'SETTLE_S', 0)
+        monkeypatch.setitem(sys.modules, 'pynvml', nvml)           # None: the import fails
+        monkeypatch.setattr(gpu, 'SETTLE_S', 0)
         path = tmp_path / 'record.json'
         code = alexnet_benchmark.main(['--batch_size', '1', '--num_batches', '20', '--json',
                                        str(path), *flags])
@@ -66,10 +66,48 @@ def test_a_busy_gpu_is_said_below_the_table(run):
     assert out.index('caution: the GPU was busy') > out.index('ms / batch')
 
 
-def test_without_nvml_the_run_is_the_same(run):
-    _, written, _ = run(None, '--forward_only')
-    assert written['environment']['gpu'] is None
-    assert written['environment']['peak_flops'] is None
+@pytest.mark.parametrize('nvml, why', [
+    (None, 'pynvml is not installed (pip install nvidia-ml-py)'),
+    (fake_nvml.failing(), 'NVML did not start: Driver/library version mismatch')])
+def test_without_nvml_the_run_is_the_same_and_says_why(nvml, why, run, monkeypatch):
+    monkeypatch.setattr(device, 'nvidia_smi', lambda: [('470.82.01', V100.name)])
+    _, written, out = run(nvml)
+    environment = written['environment']
+    assert environment['nvml'] == why
+    assert environment['gpu'] == {
+        'name': V100.name, 'driver_version': '470.82.01', 'compute_capability': [7, 0],
+        'memory_bytes': 16 * 2 ** 30, 'cores': None, 'max_sm_clock_mhz': None,
+        'power_limit_w': None}
+    assert environment['peak_flops'] is None
     assert written['results'][0]['gpu'] is None
     assert written['results'][0]['share_of_peak'] is None
     assert len(written['results'][0]['samples_s']) == 20
+    line = 'The clock, power and energy of the GPU are not known: %s\n' % why
+    assert out.count(line) == out.count(why) == 1
+    assert out.index(line) < out.index('step 0, duration')
+
+
+def test_a_driver_that_nvml_does_not_tell_is_known_from_elsewhere(run, monkeypatch):
+    monkeypatch.setattr(device, 'nvidia_smi', lambda: [('470.82.01', V100.name)])
+    _, written, out = run(fake_nvml.healthy(driver=fake_nvml.NVMLError('Unknown Error')),
+                          '--forward_only')
+    assert written['environment']['gpu']['driver_version'] == '470.82.01'
+    assert written['environment']['nvml'] is None
+    assert 'not known' not in out
+
+
+def test_no_energy_of_a_counter_that_stands_still(run):
+    _, written, out = run(fake_nvml.healthy(), '--forward_only')
+    assert written['results'][0]['energy_per_image_j'] is None
+    assert 'J / image' not in out
+
+
+def test_a_slice_has_its_own_memory_and_no_busy_neighbours(run, monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', 'MIG-9b1ee0ac-5d9c-5e5e-8c1a-1c2f7a3b0d11')
+    _, written, out = run(fake_nvml.healthy(utilisation=90, memory=40 * 2 ** 30,
+                                            pids=[os.getpid(), 4000000]), '--forward_only')
+    assert written['environment']['gpu']['memory_bytes'] == V100.memory_bytes
+    assert 'busy' not in {one['kind'] for one in written['warnings']
+                          + written['results'][0]['warnings']}
+    assert written['results'][0]['energy_per_image_j'] is None
+    assert written['results'][0]['gpu']['power_w'] is None

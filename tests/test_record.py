@@ -2,6 +2,8 @@
 import json
 import os
 import resource
+import shutil
+import subprocess
 
 import jsonschema
 import pytest
@@ -60,20 +62,38 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(schema, tmp_path, monkeypatch):
+@pytest.mark.parametrize('error, line', [
+    (MemoryError(), 'Python was refused memory.'),
+    (tf.errors.ResourceExhaustedError(None, None, 'Graph execution error:\n\nOOM: a tensor\nHint'),
+     'OOM: a tensor'),
+    (tf.errors.AbortedError(None, None, 'Graph execution error:\n\nan exception:Status: 1, '
+                                        'message: could not create a memory object, in file x\n'),
+     'an exception:Status: 1, message: could not create a memory object, in file x')])
+def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(error, line, schema, tmp_path,
+                                                               monkeypatch, capsys):
     """The forward pass is done when the backward one finds no memory."""
     time_run = alexnet_benchmark.benchmark.time_tensorflow_run
 
     def no_memory_backward(session, target, info_string, *rest, **options):
         if info_string == 'Forward-backward':
-            raise MemoryError
+            raise error
         return time_run(session, target, info_string, *rest, **options)
     monkeypatch.setattr(alexnet_benchmark.benchmark, 'time_tensorflow_run', no_memory_backward)
     code, written = run(alexnet_benchmark, tmp_path)
     assert (code, written['status']) == (3, 'out_of_memory')
     assert [result['info_string'] for result in written['results']] == ['Forward']
     assert 'batch size 1 does not fit' in written['error']
+    assert capsys.readouterr().err.splitlines()[-1] == '  ' + line
     jsonschema.validate(written, schema)
+
+
+def test_other_errors_of_tensorflow_are_not_out_of_memory(tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise tf.errors.AbortedError(None, None, 'Status: 3, message: could not create a primitive')
+    monkeypatch.setattr(alexnet_benchmark.benchmark, 'time_tensorflow_run', fail)
+    code, written = run(alexnet_benchmark, tmp_path)
+    assert (code, written['status']) == (3, 'failed')
+    assert 'TensorFlow failed with AbortedError at batch size 1' in capsys.readouterr().err
 
 
 def test_the_finished_steps_of_a_pass_are_kept_whatever_ends_it(schema, tmp_path, monkeypatch):
@@ -175,6 +195,84 @@ def test_why_unwritable(path, why, tmp_path):
     assert os.listdir(str(tmp_path)) == []
     assert files.why_unwritable(str(tmp_path / 'record.json')) is None
     assert os.listdir(str(tmp_path)) == []
+
+
+# The commit
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with one commit in tmp_path/checkout: returns its folder and the commit."""
+    for name in [name for name in os.environ if name.startswith('GIT_')] + ['BENCHMARK_COMMIT']:
+        monkeypatch.delenv(name, raising=False)
+    return commit_in(tmp_path / 'checkout')
+
+
+def commit_in(folder):
+    folder.mkdir()
+    (folder / 'file').write_text('text of %s' % folder)
+    git(folder, 'init', '-q')
+    git(folder, 'add', 'file')
+    git(folder, '-c', 'user.name=A', '-c', 'user.email=a@example.com', 'commit', '-q', '-m', 'One')
+    return folder, git(folder, 'rev-parse', 'HEAD')
+
+
+def git(folder, *words):
+    return subprocess.run(('git',) + words, cwd=str(folder), check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
+
+
+def test_the_commit_of_a_checkout(checkout):
+    folder, commit = checkout
+    assert len(commit) == 40
+    git(folder, 'tag', 'v1')
+    git(folder, '-c', 'user.name=A', '-c', 'user.email=a@example.com', 'tag', '-a', 'v2', '-m', '2')
+    assert record.commit(str(folder)) == commit          # not by the name of a tag
+    (folder / 'untracked').touch()
+    assert record.commit(str(folder)) == commit
+    (folder / 'file').write_text('changed')
+    assert record.commit(str(folder)) == commit + '+'
+    git(folder, 'add', 'file')
+    assert record.commit(str(folder)) == commit + '+'
+
+
+def test_an_archive_inside_another_repository_has_no_commit_of_its_own(checkout, monkeypatch):
+    folder, _ = checkout
+    (folder / 'archive').mkdir()
+    assert record.commit(str(folder / 'archive')) is None
+    monkeypatch.setenv('BENCHMARK_COMMIT', 'b' * 40)
+    assert record.commit(str(folder / 'archive')) == 'b' * 40
+
+
+def test_the_variables_of_another_repository_do_not_count(checkout, tmp_path, monkeypatch):
+    folder, commit = checkout
+    other, other_commit = commit_in(tmp_path / 'other')
+    assert other_commit != commit
+    monkeypatch.setenv('GIT_DIR', str(other / '.git'))
+    assert record.commit(str(folder)) == commit
+    monkeypatch.setenv('GIT_WORK_TREE', str(folder))
+    monkeypatch.setenv('GIT_INDEX_FILE', str(other / '.git' / 'index'))
+    assert record.commit(str(folder)) == commit
+    (tmp_path / 'archive').mkdir()
+    monkeypatch.setenv('GIT_WORK_TREE', str(tmp_path / 'archive'))
+    assert record.commit(str(tmp_path / 'archive')) is None
+
+
+def test_the_commit_of_a_worktree_and_through_a_link(checkout, tmp_path):
+    folder, commit = checkout
+    git(folder, 'worktree', 'add', '-q', '--detach', str(tmp_path / 'worktree'))
+    assert record.commit(str(tmp_path / 'worktree')) == commit
+    (tmp_path / 'link').symlink_to(folder)
+    assert record.commit(str(tmp_path / 'link')) == commit
+
+
+def test_without_git_and_without_a_commit(checkout, tmp_path, monkeypatch):
+    folder, _ = checkout
+    shutil.rmtree(str(folder / '.git' / 'refs' / 'heads'))
+    assert record.commit(str(folder)) is None            # a repository without a commit
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert record.commit(str(folder)) is None
+    monkeypatch.setenv('BENCHMARK_COMMIT', 'b' * 40)
+    assert record.commit(str(folder)) == 'b' * 40
 
 
 @pytest.mark.parametrize('batch_size, available, trial', [

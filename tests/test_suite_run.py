@@ -11,11 +11,12 @@ import time
 import pytest
 
 from common import networks
+from common.machine import host
 from suite.run import command, execute, plan
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CPU = execute.Device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found', '2.0')
-GPU = execute.Device('gpu', 'Some GPU', 'Some GPU: the first that CUDA shows', '2.0')
+CPU = execute.Device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found', '2.0', 'c' * 40)
+GPU = execute.Device('gpu', 'Some GPU', 'Some GPU: the first that CUDA shows', '2.0', 'c' * 40)
 RECORD = os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
 
 LIMIT_S = 120                        # of what takes a moment: more than a busy machine needs
@@ -50,6 +51,7 @@ entries, record['results'] = record['results'], []
 record.update(options=options, status='running')
 record['environment']['device']['name'] = os.environ['STUB_DEVICE']
 record['environment']['tensorflow'] = os.environ['STUB_TENSORFLOW']
+record['environment'].update(json.loads(os.environ['STUB_CONDITIONS']))
 
 def write():
     with open(path + '.tmp', 'w') as file:
@@ -108,6 +110,9 @@ def stubs(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, 'find_device', lambda requested: GPU)
     monkeypatch.setenv('STUB_DEVICE', GPU.name)
     monkeypatch.setenv('STUB_TENSORFLOW', GPU.tensorflow)
+    for name in [name for name in os.environ if name.startswith(execute.THREAD_VARIABLES)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv('STUB_CONDITIONS', conditions())
     monkeypatch.chdir(tmp_path)
     calls = scripts / 'calls'
 
@@ -119,6 +124,12 @@ def stubs(tmp_path, monkeypatch):
         return called
     behave()
     return behave
+
+
+def conditions(commit=GPU.commit, variables=(), **cpu):
+    """The conditions of a record as its environment has them, in JSON; by default those of now."""
+    return json.dumps({'commit': commit, 'variables': dict(variables),
+                       'cpu': dict(host.cpu_facts(), **cpu)})
 
 
 # Before anything runs
@@ -219,10 +230,10 @@ def test_what_fails_in_one_does_not_stop_the_rest(does, words, shown, code, stub
     assert '\r' not in out
     assert re.search(r'\[2 of 4\] vgg16-D-tensors-b32: %s, \d+ s\n(    .*\n)*    %s\n'
                      % (words, shown), out)
-    rows = [line for line in out.splitlines() if re.match('alexnet |vgg16 |inception|resnet', line)]
+    rows = [line for line in out.splitlines() if re.match('AlexNet|VGG|Inception|ResNet', line)]
     assert len(rows) == (7 if does in ('crash at once', 'no device', 'damaged record') else 8)
-    assert sum(words in row for row in rows if row.startswith('vgg16 ')) == 1 + (code == 1)
-    assert all(' ok' in row for row in rows if not row.startswith('vgg16 '))
+    assert sum(words in row for row in rows if row.startswith('VGG')) == 1 + (code == 1)
+    assert all(' ok' in row for row in rows if not row.startswith('VGG'))
 
 
 def test_the_worst_exit_code_wins(stubs):
@@ -252,6 +263,34 @@ def test_records_of_other_runs_are_neither_taken_nor_overwritten(flags, variable
     assert command.main(['--output', 'out', '--only', 'alexnet'] + flags) == 2
     assert 'alexnet-lrn-tensors-b32.json in out was made with' in capsys.readouterr().err
     assert stubs() == []
+
+
+def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, monkeypatch, capsys):
+    monkeypatch.setenv('STUB_CONDITIONS', conditions(
+        'a' * 40, {'OMP_NUM_THREADS': '1', 'CUDA_CACHE_PATH': 'x'}, usable_threads=1001,
+        quota_cpus=1.5))
+    assert command.main(['--output', 'out', '--only', 'alexnet', 'vgg16']) == 0
+    assert capsys.readouterr().err == ''
+    stubs()
+    monkeypatch.setattr(host, 'quota_cpus', lambda root: None)
+    monkeypatch.setenv('STUB_CONDITIONS', conditions())
+    monkeypatch.setenv('TF_NUM_INTRAOP_THREADS', '4')
+    assert command.main(['--output', 'out', '--only', 'alexnet', 'vgg16', 'resnet_v2']) == 0
+    assert stubs() == ['resnet_v2-152-tensors-b32']      # what there is, is kept
+    assert capsys.readouterr().err.splitlines() == [
+        'out: 2 runs had another CPU quota: 1.5 (now none)',
+        'out: 2 runs had another OMP_NUM_THREADS: 1 (now none)',
+        'out: 2 runs had another TF_NUM_INTRAOP_THREADS: none (now 4)',
+        'out: 2 runs had another commit: %s (now %s)' % ('a' * 40, 'c' * 40),
+        'out: 2 runs had another number of usable CPUs: 1001 (now %d)' % len(host.usable_cpus()),
+        ('They are kept. To run them again, name another --output, or delete them and repeat this '
+         'command: rm out/alexnet-lrn-tensors-b32.json out/vgg16-D-tensors-b32.json')]
+
+    os.unlink('out/alexnet-lrn-tensors-b32.json')
+    monkeypatch.delenv('TF_NUM_INTRAOP_THREADS')
+    assert command.main(['--output', 'out', '--only', 'alexnet', 'resnet_v2']) == 0
+    assert stubs() == ['alexnet-lrn-tensors-b32']
+    assert capsys.readouterr().err == ''                 # nothing differs from now
 
 
 DAMAGED = '{"schema": %d, "benchmark": 2, "results": [3], "status": "finished"}'
@@ -289,9 +328,9 @@ def test_a_sweep_ends_where_memory_does_and_is_not_repeated(stubs, capsys):
     assert '[1 of at most 34] alexnet-lrn-tensors-b1: started; 0:00:00 elapsed, unknown left' in out
     assert 'alexnet-lrn-tensors: the largest batch that ran is 4; 8: out of memory\n' in out
     assert 'vgg16-D-tensors: the largest batch that ran is 2; 4: crashed: SIGKILL\n' in out
-    assert re.search(r'batch +ms / batch +ms / image +images / s +peak MB +outcome', out)
-    assert re.search(r'alexnet +lrn +Forward-backward +tensors +4 +4.000 \+/- 0.100 +1.000 +1000.0 '
-                     '+20 +ok\n', out)
+    assert re.search(r'batch +ms / image +ms / batch +images / s +TFLOP / s +memory +outcome', out)
+    assert re.search(r'AlexNet with LRN +Forward-backward +4 +1\.000 +4 \+/- 9 +1 000 +0\.158 +'
+                     r'20\.0 MB +ok\n', out)
 
     stubs(vgg16__D__tensors__b8='out of memory')
     assert command.main(flags) == 0
@@ -324,8 +363,8 @@ def test_repetitions_stand_together_with_their_range(stubs, capsys):
     assert command.main(['--repeat', '2', '--only', 'alexnet', 'vgg16']) == 0
     assert [name[-3:] for name in stubs()] == ['b32', 'b32', '-r2', '-r2']
     out = capsys.readouterr().out
-    assert re.findall(r'(?m)^(alexnet|vgg16) .* tensors +32 +(\d) ', out) == [
-        ('alexnet', '1')] * 2 + [('alexnet', '2')] * 2 + [('vgg16', '1')] * 2 + [('vgg16', '2')] * 2
+    assert re.findall(r'(?m)^(AlexNet|VGG).* 32 +(\d) ', out) == [
+        ('AlexNet', '1')] * 2 + [('AlexNet', '2')] * 2 + [('VGG', '1')] * 2 + [('VGG', '2')] * 2
     assert 'alexnet-lrn-tensors-b32, Forward: 32.000 to 32.000 ms / batch in 2 processes' in out
 
 
@@ -366,7 +405,7 @@ def test_ctrl_c_lets_the_child_write_its_record_and_says_how_to_go_on(number, st
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
     assert re.search(r'vgg16-D-tensors-b2: interrupted, \d+ s\n', out)
-    assert re.search(r'(?m)^alexnet +lrn +Forward ', out)     # the table of what finished
+    assert re.search(r'(?m)^AlexNet with LRN +Forward ', out)     # the table of what finished
     assert err == ('Interrupted. To resume: %s -m suite run --only alexnet vgg16 --output '
                    '%s\n' % (sys.executable, folder))
     with open(os.path.join(folder, 'vgg16-D-tensors-b2.json')) as file:

@@ -164,9 +164,17 @@ def look() -> Machine:
     """Looks at this machine. Makes no CUDA context and does not touch TensorFlow."""
     error, gpus = cuda_gpus()
     listed = nvidia_smi()
-    driver = host.driver_version() or next((version for version, _ in listed), None)
-    return Machine(_on_bus(), driver, [name for _, name in listed], gpus, error,
+    return Machine(_on_bus(), driver_version(listed), [name for _, name in listed], gpus, error,
                    os.environ.get('CUDA_VISIBLE_DEVICES'), missing_libraries())
+
+
+def driver_version(listed: Optional[List[Tuple[str, str]]] = None) -> Optional[str]:
+    """Returns the version of the NVIDIA driver, by the kernel, else by nvidia-smi (`listed` is what
+    nvidia_smi() returned before); None without one."""
+    running = host.driver_version()
+    if running or listed == []:
+        return running
+    return next((version for version, _ in listed or nvidia_smi()), None)
 
 
 def cuda_gpus() -> Tuple[Optional[int], List[Gpu]]:

@@ -11,7 +11,7 @@ import platform
 import sys
 from typing import List, Optional, Sequence
 
-from common import files, tf1
+from common import files, record, tf1
 from common.machine import device, host, session
 
 
@@ -91,7 +91,8 @@ def _print_device(requested):
         print(error, file=sys.stderr)
         return 3
     print(json.dumps({'kind': chosen.kind, 'name': chosen.name, 'sentence': chosen.sentence,
-                      'tensorflow': tf1.VERSION, 'runtime': tf1.RUNTIME}))
+                      'tensorflow': tf1.VERSION, 'runtime': tf1.RUNTIME,
+                      'commit': record.commit()}))
     return 0
 
 

@@ -33,7 +33,7 @@ class Snapshot(NamedTuple):
 def _read(root, path):
     """The text of a file; '' where it cannot be read."""
     try:
-        with open(os.path.join(root, path.lstrip('/')), errors='replace') as file:
+        with open(os.path.join(root, path.lstrip('/')), encoding='utf-8', errors='replace') as file:
             return file.read()
     except OSError:
         return ''

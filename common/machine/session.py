@@ -3,15 +3,20 @@ import contextlib
 import ctypes
 import os
 import resource
+import signal
 import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
-from common import record, tf1
+from common import graph, record, tf1
 from common.machine import host
 from common.machine.device import CPU_INSTEAD, Device, Unusable
 from common.probes import memory
 from common.tf1 import tf, without_lines
 from common.workload import Pass, Run
+
+ONEDNN_OUT_OF_MEMORY = 'Status: 1, message'     # of TensorFlow's AbortedError; dnnl_out_of_memory
+SA_SIGINFO, SI_ADDR_OFFSET = 4, 16   # signal.h; siginfo_t of 64-bit Linux
+NULL_PAGE_BYTES = 4096               # a null pointer to a structure faults below
 
 
 class Exhausted(Exception):
@@ -57,34 +62,43 @@ def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Ses
     tf1.allow_tf32(run.args.precision == 'tf32')
     tensors = [t for one in passes for t in one.tensors]
     available = memory.available_bytes(run.device)
+    largest_bytes = max(graph.size(t) for op in graph.needed_ops(tensors) for t in op.outputs
+                        if t.shape.is_fully_defined())
 
     def exhausted(allocated):
-        log['status'] = 'out_of_memory'
-        return Exhausted(memory.advice(run.args.batch_size, allocated, memory.worth_trying(
-            tensors, tf.global_variables(), run.args.batch_size, available)))
+        text = memory.advice(run.args.batch_size, allocated, memory.worth_trying(
+            tensors, tf.global_variables(), run.args.batch_size, available))
+        log.update(status='out_of_memory', error=text.split('\n')[0])
+        return Exhausted(text)
 
     def last_words():                                    # limit() ends the process after them
         print(exhausted('A kernel was refused memory.'), file=sys.stderr, flush=True)
         record.keep(log, run.args.json)
 
-    with limit(run.device, last_words):
-        try:
-            with open_session(run.device, configuration(run)) as session:
-                yield session
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            line = getattr(error, 'message', None) or str(error) or 'Python was refused memory.'
-            raise exhausted(line.strip().split('\n')[0]) from None
+    try:
+        # The limit ends before the session, which TensorFlow 2 closes in a new thread.
+        with open_session(run.device, configuration(run)) as session, \
+                limit(run.device, largest_bytes, last_words):
+            yield session
+    except (tf.errors.OpError, MemoryError) as error:
+        lines = (getattr(error, 'message', None) or str(error)).strip().split('\n')
+        why = [line for line in lines if 'OOM' in line or ONEDNN_OUT_OF_MEMORY in line]
+        if not why and not isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
+            raise
+        raise exhausted((why + lines)[0] or 'Python was refused memory.') from None
 
 
 @contextlib.contextmanager
-def limit(device: Device, last_words: Callable[[], None]) -> Iterator[None]:
+def limit(device: Device, largest_bytes: int, last_words: Callable[[], None]) -> Iterator[None]:
     """Lets a CPU run have the memory that is free now and no more.
 
     A tensor beyond it is then TensorFlow's ResourceExhaustedError, which names it; without the
     limit the kernel kills the process and nobody says why. Where TensorFlow's kernels themselves
-    do not survive a refused allocation (an uncaught std::bad_alloc), last_words() is called and
-    the process ends with exit code 3. GPU runs are left alone: the driver maps far more address
-    space than it uses.
+    do not survive a refused allocation, last_words() is called and the process ends with exit
+    code 3: after an uncaught std::bad_alloc, and where oneDNN's kernels use the null pointer that
+    they were given. The latter is told from other faults by the memory that is left: less than
+    `largest_bytes`, the largest tensor of a step. GPU runs are left alone: the driver maps far
+    more address space than it uses.
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
     free, held = host.free_bytes(), host.data_bytes()
@@ -96,24 +110,59 @@ def limit(device: Device, last_words: Callable[[], None]) -> Iterator[None]:
         if earlier != resource.RLIM_INFINITY:
             bound = min(bound, earlier)
 
-    @ctypes.CFUNCTYPE(None)
-    def terminate():                                     # runs in the thread that threw
+    def end():                                           # runs in the thread that failed
         resource.setrlimit(resource.RLIMIT_DATA, before)
         last_words()
         sys.stdout.flush()
         os._exit(3)
 
+    def is_refused(address):
+        return address < NULL_PAGE_BYTES and bound - host.data_bytes() < largest_bytes
+
     resource.setrlimit(resource.RLIMIT_DATA, (bound, before[1]))
-    earlier_handler = _set_terminate(ctypes.cast(terminate, ctypes.c_void_p))
     try:
-        yield
+        with _on_terminate(end), _on_segmentation_fault(is_refused, end):
+            yield
     finally:
-        _set_terminate(earlier_handler)
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _set_terminate(handler):
-    """C++'s std::set_terminate: what an uncaught exception calls; returns the earlier handler."""
+@contextlib.contextmanager
+def _on_terminate(end: Callable[[], None]) -> Iterator[None]:
+    """Calls end() where C++ throws an exception that nobody catches."""
     set_terminate = ctypes.CDLL('libstdc++.so.6')._ZSt13set_terminatePFvvE
     set_terminate.argtypes, set_terminate.restype = [ctypes.c_void_p], ctypes.c_void_p
-    return set_terminate(handler)
+    handler = ctypes.CFUNCTYPE(None)(end)
+    earlier = set_terminate(ctypes.cast(handler, ctypes.c_void_p))
+    try:
+        yield
+    finally:
+        set_terminate(earlier)
+
+
+class _SignalAction(ctypes.Structure):
+    """struct sigaction of Linux's C libraries, bits/sigaction.h."""
+    _fields_ = [('handler', ctypes.c_void_p), ('mask', ctypes.c_ubyte * 128),
+                ('flags', ctypes.c_int), ('restorer', ctypes.c_void_p)]
+
+
+@contextlib.contextmanager
+def _on_segmentation_fault(is_ours: Callable[[int], bool], end: Callable[[], None]
+                           ) -> Iterator[None]:
+    """Calls end() at a segmentation fault for whose address is_ours() is true. Others end the
+    process as ever. (Python's signal module cannot do it: its handlers run after the fault, which
+    never passes.)"""
+    libc, earlier = ctypes.CDLL(None), _SignalAction()
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    def handler(_, info, __):
+        if is_ours(ctypes.c_size_t.from_address(info + SI_ADDR_OFFSET).value):
+            end()
+        libc.sigaction(signal.SIGSEGV, ctypes.byref(earlier), None)     # then it faults again
+
+    action = _SignalAction(ctypes.cast(handler, ctypes.c_void_p), flags=SA_SIGINFO)
+    libc.sigaction(signal.SIGSEGV, ctypes.byref(action), ctypes.byref(earlier))
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGSEGV, ctypes.byref(earlier), None)

@@ -1,10 +1,15 @@
 """The GPU while it ran, through NVML: clocks, temperature, power, energy, other processes.
 
 NVML comes with the driver; its Python module is nvidia-ml-py (`import pynvml`). Both are optional:
-without them a run is the same, but clocks, power and neighbours are not known. What a GPU does not
-support is None, and `unavailable` says why. An error of NVML never ends a run.
+without them a run is the same, but clocks, power and other processes are not known. What a GPU does
+not support is None, and `unavailable` says why. An error of NVML never ends a run.
 
-Constants and their meaning: NVML API Reference Guide, docs.nvidia.com/deploy/nvml-api.
+A slice of a GPU (MIG, Multi-Instance GPU) shares the clock, the temperature and the power limit of
+its board with the other slices. NVML's power, energy, utilisation and processes are those of the
+whole board, so they are None on a slice.
+
+Constants and their meaning: NVML API Reference Guide, docs.nvidia.com/deploy/nvml-api. MIG:
+docs.nvidia.com/datacenter/tesla/mig-user-guide.
 """
 import os
 import statistics
@@ -27,6 +32,15 @@ SETTLE_S = 2.0                      # a driver just loaded scrubs ECC memory: al
 
 SM, MEMORY = 1, 2                   # nvml.h: nvmlClockType_t
 GPU_DIE = 0                         # nvml.h: nvmlTemperatureSensors_t
+MIG_ENABLED = 1                     # nvml.h: NVML_DEVICE_MIG_ENABLE
+
+# What NVML can only tell of the whole board, of which a run on a slice has a part.
+OF_BOARD = ('cores', 'memory_bytes', 'power_w', 'energy_j', 'utilisation_percent',
+            'other_processes')
+NOT_OF_SLICE = 'this is a MIG slice, and NVML reads the whole board'
+
+FACTS = ('name', 'driver_version', 'cores', 'compute_capability', 'max_sm_clock_mhz',
+         'memory_bytes', 'power_limit_w')
 
 # nvml.h: nvmlClocksEventReasons, ThrottleReasons in older drivers. Names as in nvidia-smi.
 REASONS = {
@@ -67,6 +81,7 @@ class Gpu(Probe):
     def __init__(self, run: Run):
         super().__init__(run)
         self._nvml: Optional[NvmlGpu] = None
+        self._why_none: Optional[str] = None
         self._sampler = Sampler(None)
 
     @staticmethod
@@ -74,7 +89,7 @@ class Gpu(Probe):
         return run.device.kind == 'gpu'
 
     def __enter__(self) -> 'Gpu':
-        self._nvml, _ = open_gpu(self.run.device.gpu.pci_bus_id)
+        self._nvml, self._why_none = open_gpu(self.run.device.gpu)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -82,13 +97,19 @@ class Gpu(Probe):
             self._nvml.close()
 
     def describe(self) -> Found:
+        gpu = self.run.device.gpu
+        known = {'name': gpu.name, 'compute_capability': list(gpu.compute_capability),
+                 'memory_bytes': gpu.memory_bytes}       # by CUDA
+        facts = self._nvml.facts() if self._nvml else dict.fromkeys(FACTS)
+        facts = {key: known.get(key) if value is None else value for key, value in facts.items()}
+        facts['driver_version'] = facts['driver_version'] or device.driver_version()
+        environment = {'nvml': self._why_none, 'gpu': facts}
         if not self._nvml:
-            return Found()
-        facts, before, gpu = self._nvml.facts(), self._nvml.before(), self.run.device.gpu
-        clock_mhz = facts['max_sm_clock_mhz']
+            return Found({'environment': environment})
+        before, clock_mhz = self._nvml.before(), facts['max_sm_clock_mhz']
         peak = cost.peak_flops(gpu.compute_capability, gpu.multiprocessors,
                                clock_mhz and 1e6 * clock_mhz)
-        return Found({'environment': {'gpu': facts, 'gpu_before': before, 'peak_flops': peak}},
+        return Found({'environment': dict(environment, gpu_before=before, peak_flops=peak)},
                      cautions=gpu_busy(before))
 
     def start(self, session: Any) -> Found:
@@ -101,20 +122,23 @@ class Gpu(Probe):
     def after(self, step: Step) -> Found:
         gpu = self._sampler.summary(last_s=sum(step.timing.seconds))
         energy_j, args = gpu and gpu['energy_j'], self.run.args
-        return Found({'gpu': gpu, 'energy_per_image_j': energy_j and (
+        return Found({'gpu': gpu, 'energy_per_image_j': None if energy_j is None else (
             energy_j / args.batch_size / args.num_batches)}, cautions=cautions(gpu))
 
 
 class NvmlGpu:
     """A GPU as NVML sees it. `unavailable` says why a value could not be read, by its name."""
 
-    def __init__(self, nvml: Any, handle: Any):
+    def __init__(self, nvml: Any, handle: Any, is_slice: bool = False):
         self._nvml, self._handle = nvml, handle
         self.unavailable: Dict[str, str] = {}
+        self._is_slice = is_slice
+        mode = self._ask('mig_mode', lambda: nvml.nvmlDeviceGetMigMode(handle))
+        self.unavailable.pop('mig_mode', None)           # before Ampere: there is no MIG
+        self._is_slice = is_slice or bool(mode) and mode[0] == MIG_ENABLED
 
     def facts(self) -> Dict[str, Any]:
-        """What does not change in a run: name, driver_version, cores (FP32, all SMs),
-        compute_capability, max_sm_clock_mhz, memory_bytes, power_limit_w."""
+        """Returns what does not change in a run, by FACTS: `cores` are FP32 cores of all SMs."""
         nvml, handle, ask = self._nvml, self._handle, self._ask
         milliwatts = ask('power_limit_w', lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
         return {
@@ -196,6 +220,9 @@ class NvmlGpu:
 
     def _ask(self, key, *calls):
         """What the first call that succeeds returns; None, with the last error, if none does."""
+        if self._is_slice and key in OF_BOARD:
+            self.unavailable[key] = NOT_OF_SLICE
+            return None
         for call in calls:
             try:
                 value = call()
@@ -207,14 +234,15 @@ class NvmlGpu:
         return None
 
 
-def open_gpu(pci_bus_id: str) -> Tuple[Optional[NvmlGpu], str]:
-    """Finds a GPU by PCI bus id, because NVML and CUDA may number the same GPUs differently.
+def open_gpu(gpu: device.Gpu) -> Tuple[Optional[NvmlGpu], Optional[str]]:
+    """Finds a GPU by its PCI bus id, because NVML and CUDA may number the same GPUs differently.
 
     Args:
-        pci_bus_id: '0000:3B:00.0', as CUDA gives it; NVML takes it with a domain of any length.
+        gpu: as CUDA shows it. Its bus id, '0000:3B:00.0', may have a domain of any length; that of
+            a MIG slice is its board's.
 
     Returns:
-        An NvmlGpu to be closed, and ''; or None, and why there is none.
+        An NvmlGpu, to be closed, and None; or None, and why there is none.
     """
     try:
         import pynvml  # here, because it is optional
@@ -225,10 +253,17 @@ def open_gpu(pci_bus_id: str) -> Tuple[Optional[NvmlGpu], str]:
     except Exception as error:      # whatever is wrong with a driver, the benchmark can do without
         return None, 'NVML did not start: %s' % error
     try:
-        return NvmlGpu(pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id)), ''
+        handle = pynvml.nvmlDeviceGetHandleByPciBusId(gpu.pci_bus_id)
     except Exception as error:
         NvmlGpu(pynvml, None).close()
-        return None, 'NVML does not show the GPU %s: %s' % (pci_bus_id, error)
+        return None, 'NVML does not show the GPU %s: %s' % (gpu.pci_bus_id, error)
+    return NvmlGpu(pynvml, handle, is_slice(gpu)), None
+
+
+def is_slice(gpu: device.Gpu) -> bool:
+    """Returns True if CUDA's name of the GPU ('NVIDIA A100-SXM4-40GB MIG 1g.5gb') or the choice in
+    CUDA_VISIBLE_DEVICES ('MIG-...') says that it is a slice of one."""
+    return ' MIG ' in gpu.name or os.environ.get('CUDA_VISIBLE_DEVICES', '').startswith('MIG-')
 
 
 class Sampler:
@@ -240,7 +275,7 @@ class Sampler:
     def __init__(self, gpu: Optional[NvmlGpu]):
         self._gpu = gpu
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name='telemetry', daemon=True)
+        self._thread = threading.Thread(target=self._sample, name='gpu-sampler', daemon=True)
         self._samples: List[Dict[str, Any]] = []
         self._energy: List[Tuple[float, Optional[float]]] = []   # s, J: also at both ends
         self._start_s = self._end_s = 0.0
@@ -265,7 +300,9 @@ class Sampler:
         pause_s = INTERVAL_S
         while not self._stop.wait(pause_s):
             start_s = time.monotonic()
-            self._add(self._gpu.sample())
+            sample = self._gpu.sample()
+            if not self._stop.is_set():  # else its energy may be read after that of the end
+                self._add(sample)
             pause_s = max(INTERVAL_S, (time.monotonic() - start_s) / MAX_DUTY)
 
     def _add(self, sample):
@@ -293,53 +330,60 @@ class Sampler:
         # The sample at the end is for a run that is shorter than the interval.
         samples = ([s for s in self._samples[:-1] if start_s <= s['time_s'] <= self._end_s]
                    or self._samples[-1:])
-        found = {key: [s[key] for s in samples if s[key] is not None]
-                 for key in ('sm_clock_mhz', 'memory_clock_mhz', 'temperature_c', 'power_w',
-                             'utilisation_percent', 'reasons', 'other_processes')}
+        read = {key: [s[key] for s in samples if s[key] is not None]
+                for key in ('sm_clock_mhz', 'memory_clock_mhz', 'temperature_c', 'power_w',
+                            'utilisation_percent', 'reasons', 'other_processes')}
         result = {key: {'min': min(values), 'median': statistics.median(values),
                         'max': max(values)} if values else None
-                  for key, values in found.items()}
-        reasons = result.pop('reasons') and [_names(bits) for bits in found['reasons']]
+                  for key, values in read.items()}
+        reasons = result.pop('reasons') and [_names(bits) for bits in read['reasons']]
+        energy_j, why_none = self._joules(start_s)
+        unavailable = dict(self._gpu.unavailable)
+        if why_none:
+            unavailable.setdefault('energy_j', why_none)
         result.update({
             'throttle_reasons': reasons and {name: sum(name in names for names in reasons)
                                              / len(reasons)
                                              for name in sorted(set().union(*reasons))},
-            'other_processes': max(found['other_processes'], default=None),
-            'energy_j': self._joules(start_s), 'watched_s': self._end_s - start_s,
-            'samples': len(samples), 'interval_s': INTERVAL_S,
-            'unavailable': dict(self._gpu.unavailable)})
+            'other_processes': max(read['other_processes'], default=None),
+            'energy_j': energy_j, 'watched_s': self._end_s - start_s,
+            'samples': len(samples), 'interval_s': INTERVAL_S, 'unavailable': unavailable})
         return result
 
-    def _joules(self, start_s):
-        read = sorted(reading for reading in self._energy if reading[1] is not None)
-        if len(read) < 2 or read[0][0] > start_s or read[-1][0] < self._end_s:
-            return None                                          # not read at both ends
-        first, last = numpy.interp([start_s, self._end_s], *zip(*read))
-        return float(last - first)
+    def _joules(self, start_s: float) -> Tuple[Optional[float], Optional[str]]:
+        """The energy from start_s to the end; or None, and why."""
+        readings = sorted(reading for reading in self._energy if reading[1] is not None)
+        if len(readings) < 2 or readings[0][0] > start_s or readings[-1][0] < self._end_s:
+            return None, 'the counter was not read at both ends'
+        times_s, joules = zip(*readings)
+        if list(joules) != sorted(joules):
+            return None, 'the counter fell, as when the driver is loaded again'
+        first, last = numpy.interp([start_s, self._end_s], times_s, joules)
+        if first == last:
+            return None, 'the counter stood still at %.3f J' % last
+        return float(last - first), None
 
 
 def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
     """Returns what slowed the GPU in the watched time: kind 'throttled' or 'busy'."""
-    found = []
+    result = []
     for reason, share in ((summary or {}).get('throttle_reasons') or {}).items():
         if reason in THROTTLING and share > MAX_THROTTLED:
-            found.append(Caution('throttled', '%s held the clock of the GPU down in %.0f %% of the '
-                                 'samples (more than %.0f %%)%s: %s'
-                                 % (reason, 100 * share, 100 * MAX_THROTTLED, _medians(summary),
-                                    THROTTLING[reason])))
-    return found + _neighbours((summary or {}).get('other_processes'), 'during the run')
+            result.append(Caution('throttled', '%s held the clock of the GPU down in %.0f %% of '
+                                  'the samples (more than %.0f %%)%s: %s'
+                                  % (reason, 100 * share, 100 * MAX_THROTTLED, _medians(summary),
+                                     THROTTLING[reason])))
+    return result + _neighbours((summary or {}).get('other_processes'), 'during the run')
 
 
 def gpu_busy(before: Dict[str, Any]) -> List[Caution]:
     """Returns a 'busy' warning for each sign in NvmlGpu.before's dict that the GPU was not idle."""
-    percent, found = before['utilisation_percent'], []
+    percent, result = before['utilisation_percent'], []
     if percent is not None and percent > MAX_GPU_BUSY_PERCENT:
-        found.append(Caution('busy', 'the GPU was busy for %d %% of the time before the start (an '
+        result.append(Caution('busy', 'the GPU was busy for %d %% of the time before the start (an '
                              'idle one: at most %d %%): stop what else runs on it (nvidia-smi '
                              'lists it) and run again' % (percent, MAX_GPU_BUSY_PERCENT)))
-    return found + _neighbours(before['other_processes'], 'before the start')
-
-
+    return result + _neighbours(before['other_processes'], 'before the start')
 
 
 def _neighbours(count, when):

@@ -8,7 +8,8 @@ sizes 1, 2, 4, ... until one does not fit into memory (on a CPU: or until a step
 
 Each run leaves NAME.json, its record, and NAME.log, what it printed. Without --output they go into
 a new folder, results-local/DATE_HOST_DEVICE. With the folder of an earlier call, the runs that
-finished there are not repeated: this is how to resume a call that was interrupted.
+finished there are not repeated: this is how to resume a call that was interrupted. If they ran with
+another number of CPUs, other thread variables or another commit, that is said.
 
     python -m suite run [--only alexnet vgg16] [--variants] [--fetch both] [--sweep] [--repeat 3]
 
@@ -118,7 +119,8 @@ def new_folder(device: Device) -> str:
     """Returns the name of a new folder of results: results-local/DATE_HOST_DEVICE."""
     date = datetime.datetime.now().strftime('%Y-%m-%dT%H-%M-%S')
     return os.path.join('results-local', '_'.join(
-        re.sub(r'[^\w.]+', '-', part).strip('-') for part in (date, platform.node(), device.name)))
+        re.sub(r'[^A-Za-z0-9_.]+', '-', part).strip('-')
+        for part in (date, platform.node(), device.name)))
 
 
 def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Run], device: Device
@@ -126,7 +128,7 @@ def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Ru
     """Makes and locks the folder. A folder that cannot be used is bad usage.
 
     Returns the descriptor of the lock, the records there whose runs need not be repeated, by the
-    name of the run, and a line for each damaged file.
+    name of the run, and a line for each damaged file and each condition that has changed.
     """
     held = None
     try:

@@ -3,13 +3,15 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from common import children
+from common.machine import host
 from suite import outcome
 from suite import records as reading
 from suite.run import plan
@@ -17,16 +19,19 @@ from suite.run.plan import Run
 from suite.run.progress import Progress
 
 DOCTOR = [sys.executable, '-m', 'common.machine.doctor', '--json', '--device']
+# Environment variables, by prefix, that set numbers of threads. Every record has them.
+THREAD_VARIABLES = 'OMP_', 'MKL_', 'TF_NUM_'
 SWEEP_CPU_STEP_S = 10                # on a CPU a sweep ends with the batch whose step takes longer
 
 
 class Device(NamedTuple):
     """The device that the scripts will use, and the TensorFlow they will run on; `kind` is 'gpu' or
-    'cpu', `sentence` says which device and why."""
+    'cpu', `sentence` says which device and why, `commit` is that of this checkout."""
     kind: str
     name: str
     sentence: str
     tensorflow: str
+    commit: Optional[str]
 
 
 class Unusable(Exception):
@@ -142,7 +147,7 @@ def finished_before(runs: List[Run], folder: str, device: Device
                     ) -> Tuple[Dict[str, Dict[str, Any]], List[str]]:
     """Returns the records in the folder whose runs need not be repeated, by the name of the run:
     those that finished, and in a sweep the one that ran out of memory. Also returns a line for each
-    damaged file.
+    damaged file, and for each condition that is now another.
 
     Raises Refused: a record would be overwritten, but is not of this run.
     """
@@ -161,7 +166,41 @@ def finished_before(runs: List[Run], folder: str, device: Device
             elif status == 'finished':
                 raise Refused('%s.json in %s was made with other options, on another device or by '
                               'another TensorFlow: name another folder' % (run.name, folder))
-    return records, problems
+    return records, problems + changed_conditions(records, folder, device)
+
+
+def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: Device
+                       ) -> List[str]:
+    """Returns a line for each condition that is not what it was when the records, by the name of
+    their run, were made; and then one that says how to run them again."""
+    now = conditions({'commit': device.commit, 'cpu': host.cpu_facts(), 'variables': os.environ})
+    then = {name: conditions(record['environment']) for name, record in records.items()}
+    lines: List[str] = []
+    names: Set[str] = set()
+    for key in sorted(set(now).union(*then.values())):
+        others = {name: before.get(key, 'none') for name, before in then.items()
+                  if before.get(key, 'none') != now.get(key, 'none')}
+        if others:
+            names.update(others)
+            lines.append('%s: %s had another %s: %s (now %s)' % (
+                folder, '1 run' if len(others) == 1 else '%d runs' % len(others), key,
+                ', '.join(sorted(set(others.values()))), now.get(key, 'none')))
+    if lines:
+        lines.append('They are kept. To run them again, name another --output, or delete them and '
+                     'repeat this command: rm ' + ' '.join(
+                         shlex.quote(os.path.join(folder, name + '.json'))
+                         for name in records if name in names))
+    return lines
+
+
+def conditions(environment: Dict[str, Any]) -> Dict[str, str]:
+    """Returns what else the speed depends on, by name, from the environment of a record."""
+    cpu = environment['cpu']
+    values = {'commit': environment['commit'], 'number of usable CPUs': cpu.get('usable_threads'),
+              'CPU quota': cpu.get('quota_cpus')}
+    values.update((name, value) for name, value in environment['variables'].items()
+                  if name.startswith(THREAD_VARIABLES))
+    return {name: 'none' if value is None else str(value) for name, value in values.items()}
 
 
 def _is_of(record: Dict[str, Any], run: Run, device: Device) -> bool:

@@ -1,0 +1,173 @@
+"""What a run must cope with: links to the scripts, an ASCII terminal, no temporary folder, little
+memory."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
+SCRIPTS = ['alexnet_benchmark.py', 'vgg16_benchmark.py', 'inception_v3_benchmark.py',
+           'resnet_v2_benchmark.py']
+
+
+def run(folder, *words, customise='', **environment):
+    """Runs Python with these words in a folder. Each process first runs the lines `customise`, in
+    the place of sitecustomize.py."""
+    (folder / 'sitecustomize.py').write_text(customise)
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(folder), ROOT]), **environment)
+    return subprocess.run((sys.executable,) + words, cwd=str(folder), env=environment,
+                          encoding='utf-8', capture_output=True)
+
+
+# Links
+
+@pytest.mark.parametrize('script', [SCRIPTS[0]] + [
+    pytest.param(script, marks=pytest.mark.slow) for script in SCRIPTS[1:]])
+def test_a_script_runs_through_a_link_to_it(script, tmp_path):
+    (tmp_path / 'first.py').symlink_to(os.path.join(ROOT, script))
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere' / 'x.py').symlink_to('../first.py')
+    done = subprocess.run([sys.executable, 'elsewhere/x.py', '--help'], cwd=str(tmp_path),
+                          text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('usage: x.py ')
+
+
+@pytest.mark.slow
+def test_a_run_through_a_link_is_the_same_run(tmp_path):
+    (tmp_path / 'x.py').symlink_to(os.path.join(ROOT, 'alexnet_benchmark.py'))
+    done = subprocess.run([sys.executable, str(tmp_path / 'x.py'), *SHORT, '--json', 'x.json'],
+                          cwd=str(tmp_path), capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b'')
+    record = json.loads((tmp_path / 'x.json').read_text())
+    assert (record['benchmark'], record['status']) == ('alexnet', 'finished')
+
+
+# An ASCII terminal
+
+NAMES = """import platform
+from common.machine import host
+host.cpu_name = lambda root='/': '\\u9f99\\u82af 3A6000'
+platform.node = lambda: 'h\\u00f6st'
+"""
+ASCII = {'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C', 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '0'}
+
+
+@pytest.mark.slow
+def test_an_ascii_terminal_and_names_that_are_not(tmp_path):
+    def suite(*words):
+        done = run(tmp_path, '-m', 'suite', *words, customise=NAMES, **ASCII)
+        assert 'Traceback' not in done.stdout + done.stderr
+        assert done.returncode == 0
+        return done.stdout
+    shown = '\\u9f99\\u82af 3A6000'                       # as the six characters of each escape
+    assert 'CPU: ' + shown in suite('doctor')
+    assert 'Device: ' + shown in suite('run', '--only', 'alexnet', *SHORT)
+    folder, = (tmp_path / 'results-local').iterdir()
+    assert '_h-st_3A6000' in folder.name
+    log, = folder.glob('*.log')
+    assert 'Device: ' + shown in log.read_text()         # what the script printed
+    record, = folder.glob('*.json')
+    environment = json.loads(record.read_text())['environment']
+    assert (environment['host'], environment['device']['name']) == (
+        'h\u00f6st', '\u9f99\u82af 3A6000')
+    assert shown in suite('compare', str(folder))
+
+
+@pytest.mark.slow
+def test_a_closed_stdout_is_no_error(tmp_path):
+    done = run(tmp_path, os.path.join(ROOT, SCRIPTS[0]), *SHORT, '--json', 'x.json',
+               customise='import sys; sys.stdout = None')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert json.loads((tmp_path / 'x.json').read_text())['status'] == 'finished'
+
+
+# No temporary folder
+
+NO_FOLDER = """import tempfile
+tempfile._candidate_tempdir_list = lambda: ['/no/such/folder']
+"""
+
+
+@pytest.mark.parametrize('words', [
+    [os.path.join(ROOT, SCRIPTS[0]), *SHORT], ['-m', 'suite', 'doctor'],
+    ['-m', 'suite', 'run', '--only', 'alexnet', '--device', 'cpu', '--output', 'out']])
+def test_no_temporary_folder_ends_in_a_sentence(words, tmp_path):
+    done = run(tmp_path, *words, customise=NO_FOLDER)
+    assert (done.returncode, done.stdout) == (3, '')
+    assert done.stderr.count('\n') == 1
+    assert 'set TMPDIR to one, or in a container add --tmpfs /tmp.' in done.stderr
+
+
+# Little memory
+
+BATCH_512 = [os.path.join(ROOT, SCRIPTS[0]), '--batch_size', '512', '--num_batches', '1',
+             '--num_steps_burn_in', '0', '--device', 'cpu', '--json', 'x.json']
+MB = 10 ** 6
+
+
+def assert_out_of_memory(done, path):
+    assert (done.returncode, done.stderr.count('\n')) == (3, 2)
+    assert done.stderr.startswith('Out of memory: batch size 512 does not fit. ')
+    record = json.loads(path.read_text())
+    assert record['status'] == 'out_of_memory'
+    assert record['error'].startswith('Out of memory: batch size 512 does not fit.')
+
+
+@pytest.fixture
+def memory_cgroup():
+    """The folder of a cgroup below this process's own, where one can be made, limited to 900 MB."""
+    with open('/proc/self/cgroup') as file:
+        paths = {name: path for line in file.read().splitlines()
+                 for name, path in [line.split(':', 2)[1:]]}
+    base, name = ('/sys/fs/cgroup/memory', 'memory.limit_in_bytes') if 'memory' in paths \
+        else ('/sys/fs/cgroup', 'memory.max')
+    folder = base + paths.get('memory', paths.get('', '')) + '/benchmark-test-%d' % os.getpid()
+    try:
+        os.mkdir(folder)
+    except OSError as error:
+        pytest.skip('no cgroup can be made here: %s' % error)
+    try:
+        with open(os.path.join(folder, name), 'w') as file:
+            file.write(str(900 * MB))
+        yield folder
+    except FileNotFoundError:
+        pytest.skip('the memory controller is not enabled here')
+    finally:
+        os.rmdir(folder)
+
+
+def test_a_run_in_a_small_cgroup_ends_in_a_sentence(memory_cgroup, tmp_path):
+    done = run(tmp_path, *BATCH_512, customise='with open(%r, "w") as file: file.write("0")'
+               % os.path.join(memory_cgroup, 'cgroup.procs'))
+    assert_out_of_memory(done, tmp_path / 'x.json')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('free_mb', [100, 300, 500])
+def test_a_run_that_finds_little_memory_ends_in_a_sentence(free_mb, tmp_path):
+    """oneDNN's kernels use the null pointer of a refused allocation, others throw bad_alloc."""
+    done = run(tmp_path, *BATCH_512, customise=(
+        'from common.machine import host; host.free_bytes = lambda root="/": %d' % (free_mb * MB)))
+    assert_out_of_memory(done, tmp_path / 'x.json')
+
+
+FAULT = """import ctypes
+import sys
+from common.machine import device, session
+cpu = device.Device('cpu', 'A CPU', '')
+with session.limit(cpu, int(sys.argv[1]), lambda: print('refused', flush=True)):
+    ctypes.string_at(int(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('largest_bytes, address, code', [
+    (2 ** 60, 13, 3), (2 ** 60, 2 ** 46, -11), (0, 13, -11)])
+def test_other_faults_end_a_run_as_ever(largest_bytes, address, code, tmp_path):
+    """2 ** 60 bytes are more than is left; 13 is in the page of the null pointer."""
+    done = run(tmp_path, '-c', FAULT, str(largest_bytes), str(address))
+    assert (done.returncode, done.stdout) == (code, 'refused\n' * (code == 3))
