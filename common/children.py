@@ -11,9 +11,10 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
     """Starts a child in a session of its own, so that Ctrl-C does not reach it twice, from the
     terminal and from us. If this process is killed, the child is killed too: nobody waits for it
     any more, and it would slow down what is timed next."""
-    libc = ctypes.CDLL(None)                             # here: not after the fork
+    prctl = getattr(ctypes.CDLL(None), 'prctl', None)    # here: not after the fork; Linux alone
 
     def die_with_parent():
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if prctl:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return subprocess.Popen(command, start_new_session=True, preexec_fn=die_with_parent, **options)

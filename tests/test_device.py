@@ -8,17 +8,23 @@ import pytest
 
 import alexnet_benchmark
 from common import tf1
-from common.machine import device, host
+from common.machine import device, host, support
 from common.machine.device import Gpu, Machine
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GTX_1080 = Gpu('GeForce GTX 1080', '0000:01:00.0', (6, 1), 20, 8 * 2 ** 30)
 K20 = Gpu('Tesla K20', '0000:01:00.0', (3, 5), 13, 5 * 2 ** 30)
+GTX_750 = Gpu('GeForce GTX 750', '0000:01:00.0', (5, 0), 4, 2 * 2 ** 30)
+T4 = Gpu('Tesla T4', '0000:01:00.0', (7, 5), 40, 16 * 2 ** 30)
+B200 = Gpu('NVIDIA B200', '0000:01:00.0', (10, 0), 148, 180 * 2 ** 30)
+RTX_5090 = Gpu('NVIDIA GeForce RTX 5090', '0000:01:00.0', (12, 0), 170, 32 * 2 ** 30)
 H200 = Gpu('NVIDIA H200', '0000:01:00.0', (9, 0), 132, 141 * 2 ** 30)
 GOOD = Machine(on_bus=1, driver='535.104.05', listed=['GeForce GTX 1080'], gpus=[GTX_1080],
                cuda_error=0, hidden_by=None, missing=[])
 NONE = Machine(on_bus=0, driver=None, listed=[], gpus=[], cuda_error=None, hidden_by=None,
                missing=list(tf1.GPU_LIBRARIES))
+WSL = Machine(on_bus=0, driver='unknown', listed=[], gpus=[GTX_1080], cuda_error=0, hidden_by=None,
+              missing=[])
 
 
 @pytest.fixture(params=['classic', 'modern'])
@@ -33,6 +39,13 @@ def runtime(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def pip_wheel(monkeypatch):
+    """A TensorFlow with CUDA and not NVIDIA's, whichever runs the tests."""
+    monkeypatch.setattr(tf1, 'NVIDIA_BUILD', False)
+    monkeypatch.setattr(device, 'has_cuda', lambda: True)
+
+
 PROBLEMS = [                                             # what is wrong, what the sentence says
     ({'driver': None, 'cuda_error': None, 'gpus': [], 'listed': []},
      ['no driver', 'install', '--gpus all']),
@@ -42,7 +55,12 @@ PROBLEMS = [                                             # what is wrong, what t
      ['GTX 1080 is hidden by CUDA_VISIBLE_DEVICES=:', 'unset it']),
     ({'cuda_error': 100, 'gpus': [], 'hidden_by': '7'}, ['CUDA_VISIBLE_DEVICES=7:']),
     ({'cuda_error': 0, 'gpus': [], 'hidden_by': '7'}, ['CUDA_VISIBLE_DEVICES=7:']),
-    ({'cuda_error': 803, 'gpus': []}, ['cuInit returned 803', 'reboot']),
+    ({'cuda_error': 101, 'gpus': [], 'hidden_by': '0,0'}, ['CUDA_VISIBLE_DEVICES=0,0:']),
+    ({'cuda_error': 34, 'gpus': []},
+     ['cuInit returned 34, CUDA_ERROR_STUB_LIBRARY', 'out of LD_LIBRARY_PATH']),
+    ({'cuda_error': 34, 'gpus': [], 'driver': None, 'listed': []}, ['no driver', 'install']),
+    ({'cuda_error': 101, 'gpus': []}, ['cuInit returned 101, CUDA_ERROR_INVALID_DEVICE', 'dmesg']),
+    ({'cuda_error': 7777, 'gpus': []}, ['cuInit returned 7777)', 'nvidia-smi', 'reboot']),
     ({'cuda_error': 100, 'gpus': []}, ['CUDA shows no GPU', '--gpus all']),
     ({'missing': ['libcudnn.so.7']}, ['libcudnn.so.7 cannot be opened', 'LD_LIBRARY_PATH']),
 ]
@@ -53,6 +71,66 @@ def test_a_gpu_that_does_not_work_is_explained(runtime, wrong, words):
     sentence = device.problem(GOOD._replace(**wrong))
     for word in words + ['--device cpu']:
         assert word in sentence
+
+
+@pytest.mark.parametrize('hidden_by', [None, '', '0'])
+@pytest.mark.parametrize('error, words', [
+    (802, ['802, CUDA_ERROR_SYSTEM_NOT_READY', 'systemctl start nvidia-fabricmanager']),
+    (803, ['803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH', 'different versions', 'reboot']),
+    (804, ['804, CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE', 'GeForce', '/usr/local/cuda/compat']),
+    (999, ['999, CUDA_ERROR_UNKNOWN', 'dmesg', 'nvidia-smi', 'reboot'])])
+def test_an_error_of_the_driver_is_named_and_not_taken_for_a_hidden_gpu(runtime, error, words,
+                                                                        hidden_by):
+    for seen in GOOD, WSL:
+        sentence = device.problem(seen._replace(cuda_error=error, gpus=[], hidden_by=hidden_by))
+        assert sentence.startswith('CUDA does not start on ')
+        for word in words + ['--device cpu']:
+            assert word in sentence
+        assert 'hidden' not in sentence and 'unset' not in sentence
+        assert '\n' not in sentence
+
+
+def test_a_stub_of_the_drivers_library_is_no_gpu(runtime):
+    assert device.problem(NONE._replace(cuda_error=34)) is None
+    assert device.problem(NONE._replace(cuda_error=34, hidden_by='0')) is None
+    assert device.problem(NONE._replace(cuda_error=100)) is None         # a library left behind
+
+
+def test_wsl_2_is_used_though_nothing_tells_its_driver(runtime):
+    assert device.problem(WSL) is None
+    assert '(compute capability 6.1, driver unknown)' in device.choose('auto', WSL).sentence
+
+
+@pytest.mark.parametrize('wrong, words', [
+    ({'gpus': [], 'cuda_error': 100, 'hidden_by': ''},
+     ['hidden by CUDA_VISIBLE_DEVICES=:', 'unset it']),
+    ({'gpus': [], 'cuda_error': 100, 'hidden_by': '-1'}, ['CUDA_VISIBLE_DEVICES=-1:']),
+    ({'gpus': [], 'cuda_error': 100}, ['driver of unknown version runs', 'wsl --update']),
+    ({'gpus': [], 'cuda_error': None}, ['driver of unknown version', 'libcuda.so.1 cannot be'])])
+def test_a_gpu_in_wsl_2_is_not_timed_silently_as_a_cpu(runtime, wrong, words):
+    with pytest.raises(device.Unusable) as refusal:
+        device.choose('auto', WSL._replace(**wrong))
+    for word in words + ['--device cpu']:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize('seen', [GOOD, WSL, GOOD._replace(driver=None, gpus=[], listed=[])])
+@pytest.mark.parametrize('machine, words', [
+    ('aarch64', ['all that pip installs on ARM (aarch64)', 'nvcr.io/nvidia/tensorflow:25.02']),
+    ('x86_64', ['install one that has it'])])
+def test_a_tensorflow_without_cuda_is_told(monkeypatch, machine, words, seen):
+    """As on a Jetson, a GH200 or a DGX Spark, or with tensorflow-cpu."""
+    monkeypatch.setattr(device, 'has_cuda', lambda: False)
+    monkeypatch.setattr(device.platform, 'machine', lambda: machine)
+    sentence = device.problem(seen)
+    for word in words + ['was built without CUDA', '--device cpu']:
+        assert word in sentence
+    assert device.problem(NONE) is None
+
+
+def test_tensorflow_is_asked_how_it_was_built(monkeypatch):
+    monkeypatch.undo()
+    assert device.has_cuda() in (True, False)
 
 
 def test_a_gpu_too_new_or_too_old_is_sent_to_the_other_runtime(runtime):
@@ -66,6 +144,89 @@ def test_a_gpu_too_new_or_too_old_is_sent_to_the_other_runtime(runtime):
         assert too_new is None
         assert 'Tesla K20 (compute capability 3.5) is too old for TensorFlow 2.21.0' in too_old
         assert 'classic runtime' in too_old
+    sentence = device.problem(GOOD._replace(gpus=[K20._replace(compute_capability=(3, 0))]))
+    assert 'use a later GPU, or take --device cpu' in sentence       # no TensorFlow here has it
+
+
+# TensorFlow, GPU, driver, CUDA of its library; what is refused, what is warned of.
+LIMITS = [
+    ('2.21.0', H200, '535.104.05', (12, 2), None, [
+        ['TensorFlow 2.21.0 for NVIDIA H200 is PTX 8.5', 'driver 555 or later', 'this one: 535.104',
+         'UNSUPPORTED_PTX_VERSION', 'tensorflow:25.02-tf2-py3', 'not tried']]),
+    ('2.21.0', H200, '550.54.15', None, None, [['PTX 8.5']]),
+    ('2.21.0', H200, '535.104.05', (12, 8), None, []),         # with a compatibility package
+    ('2.21.0', H200, '555.42.06', None, None, []),
+    ('2.21.0', H200, 'unknown', None, None, []),
+    ('2.21.0', H200, 'unknown', (12, 4), None, [['PTX 8.5', 'this one: unknown']]),
+    ('2.20.0', H200, '535.104.05', (12, 2), None, []),
+    ('2.21.0', B200, '565.57.01', (12, 7),
+     ['driver 565.57.01 is too old for NVIDIA B200 (compute capability 10.0)', '570 or later'],
+     []),
+    ('2.21.0', RTX_5090, '570.86.15', (12, 8), None,
+     [['compiles TensorFlow 2.21.0 for compute capability 12.0 at the first start',
+       'up to 30 minutes', 'in /home/me/.nv/ComputeCache', 'CUDA_CACHE_PATH', 'CUDA_CACHE_MAXSIZE',
+       'a container must mount', 'not tried'],
+      ['--xla is expected to fail', 'tensorflow:25.02-tf2-py3', 'not tried']]),
+    ('2.15.1', RTX_5090, '570.86.15', (12, 8), None, []),      # not known
+    ('2.16.1', RTX_5090, '570.86.15', (12, 8),
+     ['2.16.1 has no code for NVIDIA GeForce RTX 5090', 'sm_90a', 'use TensorFlow 2.21'], []),
+    ('2.20.0', B200, '580.65.06', (13, 0), ['sm_90a', 'tensorflow:25.02-tf2-py3'], []),
+    ('1.15.0', GTX_750, '535.104.05', (12, 2), None,
+     [['compiles TensorFlow 1.15.0 for compute capability 5.0 at the first start, and keeps']]),
+    ('1.15.0', GTX_750._replace(compute_capability=(5, 2)), '535.104.05', (12, 2), None, []),
+    ('1.15.0', T4, '535.104.05', (12, 2), None, []),           # by the code for 7.0
+    ('2.21.0', T4, '535.104.05', (12, 2), None, []),
+]
+
+
+@pytest.mark.parametrize('version, gpu, driver, cuda, refused, warned', LIMITS)
+def test_what_is_known_of_the_wheels_is_enforced(monkeypatch, version, gpu, driver, cuda, refused,
+                                                 warned):
+    for name, value in (('VERSION', version), ('OLDEST_DRIVER', '410.48'),
+                        ('CAPABILITIES', ((3, 5), None))):
+        monkeypatch.setattr(tf1, name, value)
+    monkeypatch.setenv('HOME', '/home/me')
+    monkeypatch.delenv('CUDA_CACHE_PATH', raising=False)
+    seen = GOOD._replace(gpus=[gpu], driver=driver, cuda_version=cuda)
+    sentence = device.problem(seen)
+    if refused:
+        for word in refused + ['or take --device cpu']:
+            assert word in sentence
+        assert '\n' not in sentence
+        return
+    assert sentence is None
+    _, *lines = device.choose('auto', seen).sentence.split('\n')
+    assert len(lines) == len(warned)
+    for line, words in zip(lines, warned):
+        for word in ['warning: '] + words:
+            assert word in line
+
+
+def test_the_folder_of_what_is_compiled_is_the_drivers(monkeypatch):
+    monkeypatch.setattr(tf1, 'VERSION', '2.21.0')
+    monkeypatch.setenv('CUDA_CACHE_PATH', '/cache')
+    assert ' in /cache (' in support.limits('a GPU', (12, 0), '570.86.15', None)[1][0]
+
+
+def test_the_wheels_limits_are_not_those_of_nvidias_build(monkeypatch):
+    monkeypatch.setattr(tf1, 'VERSION', '2.17.0')
+    monkeypatch.setattr(tf1, 'NVIDIA_BUILD', True)
+    monkeypatch.setattr(tf1, 'CAPABILITIES', ((6, 0), None))
+    seen = GOOD._replace(gpus=[B200], driver='570.86.15')
+    assert device.problem(seen) is None
+    assert '\n' not in device.choose('auto', seen).sentence
+
+
+@pytest.mark.parametrize('module', ['common', 'alexnet_benchmark', 'suite.__main__'])
+def test_windows_is_told_of_wsl_in_one_sentence(module):
+    """Windows has no fcntl and no resource."""
+    done = subprocess.run(
+        [sys.executable, '-c', "import sys; sys.platform = 'win32'; sys.modules['fcntl'] = "
+         "sys.modules['resource'] = None; import %s" % module],
+        cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, '')
+    assert done.stderr == (
+        'These benchmarks run on Linux: on Windows, run them in WSL 2, which can use the GPU.\n')
 
 
 def test_nothing_is_wrong_with_a_good_gpu_or_with_none(runtime):
@@ -169,6 +330,53 @@ def test_cuda_is_asked_for_its_gpus(monkeypatch):
 def test_no_libcuda_is_no_error(monkeypatch):
     opens(monkeypatch)
     assert device.cuda_gpus() == (None, [])
+
+
+def test_a_stub_gives_its_error(monkeypatch):
+    cuda = FakeCuda()
+    cuda.cuInit = lambda flags: 34
+    opens(monkeypatch, libcuda=cuda)
+    assert device.cuda_gpus() == (34, [])
+    opens(monkeypatch, libcuda=object())                 # one without any function
+    assert (device.cuda_gpus(), device.cuda_version()) == ((None, []), None)
+
+
+@pytest.mark.parametrize('number, error, version', [(12040, 0, (12, 4)), (9020, 0, (9, 2)),
+                                                    (0, 34, None)])
+def test_the_cuda_version_of_the_drivers_library(monkeypatch, number, error, version):
+    class Cuda:
+        def cuDriverGetVersion(self, value):
+            value._obj.value = number
+            return error
+    opens(monkeypatch, libcuda=Cuda())
+    assert device.cuda_version() == version
+    opens(monkeypatch)
+    assert device.cuda_version() is None
+
+
+@pytest.mark.parametrize('smi', [True, False])
+def test_wsl_2_is_looked_at_where_its_files_are(monkeypatch, tmp_path, smi):
+    """No nvidia-smi on PATH, no /proc/driver, no GPU on the bus, a library the loader misses."""
+    (tmp_path / 'libcuda.so.1').touch()
+    if smi:
+        (tmp_path / 'nvidia-smi').write_text('#!/bin/sh\necho 555.85, GeForce GTX 1080\n')
+        (tmp_path / 'nvidia-smi').chmod(0o755)
+
+    def cdll(path):
+        if path != str(tmp_path / 'libcuda.so.1'):
+            raise OSError(path)
+        return FakeCuda()
+    monkeypatch.setattr(ctypes, 'CDLL', cdll)
+    monkeypatch.setattr(device, 'WSL_FOLDER', str(tmp_path) + '/')
+    monkeypatch.setattr(device.shutil, 'which', lambda name: None)
+    monkeypatch.setattr(device, '_on_bus', lambda: 0)
+    monkeypatch.setattr(host, 'driver_version', lambda: None)
+    seen = device.look()
+    assert (seen.gpus, seen.cuda_error) == ([GTX_1080], 0)
+    assert (seen.driver, seen.listed) == (('555.85', ['GeForce GTX 1080']) if smi
+                                          else ('unknown', []))
+    monkeypatch.setattr(FakeCuda, 'cuInit', lambda self, flags: 100)
+    assert device.look().driver == ('555.85' if smi else 'unknown')      # hidden, not absent
 
 
 def test_the_missing_library_is_found_out(monkeypatch):

@@ -17,8 +17,10 @@ def classic(monkeypatch):
     """The classic runtime's needs, whichever runs the tests, on a CPU of two."""
     for name, value in (('VERSION', '1.15.0'), ('RUNTIME', 'classic'), ('OLDEST_DRIVER', '410.48'),
                         ('CAPABILITIES', ((3, 5), (7, 5))), ('CUDA_VERSION', '10.0'),
-                        ('CUDNN_VERSION', '7'), ('GPU_LIBRARIES', ('libcudnn.so.7',))):
+                        ('CUDNN_VERSION', '7'), ('GPU_LIBRARIES', ('libcudnn.so.7',)),
+                        ('NVIDIA_BUILD', False)):
         monkeypatch.setattr(tf1, name, value)
+    monkeypatch.setattr(device, 'has_cuda', lambda: True)
     monkeypatch.setattr(host, 'cpu_name', lambda: 'AMD EPYC')
     monkeypatch.setattr(host, 'cpu_count', lambda: '1 of 2 CPUs')
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # --device cpu sets it: undone at the end
@@ -100,6 +102,36 @@ def test_a_gpu_that_cannot_be_used(run, machine, flags, opened, sentence):
     assert (code, out) == (3, '')
     assert err.startswith(sentence)
     assert len(err.splitlines()) == 1
+
+
+def test_errors_of_the_driver_are_named(run):
+    _, out, _ = run(BROKEN)
+    assert 'libcuda.so.1: cuInit returned 803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH\n' in out
+
+
+def test_warnings_have_lines_of_their_own(run):
+    seen = GOOD._replace(gpus=[GOOD.gpus[0]._replace(compute_capability=(5, 0))])
+    code, out, _ = run(seen)
+    assert code == 0
+    assert [line.split(':')[0] for line in out.splitlines()[-2:]] == [
+        'The benchmarks would time', 'warning']
+    code, out, _ = run(seen, '--json')
+    assert (code, out.count('\n')) == (0, 1)
+    assert '\nwarning: the driver compiles TensorFlow 1.15.0 for' in json.loads(out)['sentence']
+
+
+def test_a_tensorflow_without_cuda_needs_no_gpu(run, monkeypatch):
+    monkeypatch.setattr(device, 'has_cuda', lambda: False)
+    monkeypatch.setattr(tf1, 'OLDEST_DRIVER', None)
+    code, out, _ = run(NONE)
+    assert code == 0
+    assert 'Needs: no GPU, for it was built without CUDA\n' in out
+    assert out.endswith("""
+For GPU figures: use a machine with an NVIDIA GPU and a TensorFlow with CUDA (`make bench` \
+installs one).
+In a container: start it with --gpus all.
+For CPU figures: nothing is missing, run the benchmarks as they are (`make bench`).
+""")
 
 
 def test_the_cpu_can_be_asked_for_beside_a_broken_gpu(run):

@@ -89,8 +89,22 @@ def test_a_gpu_that_pip_cannot_serve_is_told_what_can(box, no_python37, words):
         assert word in str(stop.value)
 
 
+@pytest.mark.parametrize('capability', [(7, 2), (8, 7), (9, 0), (12, 1), None])  # Jetson to Spark
+def test_on_arm_pip_has_no_cuda(machine, monkeypatch, capability):
+    monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
+    with pytest.raises(environment.Stop) as stop:
+        environment.choose(Box(True, capability, []), environment.no_python37())
+    assert stop.value.code == 3
+    for words in ['on ARM (aarch64) has no CUDA', 'nvcr.io/nvidia/tensorflow:25.02-tf2-py3',
+                  'RUNTIME=modern ARGS="--device cpu"']:
+        assert words in str(stop.value)
+    assert environment.choose(NONE, environment.no_python37())[0] == 'modern'
+
+
 def test_the_bounds_and_libraries_are_those_of_the_runtime():
     from common import tf1
+    from common.machine import support
+    assert environment.NVIDIA_IMAGE == support.NVIDIA_IMAGE
     oldest, newest = tf1.CAPABILITIES
     if tf1.RUNTIME == 'classic':
         assert (oldest, newest) == (environment.OLDEST_CLASSIC, environment.NEWEST_CLASSIC)
@@ -123,6 +137,7 @@ class FakeCuda:
     (FakeCuda((8, 6), (6, 1)), (0, (8, 6))),             # what CUDA shows first counts
     (FakeCuda((6, 1), (8, 6)), (0, (6, 1))),
     (FakeCuda(error=803), (803, None)),                  # driver and library differ
+    (FakeCuda(error=34), (34, None)),                    # the toolkit's stub
     (FakeCuda(error=100), (100, None)),                  # all hidden
     (FakeCuda(), (100, None)),
     (types.SimpleNamespace(), (None, None)),             # a stub
@@ -155,6 +170,12 @@ def test_nvidia_smi_is_understood(machine, answers, box):
         write_program(machine / 'bin' / 'nvidia-smi', 'case $1 in\n--query-gpu=*) %s ;;\n-L) %s ;;'
                       '\nesac\n' % answers)
     assert environment.ask_nvidia_smi() == box
+
+
+def test_nvidia_smi_of_wsl_2_need_not_be_on_path(machine, monkeypatch):
+    write_program(machine / 'wsl' / 'nvidia-smi', 'echo 8.6\n')
+    monkeypatch.setattr(environment, 'WSL_FOLDER', str(machine / 'wsl') + '/')
+    assert environment.ask_nvidia_smi() == Box(True, (8, 6), [])
 
 
 SMI = Box(True, (8, 0), [])
@@ -308,8 +329,12 @@ def test_an_environment_without_its_packages_cannot_be_used(empty, monkeypatch):
     (empty / 'tensorflow.py').write_text('')             # somebody else's
     assert environment.trouble_with(CLASSIC) == 'has no tensorflow'
     for name in CLASSIC.modules[1:]:
-        (packages / (name + '.py')).write_text('raise SystemExit("is not to be imported")')
-    assert environment.trouble_with(CLASSIC) is None
+        (packages / (name + '.py')).write_text('raise SystemExit("does not import")')
+    assert environment.trouble_with(CLASSIC) is None     # these take seconds
+    assert environment.trouble_with(CLASSIC, is_new=True) == 'does not import'
+    for name in CLASSIC.modules[1:]:
+        (packages / (name + '.py')).write_text('')
+    assert environment.trouble_with(CLASSIC, is_new=True) is None
     (packages / 'numpy.py').write_text('import nothing_of_this_name')
     assert 'nothing_of_this_name' in environment.trouble_with(CLASSIC)
 
@@ -386,6 +411,8 @@ def ask(machine, monkeypatch):
             if wanted is CLASSIC and not python37:
                 raise environment.NoPython37('No Python 3.7 found')
             return wanted.folder
+        kind = variables.pop('MACHINE', 'x86_64')
+        monkeypatch.setattr(environment.platform, 'machine', lambda: kind)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(environment, 'look', lambda: box)
@@ -404,6 +431,8 @@ def ask(machine, monkeypatch):
     ('bench', gpu(3, 7, False), {'RUNTIME': 'classic'}, '.venv'),
     ('bench', gpu(7, 5, True), {'RUNTIME': 'modern'}, '.venv-modern'),
     ('bench', NONE, {'RUNTIME': 'modern'}, '.venv-modern-cpu'),
+    ('bench', NONE, {'MACHINE': 'aarch64'}, '.venv-modern-cpu'),
+    ('bench', gpu(9, 0, False), {'MACHINE': 'aarch64', 'RUNTIME': 'modern'}, '.venv-modern-cpu'),
     ('test', gpu(9, 0, True), {}, '.venv'),              # the tests need no GPU
     ('test', gpu(3, 7, False), {}, '.venv'),
     ('test', gpu(9, 0, True), {'RUNTIME': 'modern'}, '.venv-modern-cpu'),

@@ -34,6 +34,8 @@ CLASSIC_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0
                      'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
                      'libcudnn.so.7')
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76              # attributes of a device, from cuda.h
+WSL_FOLDER = '/usr/lib/wsl/lib/'     # of WSL 2, for the driver's library and nvidia-smi
+NVIDIA_IMAGE = 'nvcr.io/nvidia/tensorflow:25.02-tf2-py3'         # as in common/machine/support.py
 NO_DEVICE = 100                                          # of cuInit: a driver, but no GPU shown
 SMI_S = 20                           # a machine of many GPUs without persistence takes a while
 
@@ -97,6 +99,11 @@ def choose(box: Box, no_python37: Optional[str]) -> Tuple[str, str]:
     no_python37: why the classic runtime has no Python here; None if it has one or may find one.
     Raises Stop, with exit code 3, for a GPU that neither runtime can use here.
     """
+    if box.gpu and is_arm():                             # Jetson, GH200, DGX Spark
+        raise Stop('The TensorFlow that pip installs on ARM (%s) has no CUDA and cannot use this '
+                   "GPU. Use NVIDIA's TensorFlow for ARM (%s, on a Jetson the tag with -igpu) and "
+                   'its python in place of make. For CPU figures: make bench RUNTIME=modern '
+                   'ARGS="--device cpu"' % (platform.machine(), NVIDIA_IMAGE), 3)
     if box.capability is None:
         seen = ('the driver does not tell the compute capability of the GPU' if box.gpu
                 else 'CUDA shows no GPU')
@@ -122,6 +129,10 @@ def choose(box: Box, no_python37: Optional[str]) -> Tuple[str, str]:
                'again. RUNTIME=classic makes the environment in any case.' % (seen, trouble), 3)
 
 
+def is_arm() -> bool:
+    return platform.machine() in ('aarch64', 'arm64')
+
+
 def look() -> Box:
     """Looks at this machine. The driver and CUDA's libraries are opened in a child process, which
     takes with it whatever they leave in a process."""
@@ -143,7 +154,7 @@ def ask_driver(open_library: Callable[[str], Any] = ctypes.CDLL
                ) -> Tuple[Optional[int], Optional[Capability]]:
     """Returns what cuInit returned (None without the driver's library) and the compute capability
     of the first GPU that CUDA shows: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER count."""
-    for path in 'libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1':          # the second: WSL 2
+    for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
         try:
             cuda = open_library(path)
             error = cuda.cuInit(0)
@@ -177,9 +188,11 @@ def missing_libraries(open_library: Callable[[str], Any] = ctypes.CDLL) -> List[
 
 def ask_nvidia_smi() -> Box:
     """Returns what nvidia-smi says of the first GPU: the answer where CUDA does not start."""
+    command = shutil.which('nvidia-smi') or WSL_FOLDER + 'nvidia-smi'
+
     def lines(*flags: str) -> List[str]:
         try:
-            done = subprocess.run(['nvidia-smi'] + list(flags), stdin=subprocess.DEVNULL,
+            done = subprocess.run([command] + list(flags), stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SMI_S)
         except (OSError, subprocess.TimeoutExpired):
             return []
@@ -391,12 +404,13 @@ def pip_environ() -> Dict[str, str]:
     return dict(variables, PIP_USER='0')                 # also where pip.conf says user = true
 
 
-def trouble_with(environment: Environment) -> Optional[str]:
+def trouble_with(environment: Environment, is_new: bool = False) -> Optional[str]:
     """Returns why an environment cannot be used as it is, None if it can.
 
-    Its lock must be today's, numpy must import and the other modules must be there: TensorFlow is
-    not imported, because that takes seconds each time. -I leaves out modules from elsewhere
-    (PYTHONPATH, the user's own), which would hide that the environment is empty.
+    Its lock must be today's and its modules must import. Importing TensorFlow takes seconds, so all
+    are imported only when the environment `is_new`; later numpy is, and the others must be there.
+    -I leaves out modules from elsewhere (PYTHONPATH, the user's own), which would hide that the
+    environment is empty.
     """
     copy = os.path.join(environment.folder, os.path.basename(environment.lock))
     try:
@@ -405,14 +419,15 @@ def trouble_with(environment: Environment) -> Optional[str]:
                 return 'was made from another %s' % environment.lock
     except OSError:
         return 'is not complete'
-    check = ('import numpy\nfrom importlib.util import find_spec\n'
+    check = ('import numpy\nfrom importlib import import_module, util\n'
              'for name in %r:\n'
-             '    if find_spec(name) is None: raise SystemExit("has no " + name)'
-             % environment.modules)
+             '    if util.find_spec(name) is None: raise SystemExit("has no " + name)\n'
+             '    if %r: import_module(name)' % (environment.modules, is_new))
     try:
         done = subprocess.run([environment.folder + '/bin/python', '-I', '-c', check],
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE)
+                              stderr=subprocess.PIPE,
+                              env=dict(os.environ, TF_USE_LEGACY_KERAS='1'))     # as common/tf1.py
     except OSError as error:
         return 'has a Python that does not start (%s)' % error
     lines = done.stderr.decode(errors='replace').strip().splitlines() or ['does not run']
@@ -442,7 +457,7 @@ def make(environment: Environment, python: str) -> None:
                    % lock)
     copy = os.path.join(folder, os.path.basename(lock))
     shutil.copy(lock, copy)
-    trouble = trouble_with(environment)
+    trouble = trouble_with(environment, is_new=True)
     if trouble:
         os.remove(copy)
         raise Stop("pip installed %s, but %s %s. See pip's settings: %s/bin/python -m pip config "
@@ -474,7 +489,7 @@ def folder_for(purpose: str) -> str:
     Raises Stop."""
     asked = os.environ.get('RUNTIME')
     box = look() if purpose == 'bench' else Box(False, None, [])     # no test needs a GPU
-    modern = MODERN if box.gpu else MODERN_CPU
+    modern = MODERN if box.gpu and not is_arm() else MODERN_CPU
     if asked == 'modern':
         return provide(modern, find_modern_python)
     if asked == 'classic':

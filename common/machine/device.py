@@ -7,17 +7,25 @@ to the CPU. doctor.py beside this file prints everything that is found.
 import ctypes
 import glob
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from common import tf1
-from common.machine import host
+from common.machine import host, support
 
-# Of the CUDA driver API, cuda.h: an error, and attributes of a device.
-NO_DEVICE = 100
+# Of the CUDA driver API, cuda.h: errors of cuInit, and attributes of a device.
+STUB_LIBRARY, NO_DEVICE, INVALID_DEVICE = 34, 100, 101           # see support.CUDA_ERRORS
 MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
+
+# In WSL 2 Windows puts its driver's library and nvidia-smi here, which may not be on PATH.
+WSL_FOLDER = '/usr/lib/wsl/lib/'
+UNKNOWN = 'unknown'                  # a driver whose version nothing tells
+
+OLDEST_OF_ALL = (3, 5)               # Kepler: the first GPUs of TensorFlow 1.15
 
 SMI_S = 20                           # a machine of many GPUs without persistence takes a while
 
@@ -41,12 +49,14 @@ class Machine(NamedTuple):
     """What can be seen of a machine's GPUs without TensorFlow.
 
     on_bus: NVIDIA GPUs on the PCI bus, whether or not a driver runs them.
-    driver: version of the NVIDIA driver, such as '535.104.05'; None without one.
+    driver: version of the NVIDIA driver, such as '535.104.05'; UNKNOWN where there is one and
+        nothing tells its version (WSL 2); None without one.
     listed: names of the GPUs that nvidia-smi lists.
     gpus: the GPUs that CUDA shows to this process.
     cuda_error: what cuInit returned; None where libcuda.so.1 cannot be opened.
     hidden_by: the value of CUDA_VISIBLE_DEVICES; None where it is not set.
     missing: the libraries that this TensorFlow needs and that cannot be opened.
+    cuda_version: of libcuda.so.1, such as (12, 4); None where it is not known.
     """
     on_bus: int
     driver: Optional[str]
@@ -55,10 +65,12 @@ class Machine(NamedTuple):
     cuda_error: Optional[int]
     hidden_by: Optional[str]
     missing: List[str]
+    cuda_version: Optional[Tuple[int, int]] = None
 
 
 class Device(NamedTuple):
-    """The device to be timed: kind is 'gpu' or 'cpu'; sentence says which device and why."""
+    """The device to be timed: kind is 'gpu' or 'cpu'; sentence says which device and why, and on
+    lines of their own what to know of this TensorFlow on it ('warning: ...')."""
     kind: str
     name: str
     sentence: str
@@ -85,17 +97,36 @@ def choose(requested: str, machine: Optional[Machine] = None) -> Device:
         return _cpu('no NVIDIA GPU and no driver was found')
     gpu = machine.gpus[0]
     why = 'as --device gpu asks' if requested == 'gpu' else 'the first GPU that CUDA shows'
-    return Device('gpu', gpu.name, '%s (compute capability %d.%d, driver %s): %s' % (
-        (gpu.name,) + gpu.compute_capability + (machine.driver, why)), gpu)
+    line = '%s (compute capability %d.%d, driver %s): %s' % (
+        (gpu.name,) + gpu.compute_capability + (machine.driver, why))
+    warnings = ['warning: ' + text for text in _limits(machine)[1]]
+    return Device('gpu', gpu.name, '\n'.join([line] + warnings), gpu)
 
 
 def problem(machine: Machine) -> Optional[str]:
     """Returns why there is a GPU that this TensorFlow cannot use and what to do, in plain words;
     None where the first GPU can be used or there is none at all."""
-    if machine.driver is None and machine.cuda_error is None:
+    reason = _build_problem(machine)
+    if reason:
+        return reason
+    if machine.driver is None and machine.cuda_error in (None, STUB_LIBRARY):
         return _no_driver(machine)
     return (_driver_problem(machine) or _cuda_problem(machine)
             or _gpu_problem(machine) or _library_problem(machine))
+
+
+def has_cuda() -> bool:
+    """Returns whether this TensorFlow was built with CUDA."""
+    return tf1.tf.test.is_built_with_cuda()
+
+
+def _build_problem(machine):
+    """This TensorFlow is for CPUs."""
+    names = [gpu.name for gpu in machine.gpus] or machine.listed or ['An NVIDIA GPU']
+    if has_cuda() or not (machine.gpus or machine.listed or machine.on_bus):
+        return None
+    return '%s is in this machine, but %s%s' % (
+        names[0], support.without_cuda(platform.machine()), CPU_INSTEAD)
 
 
 def _no_driver(machine):
@@ -107,37 +138,56 @@ def _no_driver(machine):
 
 def _driver_problem(machine):
     """The driver, or its library, is not there or too old."""
-    if machine.driver and _numbers(machine.driver) < _numbers(tf1.OLDEST_DRIVER):
+    version = support.numbers(machine.driver or '')      # () where it is not known
+    if version and version < support.numbers(tf1.OLDEST_DRIVER):
         return ('NVIDIA driver %s is too old for TensorFlow %s: install %s or later, %s'
                 % (machine.driver, tf1.VERSION, tf1.OLDEST_DRIVER, CPU_INSTEAD))
     if machine.cuda_error is None:
-        return ('NVIDIA driver %s runs, but its library libcuda.so.1 cannot be opened: install the '
+        return ('%s runs, but its library libcuda.so.1 cannot be opened: install the '
                 "driver's CUDA library (libcuda1; in a container: start it with --gpus all), %s"
-                % (machine.driver, CPU_INSTEAD))
+                % (_driver(machine), CPU_INSTEAD))
     return None
+
+
+def _driver(machine):
+    return ('An NVIDIA driver of unknown version' if machine.driver == UNKNOWN
+            else 'NVIDIA driver %s' % machine.driver)
 
 
 def _cuda_problem(machine):
-    """CUDA does not show a GPU that is there."""
-    names = machine.listed or [gpu.name for gpu in machine.gpus]
-    name = names[0] if names else 'An NVIDIA GPU'
-    unseen = not machine.gpus and (machine.listed or machine.on_bus)
-    if unseen and machine.hidden_by is not None:
+    """CUDA does not start, or does not show a GPU that is there."""
+    error, names = machine.cuda_error, machine.listed or [gpu.name for gpu in machine.gpus]
+    unseen = not machine.gpus and (machine.listed or machine.on_bus or machine.driver)
+    if unseen and machine.hidden_by is not None and error in (0, NO_DEVICE, INVALID_DEVICE):
         return ('%s is hidden by CUDA_VISIBLE_DEVICES=%s: unset it, %s'
-                % (name, machine.hidden_by, CPU_INSTEAD))
-    if machine.cuda_error not in (0, NO_DEVICE):
-        return ('CUDA does not start on %s (cuInit returned %d): reboot after a driver update, see '
-                '`nvidia-smi` and `dmesg`, %s' % (name, machine.cuda_error, CPU_INSTEAD))
-    if unseen:
+                % (names[0] if names else 'An NVIDIA GPU', machine.hidden_by, CPU_INSTEAD))
+    if error not in (0, NO_DEVICE):
+        return ('CUDA does not start on %s (cuInit returned %s): %s, %s'
+                % (names[0] if names else 'the NVIDIA GPU', support.error_words(error),
+                   support.error_remedy(error), CPU_INSTEAD))
+    if unseen and (machine.listed or machine.on_bus):
         return ('%s is in this machine, but CUDA shows no GPU: see `nvidia-smi` (in a container: '
-                'start it with --gpus all), %s' % (name, CPU_INSTEAD))
+                'start it with --gpus all), %s'
+                % (names[0] if names else 'An NVIDIA GPU', CPU_INSTEAD))
+    if unseen:
+        return ('%s runs, but CUDA shows no GPU: see `nvidia-smi` (in WSL 2: update the NVIDIA '
+                'driver of Windows, then `wsl --update`), %s' % (_driver(machine), CPU_INSTEAD))
     return None
+
+
+def _limits(machine):
+    """What is known against TensorFlow's wheel on the first GPU: a refusal or None, warnings."""
+    gpu = machine.gpus[0]
+    return support.limits(gpu.name, gpu.compute_capability, machine.driver, machine.cuda_version)
 
 
 def _gpu_problem(machine):
     """This TensorFlow has no code for the first GPU."""
     if not machine.gpus:
         return None
+    refusal, _ = _limits(machine)
+    if refusal:
+        return refusal + CPU_INSTEAD
     gpu, (oldest, newest) = machine.gpus[0], tf1.CAPABILITIES
     if newest and gpu.compute_capability > newest:
         return ('%s (compute capability %d.%d) is too new for TensorFlow %s, which supports GPUs '
@@ -145,8 +195,10 @@ def _gpu_problem(machine):
                 % ((gpu.name,) + gpu.compute_capability + (tf1.VERSION,) + newest + (CPU_INSTEAD,)))
     if gpu.compute_capability < oldest:
         return ('%s (compute capability %d.%d) is too old for TensorFlow %s, which supports GPUs '
-                'from %d.%d on: use the classic runtime from 3.5 on (README, "Which GPU"), %s'
-                % ((gpu.name,) + gpu.compute_capability + (tf1.VERSION,) + oldest + (CPU_INSTEAD,)))
+                'from %d.%d on: use %s, %s'
+                % ((gpu.name,) + gpu.compute_capability + (tf1.VERSION,) + oldest
+                   + ('the classic runtime (README, "Which GPU")' if gpu.compute_capability
+                      >= OLDEST_OF_ALL else 'a later GPU', CPU_INSTEAD)))
     return None
 
 
@@ -164,8 +216,32 @@ def look() -> Machine:
     """Looks at this machine. Makes no CUDA context and does not touch TensorFlow."""
     error, gpus = cuda_gpus()
     listed = nvidia_smi()
-    return Machine(_on_bus(), driver_version(listed), [name for _, name in listed], gpus, error,
-                   os.environ.get('CUDA_VISIBLE_DEVICES'), missing_libraries())
+    driver = driver_version(listed)
+    if driver is None and (gpus or os.path.exists(WSL_FOLDER + 'libcuda.so.1')):
+        driver = UNKNOWN
+    return Machine(_on_bus(), driver, [name for _, name in listed], gpus, error,
+                   os.environ.get('CUDA_VISIBLE_DEVICES'), missing_libraries(), cuda_version())
+
+
+def _libcuda() -> Any:
+    """The driver's library; None where it cannot be opened. In WSL 2 the loader may not know its
+    folder; once opened, TensorFlow finds it by its name."""
+    for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
+        try:
+            return ctypes.CDLL(path)
+        except OSError:
+            pass
+    return None
+
+
+def cuda_version() -> Optional[Tuple[int, int]]:
+    """Returns the CUDA version of libcuda.so.1, such as (12, 4); None where it does not tell."""
+    version = ctypes.c_int()
+    try:
+        error = _libcuda().cuDriverGetVersion(ctypes.byref(version))
+    except AttributeError:                               # no library, or a stub of it
+        return None
+    return (version.value // 1000, version.value % 1000 // 10) if error == 0 else None
 
 
 def driver_version(listed: Optional[List[Tuple[str, str]]] = None) -> Optional[str]:
@@ -179,13 +255,10 @@ def driver_version(listed: Optional[List[Tuple[str, str]]] = None) -> Optional[s
 
 def cuda_gpus() -> Tuple[Optional[int], List[Gpu]]:
     """Returns what cuInit returned (None without libcuda.so.1) and the GPUs that CUDA shows."""
-    try:
-        cuda = ctypes.CDLL('libcuda.so.1')
-    except OSError:
-        return None, []
+    cuda = _libcuda()
     try:
         error = cuda.cuInit(0)
-    except AttributeError:                               # a stub of the library
+    except AttributeError:                               # no library, or a stub of it
         return None, []
     gpu_count = ctypes.c_int()
     if error == 0:
@@ -214,8 +287,9 @@ def _gpu(cuda, ordinal):
 def nvidia_smi() -> List[Tuple[str, str]]:
     """Returns (driver version, name) of each GPU that nvidia-smi lists, hidden from CUDA or not;
     nothing where it is missing, fails, or does not answer in SMI_S."""
+    command = shutil.which('nvidia-smi') or WSL_FOLDER + 'nvidia-smi'
     try:
-        done = subprocess.run(['nvidia-smi', '--query-gpu=driver_version,name',
+        done = subprocess.run([command, '--query-gpu=driver_version,name',
                                '--format=csv,noheader'], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, timeout=SMI_S)
     except (OSError, subprocess.TimeoutExpired):
@@ -281,7 +355,3 @@ def loaded_versions() -> Dict[str, str]:
 def _cpu(reason):
     name = host.cpu_name()
     return Device('cpu', name, '%s, %s: %s' % (name, host.cpu_count(), reason))
-
-
-def _numbers(version):
-    return [int(number) for number in re.findall(r'\d+', version)]

@@ -12,23 +12,20 @@ import sys
 from typing import List, Optional, Sequence
 
 from common import files, record, tf1
-from common.machine import device, host, session
+from common.machine import device, host, session, support
 
 
 def diagnosis(machine: device.Machine) -> List[str]:
     """Returns one line for each thing that was found, or not, on the machine."""
-    needs = ['driver %s or later' % tf1.OLDEST_DRIVER, 'compute capability ' + _capabilities()]
-    needs += ['%s %s' % (name, version) for name, version in
-              (('CUDA', tf1.CUDA_VERSION), ('cuDNN', tf1.CUDNN_VERSION)) if version]
     lines = ['Python %s, TensorFlow %s (%s runtime)'
              % (platform.python_version(), tf1.VERSION, tf1.RUNTIME),
-             'Needs: ' + ', '.join(needs),
+             'Needs: ' + _needs(),
              'CPU: %s, %s' % (host.cpu_name(), host.cpu_count()),
              'NVIDIA GPUs on the PCI bus: %d' % machine.on_bus,
              'NVIDIA driver: %s' % (machine.driver or 'none'),
              'GPUs that nvidia-smi lists: %s' % (', '.join(machine.listed) or 'none'),
              'libcuda.so.1: %s' % ('cannot be opened' if machine.cuda_error is None
-                                   else 'cuInit returned %d' % machine.cuda_error),
+                                   else 'cuInit returned ' + _error(machine.cuda_error)),
              'CUDA_VISIBLE_DEVICES: %s' % ('not set' if machine.hidden_by is None
                                            else repr(machine.hidden_by))]
     for gpu in machine.gpus:
@@ -44,8 +41,10 @@ def diagnosis(machine: device.Machine) -> List[str]:
 
 def without_gpu() -> List[str]:
     """Returns what to do on a machine without an NVIDIA GPU."""
-    return ['For GPU figures: use a machine with an NVIDIA GPU (compute capability %s) and driver '
-            '%s or later.' % (_capabilities(), tf1.OLDEST_DRIVER),
+    gpu = ('(compute capability %s) and driver %s or later'
+           % (_capabilities(), tf1.OLDEST_DRIVER)) if device.has_cuda() else (
+               'and a TensorFlow with CUDA (`make bench` installs one)')
+    return ['For GPU figures: use a machine with an NVIDIA GPU %s.' % gpu,
             'In a container: start it with --gpus all.',
             'For CPU figures: nothing is missing, run the benchmarks as they are (`make bench`).']
 
@@ -108,6 +107,18 @@ def _print_diagnosis(requested):
     if chosen.kind == 'cpu' and requested == 'auto':
         print('\n'.join(without_gpu()))
     return 0
+
+
+def _needs():
+    if not device.has_cuda():
+        return 'no GPU, for it was built without CUDA'
+    needs = ['driver %s or later' % tf1.OLDEST_DRIVER, 'compute capability ' + _capabilities()]
+    return ', '.join(needs + ['%s %s' % (name, version) for name, version in (
+        ('CUDA', tf1.CUDA_VERSION), ('cuDNN', tf1.CUDNN_VERSION)) if version])
+
+
+def _error(error):
+    return support.error_words(error) if error else '0'
 
 
 def _capabilities():
