@@ -187,15 +187,6 @@ def layers(name: str) -> str:
     return _code(report.profile(record['results'][1]))
 
 
-def beside_peers(name: str) -> str:
-    """Returns the table of `suite peers`, and below it what the peers compute differently."""
-    record, = load(name)
-    results = [dict(one, differs=peers.DIFFERS.get((one['benchmark'], one['peer'])))
-               for one in record['results']]             # some was found after the measurement
-    return '\n'.join([_table(peers.table(results)), ''] + [
-        '* ' + note for note in peers.notes(results)])
-
-
 def _table(rows):
     return '\n'.join(text.markdown(rows))
 
@@ -305,10 +296,6 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('docs/performance.md', 'table: resnet_v2-profile'):
         lambda: layers('classic/resnet_v2-profile'),
     ('docs/performance.md', 'table: options'): options,
-    ('docs/performance.md', 'table: peers-classic'): lambda: beside_peers('classic/peers'),
-    ('docs/performance.md', 'table: peers-modern'): lambda: beside_peers('modern/peers'),
-    ('docs/performance.md', 'table: peers-alexnet-classic'):
-        lambda: beside_peers('classic/peers-alexnet'),
     ('docs/performance.md', 'table: start'): start,
 
     ('docs/scaling.md', 'output: ' + PRINTED_BY_A_JOB):

@@ -4,10 +4,11 @@ This module does not import TensorFlow.
 """
 import math
 import statistics
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from suite import compare
 from suite.figures import T_INTERVAL
+from suite.peers.contenders import OURS
 
 # By network and peer: what the peer computes differently. The GFLOP of both are in the table.
 DROPOUT = 'no dropout in Forward, where ours draws its random numbers and keeps all'
@@ -27,38 +28,63 @@ DIFFERS = {
 }
 
 
-def ratio(ours_s: Sequence[float], theirs_s: Sequence[float]) -> Tuple[float, float, float]:
-    """Returns (ratio, low, high): the geometric mean of ours / theirs over the rounds, in each of
-    which both ran, and its 95 % interval by Student's t on the logarithms."""
-    logs = [math.log(our / their) for our, their in zip(ours_s, theirs_s)]
+CONTROL_NOTE = (
+    'The control is our network once more, in processes of its own: its ratio should be 1. "ours '
+    'is slower" stands only where the whole interval of a peer is above both 1 and the interval of '
+    'the control, "ours is faster" only where it is below both.')
+
+
+def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, float, float]:
+    """Returns (ratio, low, high): the geometric mean of ours / peer's over the rounds, in each of
+    which both ran, and its 95 % interval by Student's t on the logarithms. 3 to 10 rounds."""
+    logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
     half = T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
     mean = statistics.mean(logs)
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
-def verdict(low: float, high: float) -> str:
-    """Returns what an interval of our time over theirs says."""
-    return 'ours is slower' if low > 1 else 'ours is faster' if high < 1 else compare.NO_DIFFERENCE
+def verdict(low: float, high: float, control: Optional[Sequence[float]] = None) -> str:
+    """Returns what an interval of our time over a peer's says, beside that of the `control`, which
+    records from before there was one do not have."""
+    control_low, control_high = control or (1, 1)
+    if low > max(1, control_high):
+        return 'ours is slower'
+    if high < min(1, control_low):
+        return 'ours is faster'
+    return compare.NO_DIFFERENCE
+
+
+def entry_verdict(entry: Dict[str, Any], entries: Sequence[Dict[str, Any]]) -> str:
+    """Returns the verdict of an entry of a record; the control is found in `entries`."""
+    if entry['faults']:
+        return 'INVALID'
+    low, high = entry['ci95']
+    if entry['peer'] == OURS:
+        return 'control' if low <= 1 <= high else 'control, excludes 1'
+    return verdict(low, high, next((
+        other['ci95'] for other in entries if other['peer'] == OURS and all(
+            other[key] == entry[key] for key in ('benchmark', 'info_string'))), None))
 
 
 HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
             'verdict', 'GFLOP, ours', 'peer')
 
 
-def table(found: Sequence[Dict[str, Any]]) -> List[List[str]]:
+def table(entries: Sequence[Dict[str, Any]]) -> List[List[str]]:
     """Returns the rows of the table, its header first: the times are means of the rounds."""
     return [list(HEADINGS)] + [
-        [one['benchmark'], one['info_string'], one['peer']]
+        [one['benchmark'], one['info_string'],
+         'control: ours again' if one['peer'] == OURS else one['peer']]
         + ['%.4g' % (1e3 * statistics.mean(one[key])) for key in ('ours_s', 'peer_s')]
-        + ['%.3f' % one['ratio'], '%.3f to %.3f' % tuple(one['ci95']),
-           'INVALID' if one['faults'] else verdict(*one['ci95'])]
-        + ['%.1f' % (one[key] / 1e9) for key in ('ours_flops', 'peer_flops')] for one in found]
+        + ['%.3f' % one['ratio'], '%.3f to %.3f' % tuple(one['ci95']), entry_verdict(one, entries)]
+        + ['%.1f' % (one[key] / 1e9) for key in ('ours_flops', 'peer_flops')] for one in entries]
 
 
-def notes(found: Sequence[Dict[str, Any]]) -> List[str]:
-    """Returns the lines below the table: what differs, and what is wrong."""
-    lines = ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
-             for one in found if one['differs']]
+def notes(entries: Sequence[Dict[str, Any]]) -> List[str]:
+    """Returns the lines below the table: the control, what differs, and what is wrong."""
+    lines = [CONTROL_NOTE] if any(one['peer'] == OURS for one in entries) else []
+    lines += ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
+              for one in entries if one['differs']]
     lines += ['INVALID: %s, %s: %s' % (one['benchmark'], one['info_string'], fault)
-              for one in found for fault in one['faults']]
+              for one in entries for fault in one['faults']]
     return list(dict.fromkeys(lines))

@@ -1,0 +1,67 @@
+"""Who is timed beside whom: our four networks, and the same ones as other libraries have them.
+
+This module does not import TensorFlow or PyTorch.
+"""
+import importlib.util
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+# Our network, and the control: our network again, in processes of its own.
+OURS, CONTROL = 'ours', 'ours again'
+SLIM, KERAS = 'slim', 'keras'
+
+
+class Match(NamedTuple):
+    """What the libraries have of one of our networks.
+
+    variant: ours that they have, as in common.networks.
+    random_images: whether the images are drawn in every step, as in the chapter.
+    keras: the name in tf.keras.applications; None if it is not there.
+    torch: (library, name in it, options). torchvision has no ResNet V2.
+    """
+    variant: str
+    random_images: bool
+    keras: Optional[str]
+    torch: Tuple[str, str, Dict[str, Any]]
+
+
+MATCHES = {
+    'alexnet':      Match('no_lrn_fc', False, None, ('torchvision', 'alexnet', {})),
+    'vgg16':        Match('D', False, 'VGG16', ('torchvision', 'vgg16', {})),
+    'inception_v3': Match('aux', True, 'InceptionV3',
+                          ('torchvision', 'inception_v3', {'init_weights': False})),
+    'resnet_v2':    Match('152', True, 'ResNet152V2', ('timm', 'resnetv2_152', {})),
+}
+
+
+class Task(NamedTuple):
+    """What one worker process builds and times. It travels as JSON.
+
+    contender: OURS, CONTROL, SLIM, KERAS or the library of Match.torch.
+    network: a key of MATCHES.
+    options: the flags of `suite peers` by name; `device` is the one that was chosen.
+    image_size: the side of the images in pixels.
+    aux_weight: of the loss of Inception's auxiliary classifier.
+    steps, burn_in: timed and untimed steps of each pass.
+    check: whether to verify the passes and count their FLOP afterwards.
+    """
+    contender: str
+    network: str
+    options: Dict[str, Any]
+    image_size: int
+    aux_weight: float
+    steps: int
+    burn_in: int
+    check: bool
+
+
+def available(network: str) -> List[str]:
+    """Returns the contenders that can be timed here, ours and the control first."""
+    match = MATCHES[network]
+    return ([OURS, CONTROL, SLIM] + [KERAS] * bool(match.keras)
+            + [match.torch[0]] * (not missing(network)))
+
+
+def missing(network: str) -> List[str]:
+    """Returns the packages that the PyTorch contender needs and that are not installed."""
+    return [name for name in ('torch', MATCHES[network].torch[0])
+            if importlib.util.find_spec(name) is None]
