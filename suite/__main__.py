@@ -2,6 +2,7 @@
 
     python -m suite run         the four benchmarks in turn, into a folder of records
     python -m suite compare     records beside each other and beside published figures
+    python -m suite history     images / s of GPUs by year, published and measured
     python -m suite peers       our networks beside those of slim, Keras and PyTorch
     python -m suite docs        the generated parts of the README and of docs/
     python -m suite doctor      the GPU, driver and libraries of this machine
@@ -15,8 +16,8 @@ import sys
 
 from common import files
 
-VERBS = {'run': 'suite.run.command', 'compare': 'suite.compare', 'peers': 'suite.peers.command',
-         'docs': 'suite.docs', 'doctor': 'common.machine.doctor'}
+VERBS = {'run': 'suite.run.command', 'compare': 'suite.compare', 'history': 'suite.history',
+         'peers': 'suite.peers.command', 'docs': 'suite.docs', 'doctor': 'common.machine.doctor'}
 
 
 def main() -> int:

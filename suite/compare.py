@@ -108,12 +108,14 @@ def scaling(source: Source) -> List[Block]:
 
 
 def _own_figures(notes, source):
-    """The block of the figures of one source."""
-    rows = [(figure.work, [
+    """The block of the figures of one source, with their GPUs if it has several."""
+    gpus = [figure.published['hardware'] for figure in source.figures if figure.published]
+    column = ['GPU'] if len(set(gpus)) > 1 else []
+    rows = [(figure.work, [figure.published['hardware'] for _ in column] + [
         tables.seconds(figure) + notes.marks(source, figure),
         '-' if figure.faults else tables.interval(figure.ci95_s),
         tables.images_per_s(figure)]) for figure in source.figures]
-    head = ['s / batch', '95 % interval', 'images / s']
+    head = column + ['s / batch', '95 % interval', 'images / s']
     return Block(source.name, tables.works_table(head, rows), [])
 
 

@@ -4,8 +4,9 @@
     python -m suite docs --check    only compares, and names each part that is out of date
 
 A generated part stands between the lines `<!-- table: NAME -->` or `<!-- output: PATH -->`, its
-marker, and `<!-- end -->`. PARTS, at the end of this file, says which function makes it. This
-module does not import TensorFlow.
+marker, and `<!-- end -->`. PARTS, at the end of this file, says which function makes it. A
+generated picture, one of PICTURES, is a file; it is up to date if the points in it are, because its
+lines depend on the version of matplotlib. This module does not import TensorFlow.
 
 Exit codes:
     0    written, or with --check: up to date
@@ -26,7 +27,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from common import files, report, text
 from common.networks import PASSES
-from suite import compare, scaling_model
+from suite import compare, history, scaling_model
 from suite.peers import tables as peers
 from suite.results_table import results_table
 
@@ -218,8 +219,8 @@ def markers(page: str) -> List[str]:
 def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
     """Makes every part anew; writes nothing.
 
-    Returns the new text of each page that changes, by its path relative to the root, and the
-    parts, as in PARTS, that are out of date.
+    Returns the new text of each page and picture that changes, by its path relative to the root,
+    and the parts, as in PARTS, and pictures that are out of date.
 
     Raises ValueError: a page's markers are not those of PARTS, or a file in results/ is missing or
     damaged. OSError: a page cannot be read.
@@ -242,7 +243,21 @@ def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
             content = updated
         if content != old:
             changed[page] = content
+    for path, panels in PICTURES.items():
+        shown = panels()
+        if history.data(shown) != _embedded(os.path.join(ROOT, path)):
+            changed[path] = history.svg(shown)
+            out_of_date.append((path, 'picture'))
     return changed, out_of_date
+
+
+def _embedded(path):
+    """The points that a picture holds; None if there is no such file or it holds none."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return history.embedded(file.read())
+    except FileNotFoundError:
+        return None
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -270,7 +285,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print('%s: %s: %s' % (page, marker, 'out of date; to mend it: python -m suite docs'
                               if args.check else 'written'))
     if not out_of_date:
-        print('%d generated parts, all up to date' % len(PARTS))
+        print('%d generated parts, all up to date' % (len(PARTS) + len(PICTURES)))
     return 1 if args.check and out_of_date else 0
 
 
@@ -303,6 +318,10 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('docs/scaling.md', 'table: limits'): scaling_model.limits,
     ('docs/scaling.md', 'table: stops'): scaling_model.stops,
 }
+
+# The SVG file: the function that returns its panels. To draw one again although its points are up
+# to date: python -m suite history --svg PATH.
+PICTURES = {'docs/history.svg': history.overview}        # type: Dict[str, Callable]
 
 
 if __name__ == '__main__':

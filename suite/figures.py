@@ -47,7 +47,8 @@ class Figure(NamedTuple):
     published as approximate. images_per_s: of a figure that was published as a rate. differs: how
     the work of a published figure differs from this project's. warnings: cautions about it.
     faults: why it is not valid. Of a job of several processes, alone_s is the time of a step of one
-    process alone, and communication the share of the allreduce in a step.
+    process alone, and communication the share of the allreduce in a step. published: the PUBLISHED
+    of a published figure, by name; None for records.
     """
     work: Work
     mean_s: Optional[float]
@@ -61,6 +62,7 @@ class Figure(NamedTuple):
     faults: Tuple[str, ...] = ()
     alone_s: Optional[float] = None
     communication: Optional[float] = None
+    published: Optional[Dict[str, str]] = None
 
 
 class Record(NamedTuple):
@@ -91,7 +93,7 @@ def load(name: str, kind: Optional[str] = None) -> Source:
         kind: 'gpu' or 'cpu' to leave out the records of other devices.
     """
     paths, problems = _paths(name)
-    files, records = [], []                              # type: List, List
+    files, records, published = [], [], []               # type: List, List, List
     for path in paths:
         try:
             data = reading.load(path)
@@ -102,7 +104,8 @@ def load(name: str, kind: Optional[str] = None) -> Source:
             if os.path.isdir(name):
                 problems.append('%s: published figures among records: name the file itself' % path)
             else:
-                files.append(_reference(data))
+                facts, published = _reference(data)
+                files.append((facts, []))
         elif kind in (None, data['environment']['device']['kind']):
             facts, figures = _record(_short(path), data)
             files.append((facts, figures))
@@ -116,7 +119,7 @@ def load(name: str, kind: Optional[str] = None) -> Source:
         for figure in figures:
             repeats.setdefault(figure.work, []).append((facts, figure))
     return Source(_short(name), _all_facts([facts for facts, _ in files]),
-                [_combined(repeats[work]) for work in sorted(repeats, key=order)],
+                published or [_combined(repeats[work]) for work in sorted(repeats, key=order)],
                 problems, records)
 
 
@@ -194,11 +197,29 @@ def _record(name, data):
 
 
 def _reference(data):
-    """The facts and the figures of a reference."""
-    figures = [Figure(Work(*(figure.get(key, 1) for key in Work._fields)), figure.get('mean_s'),
-                      None, figure.get('sd_s'), (), figure['about'], figure.get('images_per_s'),
-                      tuple(figure['differs'])) for figure in data['figures']]
-    return {key: str(data[key]) for key in PUBLISHED if key in data}, figures
+    """The facts and the figures of a reference. Its figures may be of many GPUs: they are never
+    repeats of each other."""
+    figures = []
+    for entry in data['figures']:
+        published = {key: str(entry.get(key, data.get(key))) for key in PUBLISHED
+                     if key in entry or key in data}
+        figures.append(Figure(
+            Work(*(entry.get(key, 1) for key in Work._fields)), entry.get('mean_s'), None,
+            entry.get('sd_s'), (), entry['about'], entry.get('images_per_s'),
+            tuple(entry['differs']), published=published))
+    figures.sort(key=lambda figure: (order(figure.work), figure.published['year']))
+    facts = {key: str(data[key]) for key in PUBLISHED if key in data}
+    gpus, years = [{figure.published[key] for figure in figures} for key in PUBLISHED[:2]]
+    facts.setdefault('hardware', '%d GPUs' % len(gpus) if len(gpus) > 1 else min(gpus))
+    facts.setdefault('year', ' to '.join(sorted({min(years), max(years)})))
+    return facts, figures
+
+
+def titled(source: Source, figure: Figure) -> str:
+    """Returns the name of the source, with the GPU of a figure whose source has several."""
+    if not figure.published or figure.published['hardware'] == source.facts['hardware']:
+        return source.name
+    return '%s (%s)' % (source.name, figure.published['hardware'])
 
 
 def _all_facts(files):

@@ -7,7 +7,7 @@ Statistics in Medicine 27 (2008); common.stats.ratio).
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from common import networks, stats
-from suite.figures import FLOAT32, MIN_PROCESSES, Figure, Interval, Source, Work, rate
+from suite.figures import FLOAT32, MIN_PROCESSES, Figure, Interval, Source, Work, rate, titled
 from suite.tables import LABELS, named, speed
 
 NO_DIFFERENCE = 'no significant difference'
@@ -112,7 +112,8 @@ def _apart(source, base):
             why = min([_unequal(figure.work, other.work) for other in base.figures
                        if other.work.benchmark == figure.work.benchmark], key=len)
             if why or figure.differs:
-                lines.append('%s, %s: %s: %s' % (source.name, named(figure.work), speed(figure),
+                lines.append('%s, %s: %s: %s' % (titled(source, figure), named(figure.work),
+                                                 speed(figure),
                                                  '; '.join(why + list(figure.differs))))
     missing = [name for name in networks.NETWORKS if name not in benchmarks
                and any(figure.work.benchmark == name for figure in source.figures)]

@@ -7,13 +7,11 @@ a third of it the forward pass. A step on n GPUs takes between
     T + 2 (n - 1) / n S / B                     communication does not overlap with computation
     T / 3 + max(2 T / 3, 2 (n - 1) / n S / B)   it begins with the backward pass and overlaps it
 """
-import json
 import math
-import os
 from typing import List, NamedTuple, Optional
 
 from common import networks, text
-from suite import compare
+from suite import figures
 
 FLOAT32 = 4                          # bytes
 FORWARD = 1 / 3                      # of a step: the backward pass has twice the multiply-adds
@@ -28,13 +26,13 @@ GOOD = 0.9                           # efficiency
 ETHERNET = {'10 GbE': 1.25e9, '100 GbE': 12.5e9}
 NVLINK = {'Tesla P100': 4 * 20e9, 'Tesla V100': 6 * 25e9, 'A100': 12 * 25e9}
 
-# The speed of one GPU, from references/: forward-backward steps, on GPUs without NVLink; images / s
-# in training.
+# The speed of one GPU, from references/: forward-backward steps of TensorFlow, on GPUs without
+# NVLink; images / s in training, in float32 or in TF32, with the largest batch.
 STEPS = [('AlexNet, convolutions', 'GTX 1080', 'chapter', 'alexnet', 'lrn'),
          ('AlexNet, FC layers', 'GTX Titan X', 'soumith', 'alexnet', 'no_lrn_fc'),
          ('VGG-16', 'GTX 1080', 'chapter', 'vgg16', 'D')]
-GPUS = [('Tesla P100', 'tensorflow_guide', 64), ('Tesla V100', 'lambda_v100', None),
-        ('A100', 'lambda_a100', None)]
+GPUS = [('Tesla P100', 'tensorflow_guide'), ('Tesla V100', 'lambda_tensorflow'),
+        ('A100', 'lambda_tensorflow')]
 NETWORKS = [('VGG-16', 'vgg16', 'D', 'D'), ('Inception V3', 'inception_v3', 'aux',
                                             'tf_cnn_benchmarks'),
             ('ResNet-50', 'resnet_v2', '50', 'v1_50'), ('ResNet-152', 'resnet_v2', '152', 'v1_152')]
@@ -53,17 +51,15 @@ def cases() -> List[Case]:
     """Returns each network on each GPU for which references/ has a figure."""
     found = []
     for name, gpu, reference, benchmark, variant in STEPS:
-        figure, = [one for one in _figures(reference)
-                   if (one['benchmark'], one['variant'], one['info_string'])
-                   == (benchmark, variant, 'Forward-backward')]
+        figure, = [one for one in _figures(reference, gpu, benchmark, variant, 'Forward-backward')
+                   if one.work.fetch]
         found.append(Case(name, gpu, _gradients(benchmark, variant),
-                          figure['batch_size'] / figure['mean_s'], [*ETHERNET.values(), None]))
+                          figure.work.batch_size / figure.mean_s, [*ETHERNET.values(), None]))
     for name, benchmark, variant, published in NETWORKS:
-        for gpu, reference, batch_size in GPUS:
-            figure, = [one for one in _figures(reference)
-                       if (one['benchmark'], one['variant'], one['batch_size'])
-                       == (benchmark, published, batch_size)]
-            found.append(Case(name, gpu, _gradients(benchmark, variant), figure['images_per_s'],
+        for gpu, reference in GPUS:
+            figure = max(_figures(reference, gpu, benchmark, published, 'Training with optimizer'),
+                         key=lambda one: one.work.batch_size)
+            found.append(Case(name, gpu, _gradients(benchmark, variant), figure.images_per_s,
                               [*ETHERNET.values(), NVLINK[gpu]]))
     return found
 
@@ -121,9 +117,11 @@ def _gradients(benchmark, variant):
     return FLOAT32 * networks.NETWORKS[benchmark].variants[variant].parameters
 
 
-def _figures(reference):
-    with open(os.path.join(compare.REFERENCES, reference + '.json'), encoding='utf-8') as file:
-        return json.load(file)['figures']
+def _figures(reference, gpu, *work):
+    """The figures of a network, variant and pass on a GPU in a reference, without float16."""
+    return [figure for figure in figures.load(reference).figures
+            if figure.work[:3] == work and gpu in figure.published['hardware']
+            and figure.work.precision in (figures.FLOAT32, 'tf32')]
 
 
 def _table(cell):

@@ -152,7 +152,7 @@ def test_unequal_variants_and_xla_are_not_set_side_by_side(write):
     (dict(record(), benchmark='alexnet\ud800'), 'is "alexnet ", none of ["alexnet", '),
     ('{"schema": 1, "error": 1e999}', 'not JSON, or cut short (a number of Infinity)'),
     ('[' * 10 ** 5, 'not JSON'), ('{"a": ' * 30 + '1' + '}' * 30, 'more than 20 levels'),
-    ({'source': 'a page', 'figures': [1]}, 'lacks hardware, software, year'),
+    ({'source': 'a page', 'figures': [FIGURE]}, 'it lacks hardware'),
     (REFERENCE, 'damaged: figures[0] is 1, not object'),
     (dict(REFERENCE, figures=[FIGURE]), 'published figures among records'),
     (dict(record(), faults=['TF_SYNC_ON_FINISH=0'], status='refused'), 'TF_SYNC_ON_FINISH=0')])
@@ -316,7 +316,8 @@ def test_one_record_stands_beside_the_references_of_its_work(write, capsys):
     apart = out.split('Not the same work')[1]
     assert 'chapter, alexnet no_lrn Forward' in apart
     assert 'about 0.007 s / batch: variant no_lrn, not lrn' in apart
-    assert 'soumith, alexnet no_lrn_fc' in apart and 'batch 128, not 32' in apart
+    assert 'soumith (GeForce GTX Titan X (Maxwell)), alexnet no_lrn_fc' in apart
+    assert 'batch 128, not 32' in apart
     assert 'vgg16' not in out
 
 

@@ -57,6 +57,7 @@ def page(tmp_path, monkeypatch):
     path.write_text(PAGE)
     monkeypatch.setattr(docs, 'ROOT', str(tmp_path))
     monkeypatch.setattr(docs, 'PARTS', {('PAGE.md', 'table: x'): lambda: 'new'})
+    monkeypatch.setattr(docs, 'PICTURES', {})
     return path
 
 

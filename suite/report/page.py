@@ -234,16 +234,16 @@ def _by_work(sources, references):
               for pair in compare.beside_references(source, references) for row in pair.rows]
     by_work = {}                                         # type: Dict[Work, List]
     for source, figure in items:
-        item = _source_name(source), figure
+        item = _source_name(source, figure), figure
         if not figure.differs and item not in by_work.setdefault(figure.work, []):
             by_work[figure.work].append(item)
     return by_work
 
 
-def _source_name(source: Source) -> str:
-    if 'hardware' in source.facts:
-        return '%s (%s, %s)' % (source.facts['hardware'], source.name,
-                                source.facts.get('year', '-'))
+def _source_name(source: Source, figure: Figure) -> str:
+    if figure.published:
+        return '%s (%s, %s)' % (figure.published['hardware'], source.name,
+                                figure.published['year'])
     return source.name
 
 

@@ -1,0 +1,240 @@
+"""suite history: every published figure and every valid GPU record is a point, and nothing else is;
+the chart's labels can be read, and its points tell whether it is up to date."""
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from common import networks
+from suite import figures, history
+
+ROOT = os.path.dirname(history.RESULTS)
+with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
+    RECORD = json.load(file)
+ALL = list(networks.NETWORKS)
+
+
+def record(mean_s=0.0025, kind='gpu', **changes):
+    """A valid record of one pass, of 21 steps."""
+    samples_s = [mean_s * (1 + 0.001 * (i % 3 - 1)) for i in range(21)]
+    entry = dict(RECORD['results'][0], samples_s=samples_s, mean_s=math.fsum(samples_s) / 21,
+                 faults=[], warnings=[], **changes)
+    environment = dict(RECORD['environment'], date='2027-01-02T03:04:05+00:00', tensorflow='2.21.0',
+                       device={'kind': kind, 'name': 'NVIDIA H100 80GB HBM3', 'sentence': 'x',
+                               'gpu': None})
+    return dict(RECORD, results=[entry], environment=environment)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a record to NAME below tmp_path and returns the path."""
+    def write_file(name, data):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data))
+        return str(path)
+    return write_file
+
+
+# The points
+
+def test_every_published_figure_with_a_rate_is_a_point():
+    points, addresses = history.published()
+    sources = {name: figures.load(name) for name in figures.reference_names()}
+    without = [figure for source in sources.values() for figure in source.figures
+               if not figure.images_per_s and not (figure.work.batch_size and figure.mean_s)]
+    assert len(points) + len(without) == sum(len(one.figures) for one in sources.values())
+    assert without == [] and set(addresses) == set(sources)
+    assert all(point.precision in history.PRECISIONS and 10 < point.images_per_s < 20000
+               and not point.is_own for point in points)
+
+
+def test_the_chapter_and_a_gpu_with_remarks():
+    points, _ = history.published()
+    chapter, = [point for point in points if point.source == 'chapter'
+                and point[:3] == ('resnet_v2', '152', 'Forward')]
+    assert chapter[3:] == (2016, 'GTX 1080', 32 / 0.203, 'float32', 32, 'TensorFlow 1', (),
+                           'chapter', False)
+    k80 = [point for point in points if 'p2.8xlarge' in ' '.join(point.differs)]
+    assert k80 and {point.gpu for point in k80} == {'Tesla K80'}
+    assert all('one of its two GPUs' in point.differs for point in k80)
+    assert not any('(' in point.gpu and 'X (' not in point.gpu and 'AMD' not in point.gpu
+                   for point in points)
+
+
+def test_own_records_are_found_at_any_depth(write, tmp_path):
+    write('a/b/c.json', record())
+    write('a/cpu.json', record(kind='cpu'))
+    write('a/ops.json', record(fetch='ops'))
+    points, problems = history.measured([str(tmp_path / 'a')])
+    assert problems == []
+    own, = [point for point in points if not point.differs]
+    assert own[:7] == ('alexnet', 'lrn', 'Forward', 2027, 'H100 80GB HBM3', pytest.approx(12800),
+                       'float32')
+    assert own.framework == 'TensorFlow 2.21' and own.source.endswith('a/b') and own.is_own
+    other, = [point for point in points if point.differs]
+    assert other.differs == ('gradients and outputs stay on the GPU (--fetch ops)',)
+
+
+def test_a_record_that_is_not_valid_is_no_point(write):
+    path = write('a.json', dict(record(), faults=['no convolution ran']))
+    assert history.measured([path]) == ([], [path + ': no valid GPU record'])
+    points, (problem,) = history.measured(['missing', write('b.json', record())])
+    assert problem.startswith('missing: no such file') and len(points) == 1
+
+
+def test_a_panel_has_one_size_and_one_pass():
+    points, _ = history.published()
+    for panel in history.panels(points, ALL, 'Forward'):
+        assert len({point.benchmark for point in panel.points}) == 1
+        assert [point.year for point in panel.points] == sorted(
+            point.year for point in panel.points)
+        for point in panel.points:
+            if point.benchmark == 'resnet_v2':
+                assert point.variant in ('152', 'v1_152', 'v1.5_152', 'timm_152')
+            if point.benchmark == 'vgg16':
+                assert point.variant == 'D'
+    small, = history.panels(points, ['vgg16'], 'Forward', 'A')
+    assert {point.variant for point in small.points} == {'A'}
+    assert history.panels(points, ['inception_v3'], 'Forward-backward') == []
+
+
+# The text
+
+def test_the_tables_explain_every_number_and_source(capsys):
+    assert history.main(['--network', 'resnet_v2', '--variant', '50', '--pass', 'Training']) == 0
+    out = capsys.readouterr().out
+    tables, rest = out.split("Differs from the chapter's work in\n")
+    notes, sources = rest.split('\nSources\n')
+    explained = {line.split()[0]: line.split('  ', 2)[2] for line in notes.splitlines() if line}
+    rows = [re.split(' {2,}', line.strip()) for line in tables.splitlines()[2:] if line]
+    named = {number for row in rows for number in row[8].split()}
+    assert named == set(explained)
+    assert {row[7] for row in rows} == set(re.findall(r'^  (\w+): \S', sources, re.MULTILINE))
+    b200 = [row for row in rows if row[1] == 'B200']
+    assert [row[3] for row in b200] == ['tf32', 'mixed_float16']
+    assert 'NCHW layout' in [explained[number] for number in b200[0][8].split()]
+
+
+def test_own_records_stand_in_the_tables(write, tmp_path, capsys):
+    write('mine/a.json', record())
+    assert history.main([str(tmp_path / 'mine'), '--network', 'alexnet']) == 0
+    out = capsys.readouterr().out
+    assert re.search(r'2027  H100 80GB HBM3 +12800  float32 +32  lrn +TensorFlow 2\.21  \S*mine\n',
+                     out)
+    assert 'mine: measured with these scripts\n' in out
+
+
+@pytest.mark.parametrize('words, why', [
+    (['--network', 'lenet'], "invalid choice: 'lenet'"),
+    (['--pass', 'sideways'], "invalid choice: 'sideways'"),
+    (['--variant', '50'], '--variant needs --network vgg16 or resnet_v2'),
+    (['--network', 'vgg16', '--variant', '50'], "vgg16 has no '50': it has D, A"),
+    (['--network', 'inception_v3', '--pass', 'forward-backward'],
+     'There is no figure of the pass forward-backward of inception_v3.')])
+def test_bad_input_is_one_sentence(words, why, capsys):
+    assert history.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == '' and why in captured.err.splitlines()[-1]
+
+
+def test_a_missing_record_is_named_and_the_rest_is_shown(capsys):
+    assert history.main(['nothing.json', '--network', 'vgg16']) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith('nothing.json: no such file')
+    assert 'GTX 1080' in captured.out
+
+
+def test_the_command_needs_no_tensorflow_and_no_matplotlib_for_text():
+    code = ('import sys; sys.argv = ["x"]; from suite import history; code = history.main(); '
+            'sys.exit(code or any(name.split(".")[0] in ("tensorflow", "tf_slim", "matplotlib") '
+            'or name == "common.tf1" for name in sys.modules))')
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT,
+                          stdout=subprocess.DEVNULL).returncode == 0
+    done = subprocess.run([sys.executable, '-m', 'suite', 'history', '--help'], cwd=ROOT,
+                          stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and '--svg' in done.stdout and 'Exit codes' in done.stdout
+
+
+# The chart
+
+@pytest.fixture(scope='module')
+def chart():
+    pytest.importorskip('matplotlib')
+    from suite.report import history as module
+    return module
+
+
+@pytest.fixture(scope='module')
+def shown(tmp_path_factory):
+    """The panels of all networks, with a record of our own."""
+    folder = tmp_path_factory.mktemp('own')
+    (folder / 'a.json').write_text(json.dumps(record()))
+    own, _ = history.measured([str(folder)])
+    return history.panels(history.published()[0] + own, ALL, 'Forward')
+
+
+def test_the_chart_is_a_picture_in_two_themes_with_text(chart, shown):
+    drawing = history.svg(shown)
+    root = xml.etree.ElementTree.fromstring(drawing)
+    texts = [''.join(one.itertext()) for one in root.iter('{http://www.w3.org/2000/svg}text')]
+    for expected in ("the chapter's GTX 1080: 158", 'H100 80GB HBM3: 12800', 'VGGNet D, forward',
+                     'float32', 'measured with these scripts'):
+        assert expected in texts
+    assert '@media (prefers-color-scheme: dark)' in drawing
+    defined = set(re.findall(r'(--\w+): #', drawing))
+    assert set(re.findall(r'var\((--\w+)\)', drawing)) <= defined
+    assert not re.search(r'#0[abc]0[abcd]\d\d', drawing)         # no placeholder is left
+    assert drawing == history.svg(shown)
+
+
+def test_no_line_joins_points_and_differing_work_is_hollow(chart, shown):
+    with chart.charts.style():
+        drawn = chart.Chart('', shown).draw()
+    for axes, panel in zip(drawn.axes, shown):
+        assert len(axes.lines) == len(panel.points)
+        assert all(len(line.get_xdata()) == 1 for line in axes.lines)
+        assert axes.get_yscale() == 'log'
+        hollow = [line for line in axes.lines
+                  if line.get_markerfacecolor() == chart.COLOURS['page'][0]]
+        assert len(hollow) == sum(bool(point.differs) for point in panel.points)
+
+
+@pytest.mark.parametrize('pass_name', sorted(history.PASSES))
+def test_labels_are_few_and_do_not_overlap(pass_name, chart):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+    panels = history.panels(history.published()[0], ALL, history.PASSES[pass_name])
+    with chart.charts.style():
+        drawn = chart.Chart('', panels).draw()
+        FigureCanvasAgg(drawn).draw()
+        for axes, panel in zip(drawn.axes, panels):
+            assert 1 <= len(axes.texts) == len(chart.labelled(panel.points)) <= 5
+            boxes = [Text.get_window_extent(label) for label in axes.texts]
+            for i, box in enumerate(boxes):
+                assert axes.bbox.x0 - 20 < box.x0 and box.x1 < axes.bbox.x1 + 20
+                assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_the_points_in_a_file_tell_whether_it_is_up_to_date(chart, shown):
+    drawing = history.svg(shown)
+    assert history.embedded(drawing) == history.data(shown)
+    assert json.loads(history.embedded(drawing))[0][:2] == ['AlexNet, forward', 'alexnet']
+    fewer = [shown[0]._replace(points=shown[0].points[1:])] + shown[1:]
+    assert history.embedded(drawing) != history.data(fewer)
+    assert history.embedded('<svg></svg>') is None
+
+
+def test_the_picture_is_written_or_one_sentence_says_why_not(chart, tmp_path, capsys):
+    path = str(tmp_path / 'history.svg')
+    assert history.main(['--network', 'vgg16', '--svg', path]) == 0
+    out = capsys.readouterr().out
+    assert re.fullmatch(re.escape(path) + r': \d+ figures from \d+ sources\n', out)
+    assert os.path.getsize(path) > 10000
+    assert history.main(['--svg', str(tmp_path / 'none' / 'x.svg')]) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 1
