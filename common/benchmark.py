@@ -1,7 +1,6 @@
 """The story of one run: device, graph, session, timed passes, checks, record."""
 import argparse
 import contextlib
-import functools
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from common import graph, record, report
@@ -29,8 +28,11 @@ from common.workload import Pass, Run, Workload
 
 __all__ = ['Pass', 'Run', 'Workload', 'measure', 'run']
 
+# What is observed besides the time; common/probes/__init__.py says when each method is called. The
+# first may refuse the run; precision runs the float32 baseline; the last collects what the others
+# found on all ranks.
 PROBES = [settings.Settings, gpu.Gpu, cpu.Cpu, precision.Precision, xla.Xla, checks.Checks,
-          cost.Cost, memory.Memory, layers.Layers, ranks.Ranks]    # the last: see there
+          cost.Cost, memory.Memory, layers.Layers, ranks.Ranks]
 
 
 def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload]) -> int:
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
         OSError, tf.errors.OpError: cli.main turns them into exit codes. What was finished before is
         in the record.
     """
-    timer = Startup()
+    timer = Startup()                                    # it began with the process
     timer.end('import')
     with _device_and_job(args, timer, build) as (on, job), tf.Graph().as_default():
         run = Run(args, on, job, timer, build(args))
@@ -57,8 +59,9 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
         log = record.new(run)
         with record.kept(log, args.json), _entered(run, log) as probes:
             report.print_start(log)
-            passes = functools.reduce(lambda passes, probe: probe.rewrite(passes), probes,
-                                      run.workload.passes)
+            passes = run.workload.passes
+            for probe in probes:                         # a job averages its gradients
+                passes = probe.rewrite(passes)
             with session.opened(run, passes, log) as opened:
                 opened.run(tf.global_variables_initializer())
                 for probe in probes:
