@@ -6,7 +6,7 @@
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test test-all doctor horovod clean
+.PHONY: help bench test test-all test-range doctor horovod clean
 export RUNTIME PYTHON PYTHON37
 
 help:
@@ -15,6 +15,7 @@ help:
 	make bench ARGS="--variants"    the same with these flags of python -m suite run
 	make test                       lint, then the quick half of the tests; needs no GPU
 	make test-all                   lint, then all tests, on both runtimes
+	make test-range                 compare outputs on other TensorFlows, from 1.14 to 2.20 (docs/tensorflow.md); takes an hour
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
 	make horovod                    add Horovod to the environment of make bench, for more than one process
 	make clean                      remove the environments, a Python fetched by make, and caches
@@ -66,6 +67,9 @@ test-all:
 	for RUNTIME in $$runtimes; do
 	    test -e "$$logs/$$RUNTIME.passed"
 	done
+
+test-range:
+	@python3 -m tools.test_range $(ARGS)
 
 doctor:
 	@env=$$(python3 tools/environment.py bench)

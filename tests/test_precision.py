@@ -55,6 +55,15 @@ def test_a_precision_that_is_not_available_is_refused_with_the_reason(requested,
     assert (why in problem) if why else problem is None
 
 
+@pytest.mark.parametrize('release, capability, why', [
+    ((1, 13), (7, 0), 'has no mixed precision'), ((1, 14), (7, 0), None),
+    ((2, 9), None, 'supports it on GPUs only'), ((2, 9), (7, 0), None)])
+def test_mixed_needs_a_later_tensorflow(release, capability, why, monkeypatch):
+    monkeypatch.setattr(tf1, 'RELEASE', release)
+    problem = precision.problem('mixed', run_of(capability=capability).device)
+    assert (why in problem) if why else problem is None
+
+
 @modern
 def test_mixed_on_a_cpu_without_bfloat16_is_refused(monkeypatch):
     monkeypatch.setattr(host, 'cpu_flags', lambda: {'avx2'})

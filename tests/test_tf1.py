@@ -1,15 +1,18 @@
-"""A TensorFlow that cannot be used ends in exit code 3 and one plain line, in every script."""
+"""The versions of TensorFlow: what each needs; one that cannot be used ends in exit code 3 and one
+plain line, in every script."""
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from common import tf1
+from common import networks, tf1
+from common.probes import checks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SCRIPTS = ['alexnet_benchmark.py', 'vgg16_benchmark.py', 'inception_v3_benchmark.py',
-           'resnet_v2_benchmark.py']
+SCRIPTS = list(map(networks.script, networks.NETWORKS))
+OURS = 'requirements.txt' if sys.version_info < (3, 8) else 'requirements/modern.txt'
 
 
 def run(script, stub, folder):
@@ -25,7 +28,7 @@ def test_no_tensorflow(script, tmp_path):
     assert (done.returncode, done.stdout) == (3, '')
     assert done.stderr.count('\n') == 1
     assert 'ModuleNotFoundError: No module named tensorflow' in done.stderr
-    assert 'requirements.txt' in done.stderr
+    assert done.stderr.endswith(': pip install -r %s\n' % OURS)
 
 
 def test_a_protobuf_that_is_too_new(tmp_path):
@@ -39,12 +42,150 @@ def test_a_protobuf_that_is_too_new(tmp_path):
 LOGGER = 'import logging\nget_logger = lambda: logging.getLogger("tensorflow")\n'
 
 
-@pytest.mark.parametrize('version', ['1.14.0', '2.5.0', '2.22.0'])
-def test_an_untested_version(version, tmp_path):
+@pytest.mark.parametrize('version', ['1.12.3', '2.0.0', '2.3.4', '2.22.0', '3.0.0'])
+def test_a_version_out_of_range(version, tmp_path):
+    """The line names what is installed, what is allowed, and the command."""
     done = run(SCRIPTS[0], LOGGER + '__version__ = %r' % version, tmp_path)
-    assert done.returncode == 3
-    assert 'version %s is installed, and the graphs are tested on 1.15 and 2.21' % version \
-        in done.stderr
+    assert (done.returncode, done.stdout) == (3, '')
+    assert done.stderr == (
+        'TensorFlow cannot be used: version %s is installed. These scripts run on TensorFlow 1.13 '
+        'to 1.15 and 2.4 to 2.21. For this Python, %d.%d: pip install -r %s\n'
+        % ((version,) + sys.version_info[:2] + (OURS,)))
+
+
+@pytest.mark.parametrize('python, command', [
+    ((3, 7), 'pip install -r requirements.txt'),
+    ((3, 9), "pip install 'tensorflow==2.13.*' && pip install --no-deps tf_slim==1.1.0"),
+    ((3, 13), 'pip install -r requirements/modern.txt'),
+    ((3, 14), 'it is too new, take Python 3.10 to 3.13')])
+def test_the_command_is_one_for_this_python(python, command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'version_info', python + (0,))
+    with pytest.raises(SystemExit) as stop:
+        tf1._refuse('version 1.0.0 is installed')
+    assert stop.value.code == 3
+    assert capsys.readouterr().err.endswith('%d.%d: %s\n' % (python + (command,)))
+
+
+HIDDEN = """
+import importlib.util, sys
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: (
+    None if name in %r else find_spec(name, *more))
+sys.argv = [%r, '--device', 'cpu', '--batch_size', '1', '--num_batches', '1', '--forward_only']
+import runpy
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def without(names, script):
+    """Runs a script where these packages are not installed."""
+    return subprocess.run([sys.executable, '-c', HIDDEN % (names, script)], cwd=ROOT, text=True,
+                          env=dict(os.environ, PYTHONPATH=ROOT), capture_output=True)
+
+
+@pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='TensorFlow 1 has slim in itself')
+@pytest.mark.parametrize('names, packages', [
+    (['tf_slim'], 'tf_slim==1.1.0'),
+    (['tf_keras'], 'tf_keras==%d.%d.*' % tf1.RELEASE),
+    (['tf_slim', 'tf_keras'], 'tf_slim==1.1.0 tf_keras==%d.%d.*' % tf1.RELEASE)])
+def test_what_slim_needs_is_named_with_the_command(names, packages):
+    done = without(names, 'vgg16_benchmark.py')
+    assert (done.returncode, done.stdout) == (3, '')
+    assert done.stderr == (
+        'TensorFlow %s is installed, but not %s, which VGGNet, Inception V3 and ResNet V2 need: '
+        'pip install --no-deps %s\n' % (tf1.VERSION, ' and '.join(names), packages))
+
+
+def test_alexnet_needs_no_slim():
+    done = without(['tf_slim', 'tf_keras'], 'alexnet_benchmark.py')
+    assert (done.returncode, done.stderr) == (0, '')
+    done = subprocess.run([sys.executable, '-c', """import alexnet_benchmark, sys
+print([name for name in sys.modules if name.endswith('slim')])"""],
+                          cwd=ROOT, text=True, capture_output=True)
+    assert done.stdout == '[]\n'
+
+
+def test_other_names_are_not_there():
+    with pytest.raises(AttributeError, match='nonsense'):
+        getattr(tf1, 'nonsense')     # noqa: B009
+
+
+# What a version needs to use a GPU, from what the build says of itself
+
+CUDA_11, CUDA_12 = tf1.CUDA['11'][1], tf1.CUDA['12'][1]
+
+
+@pytest.mark.parametrize('names, capabilities', [
+    (['sm_60', 'sm_70', 'sm_80', 'sm_89', 'compute_90'], ((6, 0), None)),
+    (['sm_35', 'compute_80'], ((3, 5), None)),
+    (['sm_52', 'sm_61'], ((5, 2), (6, 9))),
+    (['7.5', '8.0', '12.0'], ((7, 5), None)),
+    (['sm_100', 'compute_120'], ((10, 0), None)),
+    (['sm_90', 'sm_90a'], ((9, 0), (9, 9))),
+    ([], ((6, 0), None))])
+def test_the_capabilities_of_a_build(names, capabilities):
+    assert tf1._capabilities(names) == capabilities
+
+
+BUILD = {'cuda_version': '12.5.1', 'cudnn_version': '9',
+         'cuda_compute_capabilities': ['sm_60', 'sm_80', 'compute_90']}
+
+
+@pytest.mark.parametrize('release, build, gpus', [
+    ((2, 21), BUILD, ('12.5.1', '9', '525.60.13', ((6, 0), None), CUDA_12 + ('libcudnn.so.9',))),
+    ((2, 17), dict(BUILD, cuda_version='12.3', cudnn_version='8'),       # PTX of Hopper alone
+     ('12.3', '8', '525.60.13', ((6, 0), (9, 0)), CUDA_12 + ('libcudnn.so.8',))),
+    ((2, 10), {'cuda_version': '11.2', 'cudnn_version': '8',
+               'cuda_compute_capabilities': ['sm_35', 'sm_50', 'compute_80']},
+     ('11.2', '8', '450.80.02', ((3, 5), None), CUDA_11 + ('libcudnn.so.8',)))])
+def test_a_build_says_what_it_needs(release, build, gpus):
+    assert tuple(tf1._gpus(build, release, nvidia=False)) == gpus
+
+
+def test_cuda_11_0_has_an_older_cusolver():
+    libraries = tf1._gpus(dict(BUILD, cuda_version='11.0', cudnn_version='8'), (2, 4), False)[-1]
+    assert 'libcusolver.so.10' in libraries
+    assert 'libcusolver.so.11' not in libraries
+
+
+def test_a_build_for_the_cpu_opens_no_library():
+    cuda, cudnn, driver, _, libraries = tf1._gpus({'is_cuda_build': False}, (2, 20), False)
+    assert (cuda, cudnn, libraries) == (None, None, ())
+    assert re.match(r'\d+\.\d+', driver)
+
+
+def test_an_unknown_cuda_is_asked_for_no_library():
+    build = {'cuda_version': '13.0', 'cudnn_version': '9'}
+    assert tf1._gpus(build, (2, 21), False) == ('13.0', '9', '525.60.13', ((6, 0), None), ())
+
+
+def test_nvidias_build_brings_its_own_libraries(monkeypatch):
+    monkeypatch.setenv('CUDA_VERSION', '11.8')
+    assert tf1._gpus({}, (1, 15), True) == ('11.8', None, '450.51', ((6, 0), None), ())
+    assert tf1._gpus(dict(BUILD, cuda_compute_capabilities=['7.5', '12.0']), (2, 17), True) == (
+        '12.5.1', '9', '525.60.13', ((7, 5), None), ())
+
+
+# A version whose outputs were not compared
+
+def test_a_compared_version_has_no_caution():
+    assert tf1.RELEASE in tf1.COMPARED
+    assert checks.untested_version() == []
+
+
+def test_a_version_that_was_not_compared(monkeypatch):
+    monkeypatch.setattr(tf1, 'RELEASE', (2, 11))
+    monkeypatch.setattr(tf1, 'VERSION', '2.11.1')
+    caution, = checks.untested_version()
+    assert caution.kind == 'version'
+    assert caution.text.startswith('the outputs of TensorFlow 2.11.1 have not been compared')
+
+
+def test_the_compared_versions_are_those_of_the_page():
+    with open(os.path.join(ROOT, 'docs', 'tensorflow.md'), encoding='utf-8') as file:
+        rows = re.findall(r'^\| (\d+)\.(\d+)\.\d+ \| 3\.\d+ \| %s \| (?:\S+e-|the reference)'
+                          % ', '.join(networks.NETWORKS), file.read(), re.MULTILINE)
+    assert sorted((int(major), int(minor)) for major, minor in rows) == tf1.COMPARED
 
 
 def test_ctrl_c_while_importing(tmp_path):

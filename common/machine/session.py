@@ -42,11 +42,17 @@ def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.
     """Returns a session of the default graph. Raises device.Unusable if TensorFlow has not
     registered the GPU that is to be timed."""
     config = config or tf.ConfigProto()
+    noise = tf1.FIRST_STEP_NOISE
     if device.kind == 'cpu':
         config.device_count['GPU'] = 0
-        with without_lines(b'failed call to cuInit'):    # an error of TensorFlow's GPU part only
-            return tf.Session(config=config)
-    session = tf.Session(config=config)
+        noise += (b'failed call to cuInit',)             # an error of TensorFlow's GPU part only
+    with without_lines(*noise):
+        if tf1.FIRST_STEP_NOISE:                         # of the process: a step of an empty graph
+            with tf.Session(graph=tf.Graph(), config=config) as first, first.graph.as_default():
+                first.run(tf.no_op())
+        session = tf.Session(config=config)
+    if device.kind == 'cpu':
+        return session
     if not any(d.device_type == 'GPU' for d in session.list_devices()):
         session.close()
         raise Unusable('%s is there, but TensorFlow %s did not register it: run with '

@@ -7,7 +7,8 @@ import collections
 import re
 from typing import Any, Dict, Iterable, List, Optional
 
-from common import graph, networks
+from common import graph, networks, tf1
+from common.cautions import Caution
 from common.machine.device import Device
 from common.probes import Found, Probe, Step, cost, layers, xla
 from common.tf1 import tf
@@ -20,6 +21,9 @@ WINOGRAD = 4.0
 
 class Checks(Probe):
     """Whether a figure can be valid."""
+
+    def describe(self) -> Found:
+        return Found(cautions=untested_version())
 
     def after(self, step: Step) -> Found:
         tensors, feed_dict = step.one.tensors, step.one.feed_dict
@@ -34,6 +38,15 @@ class Checks(Probe):
             + placement(step.step_stats, tensors, self.run.device)
             + finite(step.session, tensors, feed_dict)
             + rate(step.ops, step.timing.mean, cost.float32_peak(step))))
+
+
+def untested_version() -> List[Caution]:
+    """A caution if no test has compared this version's outputs with those of TensorFlow 1.15."""
+    if tf1.RELEASE in tf1.COMPARED:
+        return []
+    return [Caution('version', 'the outputs of TensorFlow %s have not been compared with those of '
+                    '1.15: run `python -m pytest tests/test_runtimes.py` before you quote the '
+                    'figure' % tf1.VERSION)]
 
 
 def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:

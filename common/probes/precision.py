@@ -117,7 +117,10 @@ def problem(precision: str, device: Device) -> Optional[str]:
     if precision == 'mixed':
         if gpu and gpu.compute_capability < TENSOR_CORES_FROM:
             return _too_old(name, gpu, TENSOR_CORES_FROM)
-        if not gpu and tf1.RUNTIME != 'modern':
+        if tf1.RELEASE < (1, 14):
+            return ('%s: TensorFlow %s has no mixed precision; 1.14 and later have it.'
+                    % (name, tf1.VERSION))
+        if not gpu and tf1.RELEASE < (2, 10):
             return ('%s: TensorFlow %s supports it on GPUs only; on a CPU use the modern runtime.'
                     % (name, tf1.VERSION))
         if not gpu and not host.cpu_flags() & BFLOAT16_FLAGS:
