@@ -29,7 +29,7 @@ CAPABILITIES_UNKNOWN = (6, 0), None  # where a build does not say: Pascal and on
 
 TF_SLIM = 'tf_slim==1.1.0'           # tf.contrib.slim for TensorFlow 2; its last release
 # The versions on which a test compared outputs and gradients with 1.15: docs/tensorflow.md.
-COMPARED = [(1, 15), (2, 21)]
+COMPARED = [(1, 13), (1, 14), (1, 15), (2, 4), (2, 10), (2, 15), (2, 17), (2, 18), (2, 20), (2, 21)]
 
 
 @contextlib.contextmanager
