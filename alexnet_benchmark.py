@@ -148,7 +148,7 @@ def inference(images, lrn=True, fc=False, keep_prob=1.0):
 
 
 def build(args):
-    """Adds AlexNet to the default graph as `args` asks; returns what will be timed."""
+    """Adds AlexNet with the flags in `args` to the default graph; returns its Workload."""
     images = tf.Variable(tf.random_normal([args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3],
                                           dtype=tf.float32, stddev=1e-1),
                          trainable=False, name='images')
@@ -164,7 +164,7 @@ def build(args):
 
 
 def run_benchmark(args):
-    """Builds AlexNet as `args` asks and times it; returns the exit code."""
+    """Times AlexNet with the flags in `args`; returns the exit code."""
     return benchmark.run(args, build)
 
 

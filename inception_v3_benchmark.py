@@ -274,7 +274,7 @@ def inception_v3(inputs, num_classes=1000, is_training=True, dropout_keep_prob=0
 
 
 def build(args):
-    """Adds Inception V3 to the default graph as `args` asks; returns what will be timed."""
+    """Adds Inception V3 with the flags in `args` to the default graph; returns its Workload."""
     inputs = tf.random_uniform((args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3))     # in every step
     with slim.arg_scope(inception_v3_arg_scope()):
         logits, end_points = inception_v3(inputs, is_training=False)
@@ -292,7 +292,7 @@ def build(args):
 
 
 def run_benchmark(args):
-    """Builds Inception V3 as `args` asks and times it; returns the exit code."""
+    """Times Inception V3 with the flags in `args`; returns the exit code."""
     return benchmark.run(args, build)
 
 

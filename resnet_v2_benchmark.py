@@ -201,7 +201,7 @@ DEPTHS = {50: resnet_v2_50, 101: resnet_v2_101, 152: resnet_v2_152, 200: resnet_
 
 
 def build(args):
-    """Adds ResNet V2 to the default graph as `args` asks; returns what will be timed."""
+    """Adds ResNet V2 with the flags in `args` to the default graph; returns its Workload."""
     resnet = DEPTHS[args.depth]
     inputs = tf.random_uniform((args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3))    # in every step
     with slim.arg_scope(resnet_arg_scope(is_training=False)):
@@ -221,7 +221,7 @@ def build(args):
 
 
 def run_benchmark(args):
-    """Builds ResNet V2 as `args` asks and times it; returns the exit code."""
+    """Times ResNet V2 with the flags in `args`; returns the exit code."""
     return benchmark.run(args, build)
 
 

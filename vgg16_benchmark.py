@@ -126,7 +126,7 @@ def inference_op(input_op, keep_prob, configuration='D'):
 
 
 def build(args):
-    """Adds VGGNet to the default graph as `args` asks; returns what will be timed."""
+    """Adds VGGNet with the flags in `args` to the default graph; returns its Workload."""
     images = tf.Variable(tf.random_normal([args.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3],
                                           dtype=tf.float32, stddev=1e-1),
                          trainable=False, name='images')
@@ -141,7 +141,7 @@ def build(args):
 
 
 def run_benchmark(args):
-    """Builds VGGNet as `args` asks and times it; returns the exit code."""
+    """Times VGGNet with the flags in `args`; returns the exit code."""
     return benchmark.run(args, build)
 
 

@@ -1,4 +1,4 @@
-"""What the four benchmarks share: the TensorFlow API, the flags, the measuring and the record."""
+"""What the four benchmarks share: the TensorFlow API, the flags, the timing and the record."""
 import sys
 
 if sys.platform == 'win32':          # it has no fcntl, no resource and no SIGHUP

@@ -2,7 +2,7 @@
 import argparse
 from typing import Callable
 
-LARGEST = 2 ** 31 - 1                # of a count; TensorFlow's shapes overflow beyond
+LARGEST = 2 ** 31 - 1                # larger counts overflow TensorFlow's shapes
 
 
 def integer(at_least: int) -> Callable[[str], int]:

@@ -48,8 +48,8 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
 
     Raises:
         KeyboardInterrupt, probes.Refused, device.Unusable, session.Exhausted, liveness.Lost,
-        OSError, tf.errors.OpError: cli.main turns them into exit codes. What was finished before is
-        in the record.
+        OSError, tf.errors.OpError: cli.main turns them into exit codes. The passes that were
+        finished before are in the record.
     """
     timer = Startup()                                    # it began with the process
     timer.end('import')
@@ -67,8 +67,8 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
                 for probe in probes:
                     record.add(log, probe.start(opened))
                 timer.end('initialisation')
-                for one in passes:
-                    measure(run, probes, opened, one, log)
+                for timed_pass in passes:
+                    measure(run, probes, opened, timed_pass, log)
                     report.print_latest(log)
                     record.keep(log, args.json)
             log['status'] = 'finished'
@@ -76,33 +76,34 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
     return int(any(entry['faults'] for entry in log['results']))
 
 
-def measure(run: Run, probes: List[Probe], session: Any, one: Pass, log: Dict[str, Any]) -> None:
-    """Times one pass, lets the probes look at it in untimed steps, and adds it to the record."""
-    args, target = run.args, graph.fetches(one.target, run.args.fetch)
+def measure(run: Run, probes: List[Probe], session: Any, timed_pass: Pass, log: Dict[str, Any]
+            ) -> None:
+    """Times one pass, lets the probes examine it in untimed steps, and adds it to the record."""
+    args, target = run.args, graph.fetches(timed_pass.target, run.args.fetch)
     for probe in probes:
-        probe.before(session, one)
+        probe.before(session, timed_pass)
     with contextlib.ExitStack() as stack, record.unfinished(run, log):
         for probe in probes:
             stack.enter_context(probe.watching())
-        timing = time_tensorflow_run(session, target, one.info_string, one.feed_dict,
-                                     args.num_batches, args.num_steps_burn_in,
+        timing = time_tensorflow_run(session, target, timed_pass.info_string,
+                                     timed_pass.feed_dict, args.num_batches, args.num_steps_burn_in,
                                      after_step=run.after_step)
     record.add_first_steps(log, run.timer, timing)
     entry, faults = record.result(run, timing), []
     log['results'].append(entry)
-    step = Step(run, session, one, target, timing, graph.needed_ops(one.tensors),
-                graph.trace(session, target, one.feed_dict), log, entry, faults)
+    step = Step(run, session, timed_pass, target, timing, graph.needed_ops(timed_pass.tensors),
+                graph.trace(session, target, timed_pass.feed_dict), log, entry, faults)
     for probe in probes:
-        found = probe.after(step)
-        entry.update(found.fields)
-        entry['warnings'] += [caution._asdict() for caution in found.cautions]
-        faults += found.faults
-    entry['faults'] = faults                             # the mark of a pass that was checked
+        findings = probe.after(step)
+        entry.update(findings.fields)
+        entry['warnings'] += [caution._asdict() for caution in findings.cautions]
+        faults += findings.faults
+    entry['faults'] = faults             # only now: an entry without this key was not checked
 
 
 @contextlib.contextmanager
 def _device_and_job(args, timer, build) -> Iterator[Tuple[device.Device, Any]]:
-    """Chooses the device, joins the job if there is one, and says so."""
+    """Chooses the device, joins the job if there is one, and prints both."""
     rank = launch.current()
     if rank:
         launch.pin(rank, args.device)
@@ -118,7 +119,7 @@ def _device_and_job(args, timer, build) -> Iterator[Tuple[device.Device, Any]]:
 
 @contextlib.contextmanager
 def _entered(run: Run, log: Dict[str, Any]) -> Iterator[List[Probe]]:
-    """The probes that apply to the run. What each knows beforehand is added to the record."""
+    """Enters the probes that apply to the run, and adds their descriptions to the record."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(probe(run)) for probe in PROBES if probe.wanted(run)]
         for probe in probes:

@@ -1,4 +1,4 @@
-"""The chapter's own figures, from references/chapter.json, beside those of a run.
+"""Compares a run with the chapter's own figures, which are in references/chapter.json.
 
 This module does not import TensorFlow.
 """
@@ -30,20 +30,22 @@ def figure(log: Dict[str, Any], entry: Dict[str, Any]) -> Optional[Dict[str, Any
     variant, pass, fetch, batch size and precision, one process, no XLA. None if it has none."""
     if entry.get('xla') or log.get('processes'):
         return None
-    for one in figures():
-        if (one['benchmark'], one['variant']) == (log['benchmark'], log['variant']) and all(
-                one[key] == entry[key] for key in SAME_WORK):
-            return one
+    for published in figures():
+        if (published['benchmark'], published['variant']) == (
+                log['benchmark'], log['variant']) and all(
+                    published[key] == entry[key] for key in SAME_WORK):
+            return published
     return None
 
 
 def comparison(log: Dict[str, Any], entry: Dict[str, Any]) -> str:
-    """Returns '8.1 times as fast', or '30 times slower'; '' if the chapter has no figure of it."""
-    found = figure(log, entry)
-    if not found:
+    """Returns '8.1 times as fast', or '30 times slower'; '' if the chapter has no figure for
+    the same work."""
+    published = figure(log, entry)
+    if not published:
         return ''
-    ratio = found['mean_s'] / entry['mean_s']
-    about = 'about ' if found['about'] else ''
+    ratio = published['mean_s'] / entry['mean_s']
+    about = 'about ' if published['about'] else ''
     if ratio >= 1:
         return '%s%s times as fast' % (about, text.significant(ratio, 2))
     return '%s%s times slower' % (about, text.significant(1 / ratio, 2))

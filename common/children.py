@@ -9,9 +9,9 @@ PR_SET_PDEATHSIG = 1                 # linux/prctl.h
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
     """Starts a child in a session of its own, so that Ctrl-C does not reach it twice, from the
-    terminal and from us. If this process is killed, the child is killed too: nobody waits for it
-    any more, and it would slow down what is timed next."""
-    prctl = getattr(ctypes.CDLL(None), 'prctl', None)    # here: not after the fork; Linux alone
+    terminal and from us. If this process is killed, the child is killed too: it would otherwise
+    run on and slow down the next benchmark."""
+    prctl = getattr(ctypes.CDLL(None), 'prctl', None)    # before the fork; only on Linux
 
     def die_with_parent():
         if prctl:

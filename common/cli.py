@@ -1,4 +1,4 @@
-"""The flags that all four scripts share, and what becomes of errors: the exit codes.
+"""The flags that all four scripts share, and the exit code for each kind of error.
 
     0    the figures are valid
     1    the run finished, but a validity check failed
@@ -24,7 +24,7 @@ from common.tf1 import tf
 
 
 def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Returns a parser with the shared flags, but for those to `leave_out`; `doc` is the docstring
+    """Returns a parser with the shared flags except those in `leave_out`; `doc` is the docstring
     of the script."""
     parser = argparse.ArgumentParser(description=doc, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,8 +100,7 @@ def main(parser: argparse.ArgumentParser,
 
 
 def file_problem(args: argparse.Namespace) -> Optional[str]:
-    """Returns what is wrong with the files that the flags name, or with --profile; None if nothing
-    is."""
+    """Returns why --json, --trace or --profile cannot be used as given; None if all can."""
     for flag in 'json', 'trace':
         path = getattr(args, flag)
         why = path is not None and files.why_unwritable(path)
@@ -115,8 +114,8 @@ def file_problem(args: argparse.Namespace) -> Optional[str]:
 
 
 def exit_code(run: Callable[[], int], batch_size: int) -> int:
-    """Returns what run() returns, or the exit code of the error that it ends with, which is told in
-    one plain sentence on stderr. SIGTERM is treated as Ctrl-C: finished steps are kept."""
+    """Returns what run() returns. If it raises a foreseeable error, prints one sentence on stderr
+    and returns its exit code. SIGTERM is treated as Ctrl-C: finished steps are kept."""
     on_main_thread = threading.current_thread() is threading.main_thread()
     if on_main_thread:
         terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -148,7 +147,7 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
 
 
 def _fail(sentence, code):
-    """Prints the sentence, in a job with the rank of this process."""
+    """Prints the sentence (in a job: after the rank of this process); returns the exit code."""
     rank = launch.current()
     if sentence:
         print('rank %d: %s' % (rank.rank, sentence) if rank else sentence, file=sys.stderr,

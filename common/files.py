@@ -1,5 +1,4 @@
-"""Files that are replaced as a whole, JSON that a person can read, and the end of a program whose
-stdout cannot be written to."""
+"""Writes files atomically and JSON readably; ends a program cleanly if stdout cannot be written."""
 import errno
 import json
 import os
@@ -24,14 +23,14 @@ def guarded(main: Callable[[], int]) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             print('Stopped: %s' % error, file=sys.stderr)
-        # Python flushes stdout once more at exit: what is left in its buffer is discarded.
+        # Python flushes stdout again at exit; /dev/null takes the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
 
 
 def prepare_stdout() -> None:
-    """Lets a program print whatever stdout is: characters that the terminal cannot encode, such as
-    those of a CPU's name, become escapes; the output to a closed stdout is discarded."""
+    """Makes printing to stdout safe: characters that the terminal cannot encode, such as those of a
+    CPU's name, become escapes; output to a closed stdout is discarded."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, 'w')               # noqa: SIM115
     if hasattr(sys.stdout, 'reconfigure'):               # a notebook's has not
@@ -39,8 +38,8 @@ def prepare_stdout() -> None:
 
 
 def write(path: str, text: str) -> None:
-    """Writes a text file as UTF-8. A reader finds the old file or the new one, never a part of one;
-    except where the file is mounted by itself (docker run -v FILE:FILE) and cannot be replaced.
+    """Writes a text file as UTF-8. A reader sees the old file or the new one, never part of one;
+    except where the file is itself a mount (docker run -v FILE:FILE) and cannot be replaced.
 
     Raises OSError, with the path: the folder is missing, not writable, or full.
     """
@@ -63,9 +62,9 @@ def write(path: str, text: str) -> None:
 
 
 def json_text(value: Any, indent: int = 0) -> str:
-    """Returns a value as JSON, indented by one blank a level, except that some of it stands on one
-    line: a list of numbers or strings, so that the samples of a pass are one line and not a
-    hundred, and an object in a list if it is short, so that a list of layers is a table.
+    """Returns a value as JSON, indented by one blank a level. Two things are written on one line: a
+    list of numbers or strings, so that the samples of a pass take one line and not a hundred, and
+    a short object in a list, so that a list of layers reads as a table.
 
     Args:
         value: what json.dumps takes, with strings as the keys of objects.
@@ -106,7 +105,7 @@ def why_unwritable(path: str) -> Optional[str]:
 
 
 def _give_usual_mode(path):
-    """Lets others read the file as they could read any new one: mkstemp's are the owner's alone."""
+    """Gives the file the permissions of any new file; mkstemp lets only the owner read it."""
     try:
         os.chmod(path, 0o666 & ~_umask())
     except OSError:                                      # CIFS, exFAT: no modes to change
@@ -114,7 +113,8 @@ def _give_usual_mode(path):
 
 
 def _replace(temporary, path):
-    """Renames the file; copies it where the target is a mount of its own, which has no new name."""
+    """Renames the file; copies it where the target is a mount point, which cannot be renamed
+    over."""
     try:
         os.replace(temporary, path)
     except OSError as error:

@@ -1,10 +1,10 @@
-"""How much work a network is: its parameters and multiply-adds, counted on the graph.
+"""Counts the parameters and multiply-adds of a network on its graph, and traces its steps.
 
-The multiply-adds are those of TensorFlow's own profiler: its registry of floating point operations
-is asked for each convolution and matrix product that a target needs. One multiply-add is 2 FLOP.
-Biases, ReLU, pooling, LRN and batch norm are not counted, as in the papers' tables. The gradients
-of a convolution cost what it costs itself; the registry, which divides the size of the input by
-the stride, is off there where padding is VALID.
+The multiply-adds come from the registry of floating point operations in TensorFlow's profiler, for
+each convolution and matrix product that a target needs. One multiply-add is 2 FLOP. Biases, ReLU,
+pooling, LRN and batch norm are not counted, as in the papers' tables. Each gradient of a
+convolution is counted like the convolution itself: the registry divides the size of the input by
+the stride, which is wrong where padding is VALID.
 """
 from typing import Any, Dict, Iterable, List, Optional
 
@@ -44,7 +44,7 @@ def fetches(target: Any, fetch: str) -> Any:
     """Returns what session.run is given: the tensors themselves ('tensors'), or the operations
     that compute them ('ops'), which run without copying the results to the host.
 
-    Never tf.group: TensorFlow 1.15 turns it into nothing (Grappler's dependency optimizer).
+    tf.group would not do: Grappler's dependency optimizer in TensorFlow 1.15 removes it.
     """
     if fetch == 'tensors':
         return target
@@ -53,7 +53,8 @@ def fetches(target: Any, fetch: str) -> Any:
 
 def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None,
           level: int = tf.RunOptions.SOFTWARE_TRACE) -> Any:
-    """Runs `target` once, untimed; returns TensorFlow's StepStats of what was executed where."""
+    """Runs `target` once, untimed; returns TensorFlow's StepStats: the operations executed on each
+    device, with their times."""
     metadata = tf.RunMetadata()
     session.run(target, feed_dict=feed_dict, run_metadata=metadata,
                 options=tf.RunOptions(trace_level=level))
@@ -61,8 +62,8 @@ def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict] = None,
 
 
 def is_executor(device: Any) -> bool:
-    """Returns whether a device of StepStats is one of the executor's; the GPU tracer adds streams
-    and memcpy."""
+    """Returns whether a device of StepStats is one on which the executor runs operations; the GPU
+    tracer adds streams and memcpy."""
     return device.device.startswith('/job:') and '/stream:' not in device.device \
         and 'memcpy' not in device.device
 
@@ -113,7 +114,7 @@ def _scope(name):
 
 
 def layers_that_run(targets: Iterable[Any]) -> Dict[str, Any]:
-    """Says which of the layers that published figures differ by run in a step.
+    """Returns which optional layers, by which published networks differ, run in a step.
 
     Returns:
         {'lrn', 'fully_connected', 'dropout': whether; 'batch_norm': 'batch' (statistics of the
@@ -134,6 +135,6 @@ def size(tensor: Any) -> int:
 
 
 def is_variable(tensor: Any) -> bool:
-    """Returns whether a tensor is a variable's value, which takes no memory besides it."""
+    """Returns whether a tensor is the value of a variable, which needs no memory of its own."""
     return tensor.op.type in ('Identity', 'ReadVariableOp') and tensor.op.inputs[0].op.type in (
         'VariableV2', 'VarHandleOp')

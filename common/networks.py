@@ -55,8 +55,8 @@ def script(benchmark: str) -> str:
 
 
 def title(benchmark: str, variant: str) -> str:
-    """Returns what a variant is called on the screen, 'ResNet V2 152'; a variant that only
-    published figures have is called by its own name."""
+    """Returns the name of a variant for the screen, such as 'ResNet V2 152'. A variant that occurs
+    only in published figures keeps its own name after the network's."""
     network = NETWORKS[benchmark]
     if variant in network.variants:
         return network.variants[variant].title
@@ -70,18 +70,18 @@ def choices(benchmark: str, flag: str) -> List[Any]:
 
 def variant(benchmark: str, args: argparse.Namespace) -> str:
     """Returns the name of the variant that the parsed flags select."""
-    name, = [name for name, one in NETWORKS[benchmark].variants.items()
-             if all(getattr(args, flag) == value for flag, value in one.flags.items())]
+    name, = [name for name, candidate in NETWORKS[benchmark].variants.items()
+             if all(getattr(args, flag) == value for flag, value in candidate.flags.items())]
     return name
 
 
 def words(options: Dict[str, Any]) -> List[str]:
     """Returns options, by name, as the words of a command line: {'depth': 50, 'lrn': False, 'xla':
     True, 'json': None} gives ['--depth', '50', '--no_lrn', '--xla']."""
-    found = []                                           # type: List[str]
+    arguments = []                                       # type: List[str]
     for name, value in options.items():
         if isinstance(value, bool):
-            found += ['--' + name] if value else ['--no_' + name] if name in SWITCHES else []
+            arguments += ['--' + name] if value else ['--no_' + name] if name in SWITCHES else []
         elif value is not None:
-            found += ['--' + name, str(value)]
-    return found
+            arguments += ['--' + name, str(value)]
+    return arguments

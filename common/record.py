@@ -21,8 +21,8 @@ from common.workload import Run
 
 SCHEMA = 1
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Environment variables that change speed, by prefix; and others: Terraform's, not TensorFlow's, and
-# what horovodrun tells each process.
+# Environment variables that can change speed, by prefix. OTHERS match but cannot: those of
+# Terraform and TensorFlow Datasets, and the addresses that horovodrun gives each process.
 VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'CUBLAS', 'CUDNN_', 'ONEDNN_', 'DNNL_', 'OMP_',
              'KMP_', 'GOMP_', 'MKL_', 'OPENBLAS_', 'NCCL_', 'HOROVOD_', 'LD_PRELOAD', 'MALLOC_',
              'TCMALLOC_', 'GLIBC_TUNABLES')
@@ -31,7 +31,7 @@ OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR', 'HOROVOD_GLOO_RENDEZVOU
 
 
 def new(run: Run) -> Dict[str, Any]:
-    """Returns the record of a run without results. The probes add to it."""
+    """Returns the record of a run before its first pass, to which the probes add."""
     workload = run.workload
     return {'schema': SCHEMA, 'benchmark': workload.name, 'variant': workload.variant,
             'options': run.options, 'environment': environment(run),
@@ -69,20 +69,20 @@ def environment(run: Run) -> Dict[str, Any]:
     }
 
 
-def add(log: Dict[str, Any], found: Found) -> None:
-    """Adds what a probe found of the whole run: objects are merged, lists are appended to."""
-    for key, value in found.fields.items():
+def add(log: Dict[str, Any], findings: Found) -> None:
+    """Adds a probe's findings about the whole run: objects are merged, lists are appended."""
+    for key, value in findings.fields.items():
         if isinstance(value, dict):
             log[key] = dict(log[key], **value)
         else:
             log[key] = log[key] + value
-    log['warnings'] += [caution._asdict() for caution in found.cautions]
+    log['warnings'] += [caution._asdict() for caution in findings.cautions]
 
 
 def add_first_steps(log: Dict[str, Any], timer: Startup, timing: Timing) -> None:
     """Adds the seconds of the start, by part, once the first pass has run. Its last parts are the
-    first step, in which TensorFlow optimises the graph unless a comparison has run it before, and
-    the rest of the burn-in."""
+    first step (TensorFlow optimises the graph in it, unless the comparison with float32 has run
+    the graph before), and the rest of the burn-in."""
     if log['startup_s'] is None:
         log['startup_s'] = dict(timer.seconds)
         if timing.burn_in_seconds:
@@ -108,7 +108,7 @@ def result(run: Run, timing: Timing) -> Dict[str, Any]:
 
 @contextlib.contextmanager
 def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[None]:
-    """Adds the steps of a pass that ends early, by Ctrl-C or an error, to the record."""
+    """If the pass ends early, by Ctrl-C or an error, adds its finished steps to the record."""
     try:
         yield
     except (Interrupted, Exception) as error:
@@ -120,7 +120,7 @@ def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
-    """Writes the record however the block ends, with its status."""
+    """Writes the record and its status at the end of the block, also after an error."""
     try:
         yield
     except KeyboardInterrupt:
@@ -138,7 +138,7 @@ def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
 
 
 def write(record: Dict[str, Any], path: str) -> None:
-    """Writes the record so that a reader finds the old file or the new one, never half of one.
+    """Writes the record so that a reader sees the old file or the new one, never part of one.
 
     Raises OSError: the folder is missing, not writable, or full.
     """
@@ -146,15 +146,15 @@ def write(record: Dict[str, Any], path: str) -> None:
 
 
 def keep(record: Dict[str, Any], path: Optional[str]) -> None:
-    """Writes the record where --json PATH was given."""
+    """Writes the record to `path`; does nothing if it is None, because --json was not given."""
     if path:
         write(record, path)
 
 
 def commit(root: str = ROOT) -> Optional[str]:
     """Returns the commit of the checkout whose root is this folder, as 40 digits, with '+' if
-    tracked files differ from it. An image or an archive is no checkout, even where it lies inside
-    another repository: then what BENCHMARK_COMMIT says, None where it is not set."""
+    tracked files differ from it. Where the folder is not the root of a checkout (in an image, or
+    unpacked from an archive), returns BENCHMARK_COMMIT; None if that is not set."""
     # In a git hook GIT_DIR and others name the repository of the hook.
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith('GIT_')}

@@ -1,4 +1,4 @@
-"""The lines that a run prints besides the chapter's: made from the record, so that both agree.
+"""Prints a run's own lines. They are made from the record, so that screen and file agree.
 
 This module does not import TensorFlow.
 """
@@ -11,7 +11,7 @@ from common.networks import PASSES
 
 
 def print_device(on: Any, job: Any) -> None:
-    """Prints the device that is timed, and the processes of a job."""
+    """Prints the device that is timed, and in a job its processes."""
     print('Device: %s' % on.sentence)
     if on.kind == 'cpu':
         print('*** CPU figures: no GPU is used. ***')
@@ -30,12 +30,12 @@ def print_start(log: Dict[str, Any]) -> None:
 
 
 def print_faster(run: Any) -> None:
-    """Prints the line between the float32 baseline run and the same in another precision."""
+    """Prints the line between the float32 baseline run and the run with --precision or --xla."""
     print('\n*** The same in %s%s ***' % (run.precision, ', XLA' * run.args.xla), flush=True)
 
 
 def print_latest(log: Dict[str, Any]) -> None:
-    """Prints what the flags ask for about the latest pass of a record."""
+    """Prints the details and the layers of the latest pass, if --details or --profile was given."""
     entry, lines = log['results'][-1], []                # type: Dict[str, Any], List[str]
     if log['options']['details']:
         lines = result(entry)
@@ -49,18 +49,18 @@ def print_latest(log: Dict[str, Any]) -> None:
 
 
 def print_summary(log: Dict[str, Any], path: Optional[str]) -> None:
-    """Prints the answer: the table of a run, what is wrong with it, and what to do next. `path` is
-    where the record is, None if none was kept."""
+    """Prints the table of a run, its faults and cautions, and the next step for the user. `path` is
+    the file of the record, None if none was written."""
     print('\n'.join(summary(log) + [next_step(path)]), flush=True)
 
 
-# The answer
+# The summary
 
 HEADINGS = ['', 'ms / batch', 'images / s', 'TFLOP / s', 'of peak', 'memory', VERSUS]
 
 
 def summary(log: Dict[str, Any]) -> List[str]:
-    """Returns the title, the table of the passes, and a line for whatever is wrong with them."""
+    """Returns the title, the table of the passes, and a line for each fault and caution."""
     passes = [entry for entry in log['results'] if 'faults' in entry]
     rows = [[label(entry, log)] + cells(log, entry) for entry in passes]
     columns = [column for column in zip(HEADINGS, *rows) if any(column[1:])]
@@ -80,7 +80,7 @@ def summary(log: Dict[str, Any]) -> List[str]:
 
 
 def title(log: Dict[str, Any]) -> str:
-    """Returns the line that says what was timed on what: 'AlexNet with LRN, batch 32,
+    """Returns the line with the network, its settings and the device: 'AlexNet with LRN, batch 32,
     float32 - TensorFlow 2.21.0, NVIDIA GeForce RTX 3090'."""
     entry, processes = log['results'][-1], (log.get('processes') or {'size': 1})['size']
     steps = len(entry['samples_s'])
@@ -116,7 +116,7 @@ def cells(log: Dict[str, Any], entry: Dict[str, Any]) -> List[str]:
 
 
 def next_step(path: Optional[str]) -> str:
-    """Returns the last line: where the record is, and what to do next."""
+    """Returns the last line: the file of the record, and the command to use next."""
     if path is None:
         return ('  No record was kept: --json PATH keeps one. --details prints percentiles, '
                 'intervals and the start.')
@@ -163,10 +163,10 @@ def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:
         job['horovod'], job['backend'])
 
 
-def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
+def speedup(entry: Dict[str, Any], baseline: List[Dict[str, Any]]) -> str:
     """Returns the line with the speed-up of a pass over its float32 baseline, and how much its
     results differ."""
-    base, = [one for one in plain if one['info_string'] == entry['info_string']]
+    base, = [one for one in baseline if one['info_string'] == entry['info_string']]
     line = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
     intervals = [one['statistics']['ci95_s'] for one in (base, entry)]
     if all(intervals):                                   # of times: the rate is the inverse
@@ -179,7 +179,7 @@ def speedup(entry: Dict[str, Any], plain: List[Dict[str, Any]]) -> str:
 
 
 def _share_interval(entry):
-    """Of the share of communication, in brackets; '' where there is none."""
+    """The 95 % interval of the share of communication, in brackets; '' where it is not known."""
     job, without = entry['statistics']['ci95_s'], entry['scaling']['without_allreduce']
     if not (job and without['ci95_s']):
         return ''
@@ -290,13 +290,14 @@ def _gpu(entry):
 
 
 def _layers(ran):
-    """'with LRN; without batch norm, FC layers, dropout': what published figures differ by."""
+    """'with LRN; without batch norm, FC layers, dropout': the layers by which published networks
+    differ."""
     norm = {None: 'batch norm', 'batch': 'batch norm (statistics of the batch)',
             'moving': 'batch norm (moving averages)'}[ran['batch_norm']]
     names = {'batch_norm': norm, 'lrn': 'LRN', 'fully_connected': 'FC layers', 'dropout': 'dropout'}
     parts = [(word, [name for key, name in names.items() if bool(ran[key]) == wanted])
              for word, wanted in (('with', True), ('without', False))]
-    return '; '.join('%s %s' % (word, ', '.join(found)) for word, found in parts if found)
+    return '; '.join('%s %s' % (word, ', '.join(listed)) for word, listed in parts if listed)
 
 
 def _megabytes(number):

@@ -1,4 +1,4 @@
-"""The start of a run, by its parts: from the command to the first timed step.
+"""Measures the parts of a run's start, from the command to the first timed step.
 
 Imported before TensorFlow, because importing TensorFlow is the longest part.
 """
@@ -9,8 +9,8 @@ from common.machine import host
 
 
 class Startup:
-    """Seconds of each part of the start. The first one of a process begins with the process; a
-    later one, of a second run in it, begins when it is made."""
+    """The seconds of each part of the start. The first Startup of a process counts from the start
+    of the process, later ones from their own creation."""
 
     def __init__(self):
         global _began_s
@@ -18,7 +18,7 @@ class Startup:
         self._last_s, _began_s = _began_s or time.monotonic(), None
 
     def end(self, part: str) -> None:
-        """`part` is over: it lasted from the end of the part before until now."""
+        """Ends `part`, which began when the part before it ended."""
         now = time.monotonic()
         self.seconds[part], self._last_s = now - self._last_s, now
 

@@ -14,16 +14,18 @@ import numpy as np
 MIN_STEPS = 20
 
 # The interval: COSINES projections and the 97.5 % quantile of Student's t with as many degrees of
-# freedom. The source (see cosines) recommends 0.4 n^(2/3) of them; so few keep the coverage when
-# steps are strongly correlated (tests/test_stats.py), for an interval 1.3 times as wide when not.
+# freedom. The source (see cosines) recommends 0.4 n^(2/3) cosines. With only 4 the interval keeps
+# its coverage when steps are strongly correlated (tests/test_stats.py); when they are not, it is
+# 1.3 times as wide.
 COSINES, T_INTERVAL = 4, 2.776
 
 
 class Summary(NamedTuple):
-    """A pass in figures. Durations in seconds; `sd_s` is the population's, as in the chapter.
+    """The statistics of a pass, in seconds; `sd_s` is the population's, as in the chapter.
 
     `ci95_s` is the 95 % confidence interval (low, high) of the mean, None below MIN_STEPS steps.
-    `n_effective`, 1 to n, is how many independent steps would fix the mean as well as these do.
+    `n_effective`, 1 to n, is the number of independent steps that would give the same standard
+    error of the mean.
     """
     n: int
     mean_s: float
@@ -54,10 +56,11 @@ def summarise(seconds: Sequence[float]) -> Summary:
 
 
 def interval(mean_s: float, half_s: float) -> Tuple[float, float]:
-    """Returns the confidence interval of a mean duration, whose half width is half_s: (low, high).
+    """Returns the confidence interval (low, high) of a mean duration with the half width half_s.
 
-    It is that of the mean's logarithm by the delta method, so it never reaches below zero: from
-    mean / f to mean x f. For a half width of 1 % both bounds are within 0.005 % of mean -+ half_s.
+    It is computed for the mean's logarithm by the delta method, so that it never reaches below
+    zero: from mean / f to mean x f. For a half width of 1 % both bounds are within 0.005 % of
+    mean -+ half_s.
     """
     if not mean_s:
         return mean_s, mean_s
@@ -96,12 +99,13 @@ def series(seconds: Sequence[float]) -> np.ndarray:
 
 
 def cosines(deviations: np.ndarray, number: int) -> np.ndarray:
-    """Returns the projections of a series on its `number` lowest type II cosines but the constant.
+    """Returns the projections of a series on the `number` lowest type II cosines, without the
+    constant one.
 
-    Nearly independent, each with the long-run variance of the series as its variance, whatever the
-    (short) correlation of successive steps: Lazarus, Lewis, Stock and Watson, "HAR Inference:
-    Recommendations for Practice", Journal of Business & Economic Statistics 36 (2018), the EWC
-    estimator; exactly so for independent normal steps.
+    They are nearly independent, and the variance of each is the long-run variance of the series,
+    even if successive steps are correlated over a short range: Lazarus, Lewis, Stock and Watson,
+    "HAR Inference: Recommendations for Practice", Journal of Business & Economic Statistics 36
+    (2018), the EWC estimator. For independent normal steps both hold exactly.
     """
     n = len(deviations)
     angles = np.pi * np.outer(np.arange(1, number + 1), np.arange(n) + 0.5) / n

@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence
 
 
 def significant(number: float, digits: int = 3) -> str:
-    """Returns a number with so many significant digits and no exponent: 0.00412, 41.2, 4120."""
+    """Returns a number with `digits` significant digits and no exponent: 0.00412, 41.2, 4120."""
     if not number or not math.isfinite(number):
         return '%g' % number
     exponent = int(('%.*e' % (digits - 1, abs(number))).split('e')[1])
@@ -34,8 +34,8 @@ def markdown(rows: Sequence[Sequence[str]]) -> List[str]:
 
 
 def with_error(number: float, error: Optional[float]) -> str:
-    """Returns a number and its error, both to the first significant digit of the error: 3.2134 and
-    0.021 give '3.21 +/- 0.02'. Without an error it has four significant digits."""
+    """Returns a number and its error, both rounded to the first significant digit of the error:
+    3.2134 and 0.021 give '3.21 +/- 0.02'. Without an error: four significant digits."""
     if not error:
         return significant(number, 4)
     decimals = max(0, -int(('%.0e' % error).split('e')[1]))

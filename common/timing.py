@@ -1,9 +1,9 @@
 """Times session.run, step by step, and keeps every sample.
 
-The timer of the chapter (6.1, used in 6.2 to 6.4 too) with three mends: the clock is monotonic, the
-mean and the standard deviation are computed from the kept samples (the chapter's one-pass variance
-goes negative when all durations are equal), and the steps printed are 0, 10, 20, ... whatever the
-length of the burn-in.
+The timer of the chapter (6.1, used in 6.2 to 6.4 too) with three corrections: the clock is
+monotonic; the mean and the standard deviation are computed from the kept samples (the chapter's
+one-pass variance can be negative when all durations are equal); and the steps printed are 0, 10,
+20, ... for any length of the burn-in.
 """
 import dataclasses
 import operator
@@ -68,8 +68,8 @@ def time_tensorflow_run(session: Any,
         num_batches: number of timed steps, at least 1.
         num_steps_burn_in: number of steps before them, at least 0.
         clock: returns a monotonic time in seconds.
-        after_step: called after each step, outside its time, with its duration in seconds; what it
-            returns counts as the duration (that of the slowest of several processes).
+        after_step: called after each step, outside its time, with its duration in seconds; returns
+            the duration to record, in a job that of the slowest process.
 
     Returns:
         A Timing with num_batches samples.

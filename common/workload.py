@@ -1,10 +1,10 @@
-"""What a script hands over to be timed, and one run of it."""
+"""The network that a script builds, its passes, and one run of them."""
 import argparse
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 
 class Pass(NamedTuple):
-    """One thing to time. In a job of several processes `target` is the averaged gradients, and
+    """A pass to time. In a job of several processes `target` is the averaged gradients, and
     `own` the gradients of this process before the averaging."""
     info_string: str                     # 'Forward' or 'Forward-backward'
     target: Any                          # a tensor, or a list of gradients
@@ -26,7 +26,7 @@ class Workload(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One run: its flags, the device it runs on, and what is timed."""
+    """One run: its flags, its device, and the network that is timed."""
     args: argparse.Namespace             # as parsed; never changed
     device: Any                          # a device.Device
     job: Any                             # a join.Job; None for a run of one process
@@ -35,13 +35,13 @@ class Run(NamedTuple):
 
     @property
     def after_step(self) -> Optional[Callable[[float], float]]:
-        """What time_tensorflow_run calls after each step: in a job, it returns the duration of
-        the slowest process."""
+        """The after_step of time_tensorflow_run: in a job it returns the duration of the slowest
+        process; None otherwise."""
         return self.job.exchange.slowest if self.job else None
 
     @property
     def options(self) -> Dict[str, Any]:
-        """The flags, but for the paths of files."""
+        """The flags except --json and --trace, which name files."""
         return {name: value for name, value in vars(self.args).items()
                 if name not in ('json', 'trace')}
 

@@ -1,4 +1,4 @@
-"""What the tests of the four networks share: the graph that a script times, weights, comparison."""
+"""Fixtures of the networks' tests: the graph that a script times, weights, comparison."""
 import signal
 import types
 

@@ -1,4 +1,4 @@
-"""A pynvml that is not real: the functions that common.probes.gpu calls, of one scripted GPU.
+"""A fake pynvml: the functions that common.probes.gpu calls, of one scripted GPU.
 
 Values are in NVML's units (MHz, mW, mJ) and may be changed while it runs. A value that is an
 exception is raised.
@@ -13,14 +13,14 @@ class NVMLError(Exception):
 
 
 class NVMLError_NotSupported(NVMLError):
-    """This GPU cannot tell."""
+    """This GPU does not support the query."""
 
     def __str__(self):
         return 'Not Supported'
 
 
 class NVMLError_FunctionNotFound(NVMLError):
-    """This driver is too old to know the function."""
+    """This driver is too old for the function."""
 
     def __str__(self):
         return 'Function Not Found'
@@ -128,17 +128,17 @@ def healthy(**values):
 
 
 def throttled():
-    """One that is too hot: half its clock."""
+    """A GPU that is too hot and runs at half its clock."""
     return FakeNvml(reasons=0x40 | 0x08, sm_clock=765, temperature=92)
 
 
 def busy():
-    """One that another program uses."""
+    """A GPU that another program uses."""
     return FakeNvml(utilisation=37, pids=[4000000])
 
 
 def unsupported():
-    """One that tells no more than a GeForce of 2014 may."""
+    """A GPU that supports only the queries of a GeForce of 2014."""
     return FakeNvml(**{key: NVMLError_NotSupported() for key in RARE})
 
 

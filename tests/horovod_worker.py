@@ -1,4 +1,4 @@
-"""What tests/test_horovod.py has horovodrun start: AlexNet, and on rank 1 a fault.
+"""The program that tests/test_horovod.py starts with horovodrun: AlexNet, and on rank 1 a fault.
 
     horovodrun -np 2 python -m tests.horovod_worker FAULT FOLDER [flags]
 """
@@ -38,7 +38,7 @@ def fail():
 
 
 def leave_out_the_allreduces():
-    """What is said to be averaged are the gradients of the rank."""
+    """Replaces the averaged gradients by the rank's own."""
     rewrite = Ranks.rewrite
     Ranks.rewrite = lambda probe, passes: [
         one._replace(target=[tf.identity(gradient) for gradient in one.own]) if one.own else one

@@ -1,4 +1,4 @@
-"""benchmark.measure with a session that runs nothing: the order of things, and what is kept."""
+"""benchmark.measure with a session that runs nothing: the order of the calls, and the record."""
 import argparse
 import contextlib
 
@@ -30,7 +30,7 @@ class FakeSession:
 
 
 class Noting(Probe):
-    """Notes the calls of its methods; finds what it was made with."""
+    """Notes the calls of its methods; returns the findings that it was made with."""
 
     def __init__(self, run, name, events, found=None, refusal=None):
         super().__init__(run)

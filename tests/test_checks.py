@@ -1,4 +1,4 @@
-"""Each check of common/probes/checks.py finds a planted fault, and is quiet without one."""
+"""Each check of common/probes/checks.py finds a planted fault, and reports none without it."""
 import json
 import re
 import types
@@ -43,7 +43,7 @@ def test_a_grouped_target_runs_nothing(run, monkeypatch):
     code, faults, out = run()
     assert code == 1
     assert 'executed no convolution, the graph has 5 Conv2D + 5 Conv2DBackpropFilter' in faults[-1]
-    assert 'INVALID: ' + faults[-1] in out
+    assert 'INVALID: Forward-backward: ' + faults[-1] in out
 
 
 def test_a_pruned_gradient_is_noticed(run, monkeypatch):
@@ -116,7 +116,8 @@ def invalid(tmp_path, capsys, monkeypatch):
         for result in json.loads(path.read_text())['results']:
             faults = result['faults']
             found[result['info_string']] = [fault for fault in faults if 'finite' in fault]
-            assert all('INVALID: ' + fault in out for fault in faults)
+            assert all('INVALID: %s: %s' % (result['info_string'], fault) in out
+                       for fault in faults)
         return code, found
     return run_script
 
@@ -238,7 +239,7 @@ def test_an_operation_on_the_cpu_is_named(fallen):
 
 
 class Op(types.SimpleNamespace):
-    """Stands for an operation that is there with Horovod alone, and for what belongs to it."""
+    """A stand-in for an operation, its device and its outputs: the real one needs Horovod."""
     __hash__ = object.__hash__
 
 

@@ -1,4 +1,4 @@
-"""Every case of the device check, with drivers and libraries that are not there."""
+"""Every case of the device check, with fake drivers and libraries."""
 import ctypes
 import os
 import subprocess
@@ -237,7 +237,7 @@ def test_nothing_is_wrong_with_a_good_gpu_or_with_none(runtime):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Lets device.look see the machine that a test says."""
+    """Lets device.look see the machine that a test describes."""
     def see(seen):
         monkeypatch.setattr(device, 'look', lambda: seen)
     return see

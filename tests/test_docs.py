@@ -139,7 +139,7 @@ def test_what_was_printed_and_the_record_are_of_the_same_run(path):
 
 @pytest.fixture
 def printed(tmp_path, monkeypatch):
-    """What a run of two passes printed, in a folder of its own; worded as it once was."""
+    """The output of a run of two passes, with an old wording, in a folder of its own."""
     monkeypatch.setattr(docs, 'ROOT', str(tmp_path))
     monkeypatch.setattr(docs.report, 'summary', lambda record: ['', 'new words'])
     (tmp_path / 'a.json').write_text(json.dumps(
@@ -183,7 +183,7 @@ def test_a_sample_and_a_record_that_do_not_belong_together(change, printed):
 # The tables of docs/performance.md
 
 def test_a_ratio_is_of_the_rounds(tmp_path, monkeypatch):
-    """Rounds that are 10 times slower count no more than others."""
+    """Rounds that are 10 times slower have the same weight as others."""
     (tmp_path / 'classic').mkdir()
     for i, (baseline_s, faster_s) in enumerate([(2.0, 1.0), (20.0, 10.0), (2.0, 1.0)], 1):
         result = {'info_string': 'Forward', 'precision': 'float32', 'batch_size': 8}

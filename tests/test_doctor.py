@@ -1,4 +1,4 @@
-"""The doctor: what it prints of machines that are not here, and its exit codes."""
+"""The doctor: its output for fake machines, and its exit codes."""
 import json
 import subprocess
 import sys
@@ -125,7 +125,7 @@ def test_a_tensorflow_without_cuda_needs_no_gpu(run, monkeypatch):
     monkeypatch.setattr(tf1, 'OLDEST_DRIVER', None)
     code, out, _ = run(NONE)
     assert code == 0
-    assert 'Needs: no GPU, for it was built without CUDA\n' in out
+    assert 'Needs: no GPU, because it was built without CUDA\n' in out
     assert out.endswith("""
 For GPU figures: use a machine with an NVIDIA GPU and a TensorFlow with CUDA (`make bench` \
 installs one).

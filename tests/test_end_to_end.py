@@ -1,4 +1,4 @@
-"""main([...]) of every script and variant, at batch size 1, and what it writes and prints."""
+"""main([...]) of every script and variant, at batch size 1: its record and its output."""
 import json
 import os
 import re

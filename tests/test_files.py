@@ -23,7 +23,7 @@ CALLS = [['-m', 'suite', 'compare', 'chapter'], ['-m', 'suite', 'compare', '--he
 
 
 def outcomes(words, expected):
-    """What may come of a call: the argparse of later Pythons hides that --help was not printed."""
+    """The exit codes allowed: the argparse of later Pythons hides that --help was not printed."""
     hidden = 'OSError' in inspect.getsource(argparse.ArgumentParser._print_message)
     return [expected] + [(0, '')] * (hidden and words[-1] == '--help')
 

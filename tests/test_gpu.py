@@ -1,4 +1,4 @@
-"""The GPU probe, with a pynvml that is not real."""
+"""The GPU probe, with a fake pynvml."""
 import json
 import os
 import sys
@@ -341,7 +341,7 @@ def test_slow_queries_take_no_more_than_their_share(opened, clock, monkeypatch):
     pauses_s, waited = [], threading.Event()
 
     class Stop(threading.Event):
-        """One that does not wait for long."""
+        """An event with a short wait."""
 
         def wait(self, timeout):
             pauses_s.append(timeout)

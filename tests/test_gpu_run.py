@@ -1,4 +1,4 @@
-"""A GPU run from end to end, with a GPU that is not there: the wiring of NVML, peak and memory.
+"""A GPU run from end to end, with a fake GPU: the wiring of NVML, peak and memory.
 
 The steps run on the CPU under the name of a GPU, so that the placement check must find every one.
 """

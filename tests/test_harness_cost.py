@@ -1,4 +1,4 @@
-"""tools/harness_cost.py: what it writes on a CPU and on a GPU."""
+"""tools/harness_cost.py: its results on a CPU and on a GPU."""
 import types
 
 import fake_nvml
@@ -29,7 +29,7 @@ def test_on_a_gpu_it_is(monkeypatch):
 
 
 def test_taking_turns():
-    """The median of the differences, and each first in every second round."""
+    """Returns the median of the differences; each function runs first in every second round."""
     order = []
 
     def taking(name, values):

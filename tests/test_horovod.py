@@ -179,7 +179,7 @@ class FakeStore(dict):
 
 
 class DeadStore:
-    """The store of a horovodrun that is gone."""
+    """The store of a horovodrun that has ended."""
 
     def put(self, topic, rank, words):
         raise ConnectionRefusedError
@@ -189,7 +189,7 @@ class DeadStore:
 
 
 class Clock:
-    """A clock that moves on only while somebody waits."""
+    """A clock that advances only during a wait."""
 
     def __init__(self):
         self.now_s = 1000.0
@@ -291,7 +291,7 @@ def test_a_rank_that_lives_is_not_lost(heard, entered):
 
 @pytest.fixture
 def exit_codes(monkeypatch):
-    """With which codes the process would have been ended."""
+    """The exit codes with which the process would have been ended."""
     codes = []
     monkeypatch.setattr(liveness.os, '_exit', codes.append)
     return codes
@@ -508,7 +508,7 @@ def start(size, fault, folder, flags, **environment):
 
 
 def left(name):
-    """The processes of the job that are still there."""
+    """The processes of the job that still run."""
     found = []
     for path in glob.glob('/proc/[0-9]*/environ'):
         try:
@@ -558,7 +558,7 @@ def lost(tmp_path_factory):
 
 @pytest.fixture(scope='module', params=[(2, 'tensors'), (3, 'ops')], ids=['2', '3'])
 def job(request, tmp_path_factory, lost):
-    """A sound job: its size, its folder, what it printed, its record."""
+    """A job without faults: its size, folder, output and record."""
     size, fetch = request.param
     folder = tmp_path_factory.mktemp('job')
     finished = run(size, 'none', folder, '--fetch', fetch, '--json', str(folder / 'record.json'))
@@ -569,7 +569,7 @@ def job(request, tmp_path_factory, lost):
 
 
 def arrays(job, name):
-    """What each rank has: a list of arrays by rank."""
+    """The arrays of each rank: a list by rank."""
     kept = []
     for rank in range(job.size):
         with numpy.load(str(job.folder / ('%s-%d.npz' % (name, rank)))) as file:
@@ -632,7 +632,8 @@ def test_rank_0_alone_prints(job):
     text = '\n'.join(lines)
     for name in ('Forward', 'Forward-backward'):
         assert len(re.findall('>:[^>]*: %s across 4 steps, ' % name, text)) == 1
-        assert len(re.findall('>:%s: [^>]* on each of %d processes' % (name, job.size), text)) == 1
+        assert len(re.findall(r'>:  %s  +[\d.]+' % name, text)) == 1        # in the table
+    assert 'AlexNet with LRN, batch 1 on each of %d processes, float32' % job.size in text
     assert text.count('scaling efficiency') == 2
     assert '9.88 MB of gradients reduced a step in 10 allreduces' in text
 
@@ -658,9 +659,9 @@ def test_a_lost_rank_ends_the_job_and_is_named(fault, lost):
 def test_gradients_that_are_not_reduced_and_not_the_same_on_every_rank_are_faults(tmp_path):
     finished = run(2, 'no allreduce', tmp_path)
     assert finished.code != 0
-    assert ('INVALID: the step executed 0 allreduces, the graph has 0, and 10 gradients are to be '
-            'reduced') in finished.out
-    assert "INVALID: the averaged gradients of rank 1 are not rank 0's" in finished.out
+    assert ('INVALID: Forward-backward: the step executed 0 allreduces, the graph has 0, and 10 '
+            'gradients are to be reduced') in finished.out
+    assert "INVALID: Forward-backward: the averaged gradients of rank 1 are not rank 0's" in finished.out
 
 
 @needs_horovod

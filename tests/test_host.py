@@ -1,4 +1,4 @@
-"""The host, by the files of machines that are not here: a table of proc and cgroup trees."""
+"""The host, from the files of fake machines: a table of proc and cgroup trees."""
 import json
 import os
 import re

@@ -1,4 +1,4 @@
-"""The rules of the house: what may import what, and what stands in one place only."""
+"""The rules of the code: allowed imports, and things that may occur in one place only."""
 import ast
 import os
 import re
@@ -38,7 +38,7 @@ PRODUCTION = production()
 
 
 def imports(path):
-    """The modules that a file imports, wherever the import stands."""
+    """The modules that a file imports, at the top or inside functions."""
     names = set()
     for node in ast.walk(PRODUCTION[path]):
         if isinstance(node, ast.Import):
@@ -50,7 +50,7 @@ def imports(path):
 
 
 def files_of(name):
-    """The files of a module and of the packages above it, as far as they are ours."""
+    """The files of a module and of the packages above it, if they are in this repository."""
     parts = name.split('.')
     for i in range(len(parts)):
         path = '/'.join(parts[:i + 1])
@@ -96,7 +96,7 @@ def test_no_function_is_long(path):
 
 
 def last_line(node):
-    """The last line of a node, which Python 3.7 does not say."""
+    """The last line of a node; Python 3.7 has no end_lineno."""
     return max(getattr(part, 'lineno', 0) for part in ast.walk(node))
 
 

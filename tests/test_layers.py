@@ -1,4 +1,4 @@
-"""Where the time goes: every operation is in the layer it belongs to, and nothing is lost."""
+"""--profile: every operation is counted in the layer it belongs to."""
 import collections
 import json
 

@@ -1,4 +1,4 @@
-"""common/networks.py is the one table of networks: what else lists them agrees with it."""
+"""The other lists of networks agree with the table in common/networks.py."""
 import argparse
 import os
 

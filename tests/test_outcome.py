@@ -1,4 +1,4 @@
-"""The words for how a run or a pass came out."""
+"""The words for the outcome of a run or a pass."""
 import signal
 
 import pytest

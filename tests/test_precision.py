@@ -1,4 +1,4 @@
-"""--precision and --xla: refused where there is no such thing, not timed with wrong results."""
+"""--precision and --xla: refused where not available, not timed if the results are wrong."""
 import argparse
 import contextlib
 import glob
@@ -258,7 +258,7 @@ def test_the_rate_beside_the_baseline():
 
 
 def test_the_interval_of_a_ratio_covers_it():
-    """95 % of the intervals of two noisy means have the true ratio in them."""
+    """95 % of the intervals of two noisy means contain the true ratio."""
     random, hits = numpy.random.RandomState(0), 0
     for _ in range(400):
         means = [(value, value - 1.96 * sd, value + 1.96 * sd) for mean, sd in ((1, .02), (3, .1))

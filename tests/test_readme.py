@@ -1,4 +1,4 @@
-"""The README: what it names exists, and both languages say the same. Its figures: test_docs.py."""
+"""README: the files it names exist, and both languages agree. Its figures: test_docs.py."""
 import os
 import re
 

@@ -1,4 +1,4 @@
-"""suite/records.py: refuses what the JSON Schemas refuse, and what they cannot say."""
+"""suite/records.py: refuses records that break the JSON Schemas or its further rules."""
 import copy
 import json
 import os

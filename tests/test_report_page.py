@@ -1,4 +1,4 @@
-"""suite/report/: a page shows every record, whatever is in it, and a browser has no complaint."""
+"""suite/report/: the page shows every kind of record, and a browser reports no error."""
 import copy
 import html
 import html.parser
@@ -65,7 +65,7 @@ def page(tmp_path, capsys):
 
 
 def check(text, records):
-    """What holds for every page."""
+    """Checks that apply to every page."""
     seen = Tags()
     seen.feed(text)
     seen.close()
@@ -90,7 +90,7 @@ def check(text, records):
 
 
 class Tags(html.parser.HTMLParser):
-    """Collects ids and links, and what is left open."""
+    """Collects ids, links and unclosed tags."""
     VOID = {'meta', 'br'}
 
     def __init__(self):
@@ -116,7 +116,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def many():
-    """Fifty records: all variants, a sweep that ends, and what may be wrong."""
+    """Fifty records: all variants, a sweep that ends, and all kinds of faults."""
     found = {'%s-%s-r%d' % (network, variant, i): record(
         network, variant, mean_s=0.01 * (1 + n), share=0.1 + 0.05 * n, seed=10 * n + i)
         for n, (network, variant) in enumerate(VARIANTS) for i in range(1, 6)}

@@ -49,7 +49,7 @@ def size(tensor):
 
 
 def layer(op):
-    """What a row of figure 6-17 says of an operation: '7x7, 64, stride 2'."""
+    """An operation as in a row of figure 6-17: '7x7, 64, stride 2'."""
     if op.type == 'Conv2D':
         height, width, _, kernels = op.inputs[1].shape.as_list()
         text = '%dx%d, %d' % (height, width, kernels)

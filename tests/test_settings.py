@@ -1,4 +1,4 @@
-"""A variable that makes a run another one than its record says is refused, and named."""
+"""A variable that would make the record of a run wrong is refused, and named."""
 import json
 
 import pytest

@@ -1,4 +1,4 @@
-"""The start: its parts are no longer than what a clock outside sees, and nothing of ours waits."""
+"""The start: its parts are no longer than an outside clock measures, and our code never waits."""
 import json
 import os
 import subprocess

@@ -1,15 +1,15 @@
-"""The Python environment that the commands of the Makefile run in; made first where it is missing.
+"""Provides the Python environment for the commands of the Makefile; makes it if it is missing.
 
     python3 tools/environment.py bench    prints the folder of the environment for the benchmarks
     python3 tools/environment.py test     prints the folder of the environment for the tests
     python3 tools/environment.py which    prints `classic` or `modern`: the runtime `bench` would
                                           use on this machine; installs nothing
 
-The answer goes to stdout, everything said to a person to stderr. Exit codes: 1 an environment
-could not be made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU.
+The answer goes to stdout, all messages go to stderr. Exit codes: 1 an environment could not be
+made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU.
 
-RUNTIME=classic or RUNTIME=modern chooses the runtime by hand. PYTHON37=/path/to/python3.7 and
-PYTHON=/path/to/python3.12 say which Python the environment is made from.
+RUNTIME=classic or RUNTIME=modern chooses the runtime. PYTHON37=/path/to/python3.7 and
+PYTHON=/path/to/python3.12 choose the Python from which the environment is made.
 
 Needs only the standard library, of Python 3.8 or later.
 """
@@ -40,14 +40,14 @@ NO_DEVICE = 100                                          # of cuInit: a driver, 
 SMI_S = 20                           # a machine of many GPUs without persistence takes a while
 
 UV = 'uv==0.6.17'                    # of the last series that can install CPython 3.7
-FETCHED = '.python37'                # where a fetched Python 3.7 goes
+FETCHED = '.python37'                # the folder of a fetched Python 3.7
 SYSTEM_CONDAS = ['/opt/conda', '/opt/miniconda3']
-NOT_FOUND = '.python37-not-found'    # there after a search that failed; it is not repeated
+NOT_FOUND = '.python37-not-found'    # exists after a failed search, which is not repeated
 
 
 class Environment(NamedTuple):
-    """An environment: its folder, its lock, what it takes to make it, and modules whose absence
-    says that it was not made completely."""
+    """An environment: its folder, its lock file, its download size and time, and the modules that a
+    complete environment has."""
     folder: str
     lock: str
     download: str
@@ -64,7 +64,7 @@ MODERN_CPU = Environment('.venv-modern-cpu', 'requirements/modern-cpu.lock',
 
 
 class Box(NamedTuple):
-    """What decides the runtime of a machine.
+    """The properties of a machine that decide its runtime.
 
     gpu: whether CUDA shows an NVIDIA GPU (or, where CUDA does not start, nvidia-smi lists one).
     capability: the compute capability of the first; None if there is none or it is not known.
@@ -134,8 +134,8 @@ def is_arm() -> bool:
 
 
 def look() -> Box:
-    """Looks at this machine. The driver and CUDA's libraries are opened in a child process, which
-    takes with it whatever they leave in a process."""
+    """Examines this machine. Opens the driver and CUDA's libraries in a child process, so that this
+    process stays free of them."""
     box = Box(False, None, list(CLASSIC_LIBRARIES))
     try:
         done = subprocess.run([sys.executable, os.path.abspath(__file__), 'look-in-child'],
@@ -152,8 +152,9 @@ def look() -> Box:
 
 def ask_driver(open_library: Callable[[str], Any] = ctypes.CDLL
                ) -> Tuple[Optional[int], Optional[Capability]]:
-    """Returns what cuInit returned (None without the driver's library) and the compute capability
-    of the first GPU that CUDA shows: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER count."""
+    """Returns the error code of cuInit, 0 for success (None without the driver's library), and the
+    compute capability of the first GPU that CUDA shows. CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER
+    have their usual effect."""
     for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
         try:
             cuda = open_library(path)
@@ -187,7 +188,7 @@ def missing_libraries(open_library: Callable[[str], Any] = ctypes.CDLL) -> List[
 
 
 def ask_nvidia_smi() -> Box:
-    """Returns what nvidia-smi says of the first GPU: the answer where CUDA does not start."""
+    """Returns the first GPU by nvidia-smi, for machines where CUDA does not start."""
     command = shutil.which('nvidia-smi') or WSL_FOLDER + 'nvidia-smi'
 
     def lines(*flags: str) -> List[str]:
@@ -207,7 +208,7 @@ def ask_nvidia_smi() -> Box:
 
 # Python 3.7
 
-# Says on stderr why this Python will not do, else prints where it really is.
+# Prints the path of this Python, or on stderr why it cannot be used.
 PROBE_37 = """
 import sys
 if sys.version_info[:2] != (3, 7):
@@ -233,8 +234,9 @@ print(sys.executable)
 
 
 def run_probe(python: str, probe: str) -> Tuple[Optional[str], str]:
-    """Returns where this Python really is, or None and why it will not do. To be there is not
-    enough: pyenv puts a python3.7 on PATH that refuses to run while another version is chosen."""
+    """Returns the real path of this Python and '', or None and why it cannot be used. It must be
+    run to know: pyenv puts a python3.7 on PATH that refuses to run while another version is
+    chosen."""
     try:
         done = subprocess.run([python, '-c', probe], stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=60)
@@ -247,7 +249,8 @@ def run_probe(python: str, probe: str) -> Tuple[Optional[str], str]:
 
 
 def pythons37() -> Iterator[Tuple[str, str]]:
-    """Yields (path, where it was found) of every program that may be a Python 3.7."""
+    """Yields (path, source) of every program that may be a Python 3.7; a source is such as
+    'PATH'."""
     home = os.path.expanduser('~')
     patterns = [('%s/*/bin/python3.7' % os.path.abspath(FETCHED), 'fetched before')]
     patterns += [(folder + '/python3.7', 'PATH')
@@ -318,7 +321,7 @@ def find_python37() -> str:
 
 
 def logged(log: List[str], *command: str, **variables: str) -> bool:
-    """Runs a command; keeps its output in `log`; returns whether it succeeded."""
+    """Runs a command and puts the lines of its output into `log`; returns whether it succeeded."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, env=dict(pip_environ(), **variables))
@@ -352,11 +355,11 @@ def fetch_with_uv(tried: List[str]) -> Iterator[Tuple[str, str]]:
     installed = logged(log, tool + '/bin/uv', '--no-config', 'python', 'install', '3.7.9',
                        UV_PYTHON_INSTALL_DIR=folder)
     shutil.rmtree(tool, ignore_errors=True)
-    found = glob.glob(folder + '/cpython-3.7*/bin/python3.7')
-    if not installed or not found:
+    pythons = glob.glob(folder + '/cpython-3.7*/bin/python3.7')
+    if not installed or not pythons:
         tried.append('fetching with uv: %s' % (end_of(log) or 'it installed no Python 3.7'))
         return
-    yield found[0], 'fetched now'
+    yield pythons[0], 'fetched now'
 
 
 def fetch_with_conda(tried: List[str]) -> Iterator[Tuple[str, str]]:
@@ -397,8 +400,8 @@ def find_modern_python() -> str:
 
 
 def pip_environ() -> Dict[str, str]:
-    """Returns this process's environment variables without those by which pip would install
-    somewhere else than into the environment it is called in."""
+    """Returns this process's environment variables without those that make pip install outside the
+    environment it runs in."""
     variables = {name: value for name, value in os.environ.items()
                  if name not in ('PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT')}
     return dict(variables, PIP_USER='0')                 # also where pip.conf says user = true
@@ -407,10 +410,10 @@ def pip_environ() -> Dict[str, str]:
 def trouble_with(environment: Environment, is_new: bool = False) -> Optional[str]:
     """Returns why an environment cannot be used as it is, None if it can.
 
-    Its lock must be today's and its modules must import. Importing TensorFlow takes seconds, so all
-    are imported only when the environment `is_new`; later numpy is, and the others must be there.
-    -I leaves out modules from elsewhere (PYTHONPATH, the user's own), which would hide that the
-    environment is empty.
+    Its copy of the lock must equal the lock, and its modules must import. Importing TensorFlow
+    takes seconds, so all modules are imported only if the environment `is_new`; otherwise numpy is
+    imported and the others must exist. -I leaves out modules from elsewhere (PYTHONPATH, the user's
+    own), which would hide that the environment is empty.
     """
     copy = os.path.join(environment.folder, os.path.basename(environment.lock))
     try:
@@ -435,8 +438,8 @@ def trouble_with(environment: Environment, is_new: bool = False) -> Optional[str
 
 
 def make(environment: Environment, python: str) -> None:
-    """Makes an environment anew. The copy of its lock is written last: an environment whose making
-    was cut short has none and is made again. Raises Stop."""
+    """Makes an environment, and replaces an old one. The copy of its lock is written last, so an
+    environment that was interrupted has none and is made again. Raises Stop."""
     folder, lock = environment.folder, environment.lock
     say('Installing %s into %s with %s: %s at 100 Mbit/s, once ...'
         % (lock, folder, python, environment.download))
@@ -465,7 +468,7 @@ def make(environment: Environment, python: str) -> None:
 
 
 def provide(environment: Environment, find_python: Callable[[], str]) -> str:
-    """Returns the folder of an environment, which is made first if it cannot be used."""
+    """Returns the folder of an environment; makes the environment first if it cannot be used."""
     trouble = trouble_with(environment)
     if trouble:
         python = find_python()
@@ -478,7 +481,7 @@ def provide(environment: Environment, find_python: Callable[[], str]) -> str:
 # The commands
 
 def no_python37() -> Optional[str]:
-    """Returns why there is no use in looking for a Python 3.7, else None."""
+    """Returns why a search for Python 3.7 cannot succeed, else None."""
     if os.path.exists(NOT_FOUND) and not os.environ.get('PYTHON37'):
         return 'no Python 3.7 was found before (RUNTIME=classic looks again)'
     return wrong_machine()
@@ -487,12 +490,12 @@ def no_python37() -> Optional[str]:
 def folder_for(purpose: str) -> str:
     """Returns the folder of the environment for 'bench' or 'test', made first where it is missing.
     Raises Stop."""
-    asked = os.environ.get('RUNTIME')
+    requested = os.environ.get('RUNTIME')
     box = look() if purpose == 'bench' else Box(False, None, [])     # no test needs a GPU
     modern = MODERN if box.gpu and not is_arm() else MODERN_CPU
-    if asked == 'modern':
+    if requested == 'modern':
         return provide(modern, find_modern_python)
-    if asked == 'classic':
+    if requested == 'classic':
         if os.path.exists(NOT_FOUND):
             os.remove(NOT_FOUND)
         return provide(CLASSIC, find_python37)
@@ -503,24 +506,25 @@ def folder_for(purpose: str) -> str:
     try:
         return provide(CLASSIC, find_python37)
     except NoPython37 as error:
-        choose(box, 'no Python 3.7 was found')           # stops if the other will not do
+        choose(box, 'no Python 3.7 was found')           # raises Stop if modern cannot be used
         say('%s\nTaking the modern runtime, TensorFlow 2.21, instead.' % error)
         folder = provide(modern, find_modern_python)
-        with open(NOT_FOUND, 'w'):   # looking and trying to fetch takes a while: not every time
+        with open(NOT_FOUND, 'w'):   # so that the slow search is not repeated
             pass
         return folder
 
 
 def which() -> str:
-    """Returns the runtime that `bench` would use, and says why. Raises Stop."""
-    asked = os.environ.get('RUNTIME')
-    runtime, reason = (asked, 'RUNTIME=' + asked) if asked else choose(look(), no_python37())
+    """Returns the runtime that `bench` would use; prints the reason on stderr. Raises Stop."""
+    requested = os.environ.get('RUNTIME')
+    runtime, reason = ((requested, 'RUNTIME=' + requested) if requested
+                       else choose(look(), no_python37()))
     say('%s runtime: %s' % (runtime, reason))
     return runtime
 
 
 def main(argv: List[str]) -> int:
-    """Does what the command asks; returns the exit code."""
+    """Runs the command in `argv`; returns the exit code."""
     if argv == ['look-in-child']:
         error, capability = ask_driver()
         print(json.dumps({'error': error, 'capability': capability,

@@ -1,9 +1,9 @@
-"""Measures what the harness itself costs: time_tensorflow_run against a bare loop of session.run.
+"""Measures the cost of the harness: time_tensorflow_run compared with a bare loop of session.run.
 
     python -m tools.harness_cost [--device {auto,gpu,cpu}] [--json PATH]
 
-Both run in turns in one process, on an operation that does nothing, so that the cost of a step is
-not lost in the time of the step. It is printed as a share of a forward step of AlexNet at batch
+Both alternate in one process, on an operation that does nothing, because the cost is too small to
+measure on a real step. It is printed as a share of a forward step of AlexNet at batch
 size 32. On a GPU, that step is also timed with the thread that samples NVML and without it.
 """
 import argparse
@@ -48,9 +48,9 @@ def take_turns(rounds, first, second):
     median of second() - first(), and the median of first()."""
     differences, firsts = [], []
     for i in range(rounds):
-        one, other = (first(), second()) if i % 2 else reversed((second(), first()))
-        differences.append(other - one)
-        firsts.append(one)
+        first_s, second_s = (first(), second()) if i % 2 else reversed((second(), first()))
+        differences.append(second_s - first_s)
+        firsts.append(first_s)
     return statistics.median(differences), statistics.median(firsts)
 
 

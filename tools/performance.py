@@ -1,4 +1,4 @@
-"""Measures what docs/performance.md shows: time by layer, the options, the peers, the start.
+"""Measures the records of docs/performance.md: time by layer, the options, the peers, the start.
 
     python -m tools.performance FOLDER [--device gpu --batch_size 32 --num_batches 100]
 
@@ -24,7 +24,7 @@ NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
             'vgg16': FEW_STEPS,
             'inception_v3': FEW_STEPS,
             'resnet_v2': ['--depth', '50'] + FEW_STEPS}
-# A script refuses at once what the machine does not have, and writes no record.
+# On a machine without one of these, the script stops at once and writes no record.
 OPTIONS = {'mixed': ['--precision', 'mixed'], 'tf32': ['--precision', 'tf32'], 'xla': ['--xla']}
 
 
@@ -71,7 +71,7 @@ def startup(folder, device):
 
 
 def main(argv=None):
-    """Measures what is missing in the folder; returns 0."""
+    """Measures the records that the folder does not have yet; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', metavar='FOLDER')
@@ -86,8 +86,8 @@ def main(argv=None):
         common += [flag, value] if value else []
     path = os.path.join(folder, 'startup.json')
     if not os.path.exists(path):
-        found = [startup(folder, args.device) for _ in range(5)]
-        files.write(path, files.json_text(found) + '\n')
+        starts = [startup(folder, args.device) for _ in range(5)]
+        files.write(path, files.json_text(starts) + '\n')
     for name, (network, flags) in plan().items():
         run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))

@@ -4,12 +4,12 @@
 
 A process started by horovodrun or mpirun is a rank of a job; a run of one process does not import
 Horovod. Each rank has its own GPU and its own images, and the variables of rank 0's model. In each
-step a rank computes its gradients, and allreduces leave the average on every rank.
+step a rank computes its gradients, and allreduces give every rank their average.
 
-    launch.py      which rank the launcher made of this process, and which GPU it gets
+    launch.py      reads the rank of this process from the launcher, and chooses its GPU
     join.py        imports Horovod, waits for all ranks, checks that they run the same
     liveness.py    notices a rank that is lost
-    exchange.py    what the ranks tell each other between the steps
+    exchange.py    exchanges durations and findings between the steps
 
-What is measured of a job is in common/probes/ranks.py.
+The measurements of a job are in common/probes/ranks.py.
 """

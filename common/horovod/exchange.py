@@ -1,4 +1,4 @@
-"""What the ranks of a job tell each other between the steps, outside the timed part of a step."""
+"""Exchanges durations and findings between the ranks of a job, outside the timed steps."""
 import json
 from typing import Any, List
 
@@ -11,8 +11,8 @@ class Exchange:
     """Adds its operations to the default graph, so it must be made before anything is timed. Every
     rank must make the same calls in the same order: each call waits for all ranks."""
 
-    # How many calls this process has begun. A rank whose count stays behind is the one that the
-    # others wait for (common/horovod/liveness.py).
+    # The number of calls that this process has begun. The others wait for a rank whose number stays
+    # behind (common/horovod/liveness.py).
     entered = 0
 
     def __init__(self, hvd: Any, session: tf.Session):
@@ -25,8 +25,8 @@ class Exchange:
             self._all_bytes = hvd.allgather(self._bytes, name='exchange/all_bytes')
 
     def slowest(self, seconds: float) -> float:
-        """Tells the others how long this rank's step took, in seconds; returns the longest of all
-        ranks. `rows` keeps them all."""
+        """Exchanges the duration of this rank's step, in seconds; returns the longest of all ranks.
+        `rows` keeps them all."""
         Exchange.entered += 1
         self.rows.append(self._session.run(self._all_seconds,
                                            {self._seconds: [seconds]}).tolist())
@@ -37,7 +37,7 @@ class Exchange:
         return [list(column) for column in zip(*self.rows[-number:])]
 
     def gather(self, value: Any) -> List[Any]:
-        """Returns the value of each rank, in order. The values can be anything that JSON holds."""
+        """Returns the value of each rank, in order. The values must be JSON."""
         Exchange.entered += 1
         text = json.dumps(value).encode()
         lengths = self._session.run(self._all_seconds, {self._seconds: [float(len(text))]})

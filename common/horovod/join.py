@@ -1,4 +1,4 @@
-"""Takes part in a job: imports Horovod, waits for all ranks, and checks that they run the same."""
+"""Joins a job: imports Horovod, waits for all ranks, and checks that they run the same."""
 import contextlib
 import importlib
 import json
@@ -35,7 +35,8 @@ class Job:
 
     @property
     def processes(self) -> Dict[str, Any]:
-        """`processes` of the record: how many ranks, where, and what reduces their gradients."""
+        """`processes` of the record: the number of ranks, their hosts, and the library that reduces
+        their gradients."""
         hosts = [one['host'] for one in self.ranks]
         return {'size': self.rank.size, 'hosts': {host: hosts.count(host) for host in hosts},
                 'horovod': _version(),
@@ -50,7 +51,7 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
 
     Args:
         rank: of this process; None for a run of one process.
-        device: what this process times.
+        device: the device.Device that this process times.
         script: the file name of the benchmark.
         options: the flags as given.
 
@@ -86,8 +87,8 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
 
 
 def disagreement(described: List[Dict[str, Any]]) -> Optional[str]:
-    """Returns a sentence about what is not the same on all ranks; None if all is. `described` has a
-    dict of each rank, in order, with the same keys."""
+    """Returns a sentence that lists the differences between the ranks; None if there are none.
+    `described` has a dict for each rank, in order, with the same keys."""
     parts = []
     for name in described[0]:
         by_value: Dict[str, List[int]] = {}
@@ -118,7 +119,8 @@ def _gather(hvd, rank, store, device, description):
 
 
 def _describe(device, script, options):
-    """What this rank says of itself at the start; all ranks must agree in `same`."""
+    """The description of this rank that it sends at the start; `same` must be equal on all
+    ranks."""
     return {'host': platform.node(), 'device': device.name,
             'same': dict({'the script': script, 'TensorFlow': tf1.VERSION,
                           'Horovod': _version(), 'numpy': numpy.__version__,
@@ -129,7 +131,7 @@ def _describe(device, script, options):
 
 
 def _lost(error, rank, store, heartbeat):
-    """The Lost that an error of TensorFlow means; None if it is this rank's own error."""
+    """Returns the Lost exception for an error of TensorFlow; None if this rank itself failed."""
     if not any(word in error.message.lower() for word in ('horovod', 'gloo', 'nccl')):
         return None
     if heartbeat.found_lost:                             # the heartbeat has printed it

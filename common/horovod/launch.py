@@ -1,4 +1,4 @@
-"""What the launcher, horovodrun or mpirun, gave this process: its rank and its GPU."""
+"""Reads the rank of this process from horovodrun or mpirun, and chooses its GPU."""
 import itertools
 import os
 import platform
@@ -6,7 +6,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from common.machine import device
 
-# For each launcher the variables of the rank, the size, the local rank and the local size.
+# The variables of each launcher: rank, size, local rank, local size.
 LAUNCHERS = [
     ['HOROVOD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')],
     ['OMPI_COMM_WORLD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')]]
@@ -16,7 +16,7 @@ NO_SCRIPT = ('this command starts processes of its own: use horovodrun or mpirun
 
 
 class BadVariable(Exception):
-    """A variable of the launcher has a value that it never sets; the text is a sentence."""
+    """A variable of the launcher has an impossible value; the text is a sentence."""
 
 
 class Rank(NamedTuple):
@@ -61,8 +61,9 @@ def problem(args: Any) -> Optional[str]:
 
 
 def pin(rank: Rank, requested: str) -> None:
-    """Sets CUDA_VISIBLE_DEVICES to one GPU, a different one for each rank of this host: of those
-    that it lists, or else of all. Changes nothing for --device cpu, or without a GPU.
+    """Sets CUDA_VISIBLE_DEVICES to one GPU, a different one for each rank of this host, out of
+    those that it lists now, or of all if it is not set. Changes nothing for --device cpu, or
+    without a GPU.
 
     Args:
         rank: of this process.
@@ -72,7 +73,7 @@ def pin(rank: Rank, requested: str) -> None:
     get the same one.
     """
     installed = 0 if requested == 'cpu' else device.count()
-    if not installed:            # a CUDA_VISIBLE_DEVICES left over from elsewhere means nothing
+    if not installed:            # then CUDA_VISIBLE_DEVICES has no effect
         return
     given = os.environ.get('CUDA_VISIBLE_DEVICES')
     gpus = list(map(str, range(installed))) if given is None else _visible(given)
@@ -122,7 +123,7 @@ def _number(environment: Mapping[str, str], name: str, least: int, most: Optiona
 
 
 def _visible(given: str) -> Sequence[str]:
-    """The GPUs of CUDA_VISIBLE_DEVICES; CUDA ignores what follows -1 (CUDA C++ Programming Guide,
-    "CUDA Environment Variables")."""
+    """The GPUs of CUDA_VISIBLE_DEVICES; CUDA ignores the entries from -1 on (CUDA C++ Programming
+    Guide, "CUDA Environment Variables")."""
     entries: Iterable[str] = (entry.strip() for entry in given.split(','))
     return [entry for entry in itertools.takewhile(lambda entry: entry != '-1', entries) if entry]

@@ -1,17 +1,17 @@
 """Notices when a rank of a job is lost, names it on stderr, and ends the job.
 
-What happened to the rank                    noticed
+What happens to the rank                     noticed
 it never starts                              after ARRIVAL_S, by the roll call at the start
 it dies                                      at once, by horovodrun, which ends the others
 it is frozen, or its host is gone            after SILENT_S, by the heartbeat; over gloo often
                                              earlier, after gloo's own timeout of 30 s
 it hangs between two steps                   after STALL_S, by the heartbeat
 
-Until the other processes have ended it can take a minute more. Horovod 0.28.1 has a check for
-stalled ranks of its own, but over gloo it prints nothing and ends nothing.
+It can take another minute until the other processes have ended. Horovod 0.28.1 has its own check
+for stalled ranks, but over gloo it neither prints a message nor ends the job.
 
-The ranks hear of each other through the key-value store of horovodrun, which works while Horovod
-itself is stuck. mpirun has no such store: there Horovod's and mpirun's own messages must do.
+The ranks exchange messages through the key-value store of horovodrun, which works even while
+Horovod is stuck. mpirun has no such store: there only Horovod's and mpirun's own messages appear.
 """
 import contextlib
 import http.client
@@ -25,19 +25,19 @@ from typing import Callable, Dict, Iterator, Optional
 from common.horovod import launch
 
 ARRIVAL_S = 120                      # or HOROVOD_START_TIMEOUT
-# or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS. While rank 0 is timed alone the others wait for it, so
-# that this must be longer than a step of one process.
+# or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS. Must be longer than a step of one process, because the
+# other ranks wait while rank 0 is timed alone.
 STALL_S = 300
 BEAT_S, SILENT_S = 10, 60
 ANSWER_S = 5                         # for the roll call after an error
 END_S = 45                           # gloo notices a frozen process after 30 s
 POLL_S = 0.2
-ENDED = 'ended'                      # the last beat of a rank that ends in order
+ENDED = 'ended'                      # the last beat of a rank that ends normally
 
 
 class Lost(Exception):
-    """A rank died, hangs or never came. The text names it; it is empty on the ranks that leave the
-    message to another one."""
+    """A rank died, hangs or never started. The text names it; it is empty on all ranks but the one
+    that prints the message."""
 
 
 class Store:
@@ -47,11 +47,11 @@ class Store:
         self._address, self._port = address, port
 
     def put(self, topic: str, rank: int, words: str) -> None:
-        """Stores what this rank says about a topic."""
+        """Stores the message of this rank about a topic."""
         self._request('PUT', topic, rank, words.encode())
 
     def get(self, topic: str, rank: int) -> Optional[str]:
-        """Returns what that rank said last about the topic; None if nothing."""
+        """Returns the last message of a rank about a topic; None if there is none."""
         return self._request('GET', topic, rank)
 
     def _request(self, method, topic, rank, body=None):
@@ -76,28 +76,29 @@ def store() -> Optional[Store]:
                  int(os.environ['HOROVOD_GLOO_RENDEZVOUS_PORT']))
 
 
-def roll_call(kept: Store, rank: launch.Rank, topic: str, words: str, within_s: float,
+def roll_call(key_store: Store, rank: launch.Rank, topic: str, words: str, within_s: float,
               clock: Callable[[], float] = time.monotonic,
               wait: Callable[[float], None] = time.sleep) -> Dict[int, str]:
-    """Says `words` to the other ranks, and collects theirs until all have answered.
+    """Sends `words` to the other ranks, and collects theirs until all have answered.
 
     Args:
-        kept: the store.
+        key_store: the store.
         rank: of this process.
         topic: the key, the same on all ranks; used once in a job.
-        words: of this rank.
+        words: the message of this rank.
         within_s: how long to wait for the others, in seconds.
-        clock, wait: a monotonic time and a sleep, in seconds.
+        clock: returns a monotonic time in seconds.
+        wait: sleeps for so many seconds.
 
     Returns:
         The words by rank, without the ranks that did not answer.
     """
     answers, end_s = {rank.rank: words}, clock() + within_s
     with contextlib.suppress(OSError):                   # horovodrun is ending, and the job with it
-        kept.put(topic, rank.rank, words)
+        key_store.put(topic, rank.rank, words)
         while True:
             for other in set(range(rank.size)) - set(answers):
-                answer = kept.get(topic, other)
+                answer = key_store.get(topic, other)
                 if answer is not None:
                     answers[other] = answer
             if len(answers) == rank.size or clock() >= end_s:
@@ -107,8 +108,9 @@ def roll_call(kept: Store, rank: launch.Rank, topic: str, words: str, within_s: 
 
 
 def absent(rank: launch.Rank, answers: Dict[int, str], what: str) -> str:
-    """Returns a sentence about the ranks that did not answer a roll call; '' on all ranks but the
-    first of those that did, so that it is printed once."""
+    """Returns a sentence that lists the ranks that did not answer a roll call and says `what`
+    happened to them. Returns '' on all ranks but the first that answered, so that it is printed
+    once."""
     if rank.rank != min(answers):
         return ''
     missing = [other for other in range(rank.size) if other not in answers]
@@ -116,8 +118,8 @@ def absent(rank: launch.Rank, answers: Dict[int, str], what: str) -> str:
 
 
 class Neighbour:
-    """What this rank knows about the next one, from its beats. A beat is '3 17': the third, by a
-    rank that has entered 17 exchanges. It knows no clock: the times are passed in.
+    """Decides from the beats of the next rank whether it is lost. A beat is '3 17': the third beat,
+    of a rank that has entered 17 exchanges. The caller passes in the times.
 
     Args:
         now_s: a monotonic time in seconds.
@@ -127,8 +129,8 @@ class Neighbour:
     def __init__(self, now_s: float, stall_s: float):
         self._stall_s = stall_s
         self._beat: Optional[str] = None
-        self._heard_s = now_s                            # when a beat last was a new one
-        self._moved_s = now_s                            # when it last was not behind, or moved on
+        self._heard_s = now_s                            # when its last new beat arrived
+        self._moved_s = now_s                            # when it last kept up or moved on
 
     def hear(self, beat: Optional[str], entered: int, now_s: float) -> Optional[str]:
         """Takes note of the last beat of the next rank; None if there is none yet.
@@ -136,7 +138,7 @@ class Neighbour:
         Args:
             beat: as in the store.
             entered: the number of exchanges that this rank has entered.
-            now_s: the time.
+            now_s: the same clock, in seconds.
 
         Returns:
             Why the next rank is lost; None while it lives.
@@ -155,23 +157,23 @@ class Neighbour:
 
 
 class Heartbeat:
-    """Every BEAT_S tells the others that this rank lives, and listens to the next rank. Ends the
-    job if that one is lost.
+    """Sends a beat every BEAT_S seconds, and reads the beats of the next rank. Ends the job if that
+    rank is lost.
 
     Args:
-        kept: the store.
+        key_store: the store.
         rank: of this process.
-        shutdown: makes Horovod fail all that the ranks wait in; may block for ever.
+        shutdown: makes Horovod fail all operations in which ranks wait; may block for ever.
         entered: returns the number of exchanges that this rank has entered.
         clock: returns a monotonic time in seconds.
-        wait: sleeps for so many seconds, or until `stop`; returns True once it was called. The
-            default does.
+        wait: sleeps for so many seconds, or until `stop` is called; returns True if it was called.
+            The default is threading.Event.wait.
     """
 
-    def __init__(self, kept: Store, rank: launch.Rank, shutdown: Callable[[], None],
+    def __init__(self, key_store: Store, rank: launch.Rank, shutdown: Callable[[], None],
                  entered: Callable[[], int], clock: Callable[[], float] = time.monotonic,
                  wait: Optional[Callable[[float], bool]] = None):
-        self._store, self._rank, self._shutdown, self._entered = kept, rank, shutdown, entered
+        self._store, self._rank, self._shutdown, self._entered = key_store, rank, shutdown, entered
         self._next = (rank.rank + 1) % rank.size
         self._stopped = threading.Event()
         self._clock, self._wait = clock, wait or self._stopped.wait
@@ -194,14 +196,14 @@ class Heartbeat:
                 return
 
     def stop(self) -> None:
-        """Ends the beats, and tells the others not to miss them."""
+        """Ends the beats, and tells the others that this rank ends normally."""
         self._stopped.set()
         with contextlib.suppress(OSError):
             self._store.put('beat', self._rank.rank, ENDED)
 
     def _end_job(self, reason):
         """Names the lost rank. Then Horovod's shutdown makes session.run fail, so that this process
-        can end in order; where it does not (NCCL), the process is ended as it is."""
+        can end normally. If that takes more than END_S (NCCL), ends the process at once."""
         self.found_lost = True
         print('rank %d: rank %d is lost: %s. The job ends.'
               % (self._rank.rank, self._next, reason), file=sys.stderr, flush=True)
@@ -211,12 +213,12 @@ class Heartbeat:
 
 
 @contextlib.contextmanager
-def heartbeat(kept: Optional[Store], rank: launch.Rank, shutdown: Callable[[], None],
+def heartbeat(key_store: Optional[Store], rank: launch.Rank, shutdown: Callable[[], None],
               entered: Callable[[], int]) -> Iterator[Heartbeat]:
     """A Heartbeat in a thread of its own for the duration of the block. It does nothing without a
     store, or in a job of one process."""
-    beating = Heartbeat(kept, rank, shutdown, entered)
-    if kept is None or rank.size == 1:
+    beating = Heartbeat(key_store, rank, shutdown, entered)
+    if key_store is None or rank.size == 1:
         yield beating
         return
     thread = threading.Thread(target=beating.listen, daemon=True)
@@ -229,11 +231,12 @@ def heartbeat(kept: Optional[Store], rank: launch.Rank, shutdown: Callable[[], N
 
 
 def seconds(variable: str, default: float) -> float:
-    """Returns a variable of Horovod, in seconds; the default where it is not set, or no number."""
+    """Returns the value of one of Horovod's variables, in seconds; `default` if it is not set or
+    not a number."""
     value = os.environ.get(variable, '')
     return float(value) if re.match(r'\d+(\.\d+)?$', value) else default
 
 
 def _exchanges(beat):
-    """How many exchanges the rank of this beat has entered; None where it does not say."""
+    """The number of exchanges in a beat; None if there is no beat or the rank has ended."""
     return int(beat.split()[1]) if beat and beat != ENDED else None

@@ -1,8 +1,9 @@
-"""Which device is timed, and why: the GPU if there is one, else the CPU, never one for the other.
+"""Chooses the device that is timed: the GPU if there is one, else the CPU.
 
-The driver and the libraries are examined before TensorFlow uses the GPU, so that a GPU that it
-cannot use ends in a sentence that says what to do, and not in a hang, a nan or a silent fall-back
-to the CPU. doctor.py beside this file prints everything that is found.
+A GPU that cannot be used is an error, and the CPU is not timed instead. The driver and the
+libraries are examined before TensorFlow uses the GPU, so that the error is a sentence that says
+what to do, and not a hang, a nan or a silent fall-back to the CPU. doctor.py in this folder prints
+all findings.
 """
 import ctypes
 import glob
@@ -23,7 +24,7 @@ MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
 
 # In WSL 2 Windows puts its driver's library and nvidia-smi here, which may not be on PATH.
 WSL_FOLDER = '/usr/lib/wsl/lib/'
-UNKNOWN = 'unknown'                  # a driver whose version nothing tells
+UNKNOWN = 'unknown'                  # a driver whose version cannot be read
 
 OLDEST_OF_ALL = (3, 5)               # Kepler: the first GPUs of TensorFlow 1.15
 
@@ -37,7 +38,7 @@ class Unusable(Exception):
 
 
 class Gpu(NamedTuple):
-    """What the driver says of a GPU; `multiprocessors` are its SMs."""
+    """A GPU as the driver describes it; `multiprocessors` is the number of its SMs."""
     name: str
     pci_bus_id: str                                      # such as '0000:3B:00.0'
     compute_capability: Tuple[int, int]
@@ -46,16 +47,16 @@ class Gpu(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What can be seen of a machine's GPUs without TensorFlow.
+    """The GPUs, driver and libraries of a machine, examined without TensorFlow.
 
     on_bus: NVIDIA GPUs on the PCI bus, whether or not a driver runs them.
-    driver: version of the NVIDIA driver, such as '535.104.05'; UNKNOWN where there is one and
-        nothing tells its version (WSL 2); None without one.
+    driver: version of the NVIDIA driver, such as '535.104.05'; UNKNOWN where there is one whose
+        version cannot be read (WSL 2); None without one.
     listed: names of the GPUs that nvidia-smi lists.
     gpus: the GPUs that CUDA shows to this process.
     cuda_error: what cuInit returned; None where libcuda.so.1 cannot be opened.
     hidden_by: the value of CUDA_VISIBLE_DEVICES; None where it is not set.
-    missing: the libraries that this TensorFlow needs and that cannot be opened.
+    missing: the libraries of this TensorFlow that cannot be opened.
     cuda_version: of libcuda.so.1, such as (12, 4); None where it is not known.
     """
     on_bus: int
@@ -69,8 +70,8 @@ class Machine(NamedTuple):
 
 
 class Device(NamedTuple):
-    """The device to be timed: kind is 'gpu' or 'cpu'; sentence says which device and why, and on
-    lines of their own what to know of this TensorFlow on it ('warning: ...')."""
+    """The device to be timed: kind is 'gpu' or 'cpu'; sentence says which device and why, followed
+    by a line for each known limit of this TensorFlow on it ('warning: ...')."""
     kind: str
     name: str
     sentence: str
@@ -78,8 +79,8 @@ class Device(NamedTuple):
 
 
 def choose(requested: str, machine: Optional[Machine] = None) -> Device:
-    """Chooses the device for --device `requested`: 'auto', 'gpu' or 'cpu'; on `machine`, which is
-    looked at here unless it is given.
+    """Chooses the device for --device `requested`: 'auto', 'gpu' or 'cpu'. `machine` is the result
+    of look(), which is called here if it is not given.
 
     Raises Unusable: 'gpu' was requested and there is none, or there is one that TensorFlow cannot
     use.
@@ -104,8 +105,8 @@ def choose(requested: str, machine: Optional[Machine] = None) -> Device:
 
 
 def problem(machine: Machine) -> Optional[str]:
-    """Returns why there is a GPU that this TensorFlow cannot use and what to do, in plain words;
-    None where the first GPU can be used or there is none at all."""
+    """Returns a sentence that says why this TensorFlow cannot use the GPU, and what to do; None if
+    it can use the first GPU, or if there is no GPU."""
     reason = _build_problem(machine)
     if reason:
         return reason
@@ -121,7 +122,7 @@ def has_cuda() -> bool:
 
 
 def _build_problem(machine):
-    """This TensorFlow is for CPUs."""
+    """The sentence if this TensorFlow was built without CUDA and there is a GPU; else None."""
     names = [gpu.name for gpu in machine.gpus] or machine.listed or ['An NVIDIA GPU']
     if has_cuda() or not (machine.gpus or machine.listed or machine.on_bus):
         return None
@@ -137,7 +138,7 @@ def _no_driver(machine):
 
 
 def _driver_problem(machine):
-    """The driver, or its library, is not there or too old."""
+    """The sentence if the driver is too old or its library is missing; else None."""
     version = support.numbers(machine.driver or '')      # () where it is not known
     if version and version < support.numbers(tf1.OLDEST_DRIVER):
         return ('NVIDIA driver %s is too old for TensorFlow %s: install %s or later, %s'
@@ -155,7 +156,7 @@ def _driver(machine):
 
 
 def _cuda_problem(machine):
-    """CUDA does not start, or does not show a GPU that is there."""
+    """The sentence if CUDA does not start or does not show an installed GPU; else None."""
     error, names = machine.cuda_error, machine.listed or [gpu.name for gpu in machine.gpus]
     unseen = not machine.gpus and (machine.listed or machine.on_bus or machine.driver)
     if unseen and machine.hidden_by is not None and error in (0, NO_DEVICE, INVALID_DEVICE):
@@ -176,13 +177,13 @@ def _cuda_problem(machine):
 
 
 def _limits(machine):
-    """What is known against TensorFlow's wheel on the first GPU: a refusal or None, warnings."""
+    """The known limits of TensorFlow's wheel on the first GPU: a refusal or None, and warnings."""
     gpu = machine.gpus[0]
     return support.limits(gpu.name, gpu.compute_capability, machine.driver, machine.cuda_version)
 
 
 def _gpu_problem(machine):
-    """This TensorFlow has no code for the first GPU."""
+    """The sentence if this TensorFlow has no code for the first GPU; else None."""
     if not machine.gpus:
         return None
     refusal, _ = _limits(machine)
@@ -203,7 +204,7 @@ def _gpu_problem(machine):
 
 
 def _library_problem(machine):
-    """CUDA's libraries are not installed."""
+    """The sentence if libraries of CUDA are missing; else None."""
     if not machine.gpus or not machine.missing:
         return None
     return ('%s is there, but %s cannot be opened: install CUDA %s and cuDNN %s for TensorFlow %s '
@@ -213,7 +214,7 @@ def _library_problem(machine):
 
 
 def look() -> Machine:
-    """Looks at this machine. Makes no CUDA context and does not touch TensorFlow."""
+    """Examines this machine, without making a CUDA context and without TensorFlow."""
     error, gpus = cuda_gpus()
     listed = nvidia_smi()
     driver = driver_version(listed)
@@ -225,7 +226,7 @@ def look() -> Machine:
 
 def _libcuda() -> Any:
     """The driver's library; None where it cannot be opened. In WSL 2 the loader may not know its
-    folder; once opened, TensorFlow finds it by its name."""
+    folder; once it is open, TensorFlow finds it by its name."""
     for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
         try:
             return ctypes.CDLL(path)
@@ -235,7 +236,7 @@ def _libcuda() -> Any:
 
 
 def cuda_version() -> Optional[Tuple[int, int]]:
-    """Returns the CUDA version of libcuda.so.1, such as (12, 4); None where it does not tell."""
+    """Returns the CUDA version of libcuda.so.1, such as (12, 4); None where it is not known."""
     version = ctypes.c_int()
     try:
         error = _libcuda().cuDriverGetVersion(ctypes.byref(version))
@@ -245,8 +246,8 @@ def cuda_version() -> Optional[Tuple[int, int]]:
 
 
 def driver_version(listed: Optional[List[Tuple[str, str]]] = None) -> Optional[str]:
-    """Returns the version of the NVIDIA driver, by the kernel, else by nvidia-smi (`listed` is what
-    nvidia_smi() returned before); None without one."""
+    """Returns the version of the NVIDIA driver, from the kernel or else from nvidia-smi (`listed`:
+    an earlier result of nvidia_smi()); None without one."""
     running = host.driver_version()
     if running or listed == []:
         return running
@@ -254,7 +255,8 @@ def driver_version(listed: Optional[List[Tuple[str, str]]] = None) -> Optional[s
 
 
 def cuda_gpus() -> Tuple[Optional[int], List[Gpu]]:
-    """Returns what cuInit returned (None without libcuda.so.1) and the GPUs that CUDA shows."""
+    """Returns the error code of cuInit, 0 for success (None without libcuda.so.1), and the GPUs
+    that CUDA shows."""
     cuda = _libcuda()
     try:
         error = cuda.cuInit(0)
@@ -300,21 +302,21 @@ def nvidia_smi() -> List[Tuple[str, str]]:
 
 
 def count() -> int:
-    """Returns the number of GPUs of this machine, hidden from CUDA or not, without CUDA: the driver
-    reads CUDA_VISIBLE_DEVICES in its first call."""
+    """Returns the number of GPUs of this machine, also those hidden from CUDA. Does not call CUDA,
+    which would read CUDA_VISIBLE_DEVICES before launch.pin sets it."""
     return len(nvidia_smi()) or _on_bus()
 
 
 def _on_bus():
     """Counts the display controllers of vendor 10de, NVIDIA, on the PCI bus."""
-    found = 0
+    gpus = 0
     for folder in glob.glob('/sys/bus/pci/devices/*'):
         try:
             with open(folder + '/vendor') as vendor, open(folder + '/class') as class_:
-                found += vendor.read().strip() == '0x10de' and class_.read().startswith('0x03')
+                gpus += vendor.read().strip() == '0x10de' and class_.read().startswith('0x03')
         except OSError:
             pass
-    return found
+    return gpus
 
 
 def missing_libraries() -> List[str]:
@@ -334,22 +336,22 @@ def missing_libraries() -> List[str]:
 
 def loaded_versions() -> Dict[str, str]:
     """Returns the versions of the CUDA runtime and of cuDNN that the loader finds, once a session
-    has loaded them: {'cuda': '10.0', 'cudnn': '7.6.5'}, without what cannot be asked."""
-    found = {}
+    has loaded them: {'cuda': '10.0', 'cudnn': '7.6.5'}, without those that cannot be read."""
+    versions = {}
     for library in tf1.GPU_LIBRARIES:
         try:
             if library.startswith('libcudart.'):
                 version = ctypes.c_int()
                 ctypes.CDLL(library).cudaRuntimeGetVersion(ctypes.byref(version))
-                found['cuda'] = '%d.%d' % (version.value // 1000, version.value % 1000 // 10)
+                versions['cuda'] = '%d.%d' % (version.value // 1000, version.value % 1000 // 10)
             if library.startswith('libcudnn.'):
                 version = ctypes.CDLL(library).cudnnGetVersion()
                 major = 10000 if version >= 90000 else 1000              # since cuDNN 9
-                found['cudnn'] = '%d.%d.%d' % (version // major, version % major // 100,
-                                               version % 100)
+                versions['cudnn'] = '%d.%d.%d' % (version // major, version % major // 100,
+                                                  version % 100)
         except (OSError, AttributeError):
             pass
-    return found
+    return versions
 
 
 def _cpu(reason):

@@ -16,7 +16,7 @@ from common.machine import device, host, session, support
 
 
 def diagnosis(machine: device.Machine) -> List[str]:
-    """Returns one line for each thing that was found, or not, on the machine."""
+    """Returns the lines of the diagnosis: versions, CPU, GPUs, driver and libraries."""
     lines = ['Python %s, TensorFlow %s (%s runtime)'
              % (platform.python_version(), tf1.VERSION, tf1.RUNTIME),
              'Needs: ' + _needs(),
@@ -59,7 +59,7 @@ def examine(requested: str, machine: Optional[device.Machine] = None) -> device.
         session.open_session(chosen).close()
     except device.Unusable:
         raise
-    except Exception as error:       # of any kind: a diagnosis does not end in a traceback
+    except Exception as error:       # of any kind: a diagnosis must not end in a traceback
         raise device.Unusable('TensorFlow %s does not start on %s: %s' % (
             tf1.VERSION, chosen.name, getattr(error, 'message', None) or error)) from None
     return chosen
@@ -111,7 +111,7 @@ def _print_diagnosis(requested):
 
 def _needs():
     if not device.has_cuda():
-        return 'no GPU, for it was built without CUDA'
+        return 'no GPU, because it was built without CUDA'
     needs = ['driver %s or later' % tf1.OLDEST_DRIVER, 'compute capability ' + _capabilities()]
     return ', '.join(needs + ['%s %s' % (name, version) for name, version in (
         ('CUDA', tf1.CUDA_VERSION), ('cuDNN', tf1.CUDNN_VERSION)) if version])

@@ -1,9 +1,9 @@
-"""The host: its CPUs and memory, what this process may use of them, and how busy they are.
+"""Reads the host's CPUs and memory, their limits for this process, and how busy they are.
 
-The only module that reads /proc and cgroups. It needs the standard library alone and is imported
-before TensorFlow, because importing TensorFlow is the longest part of a start, and what other
-programs did meanwhile says whether the machine is idle. Where a file is missing (macOS, Windows,
-another kernel) its value is None. `root` is the folder that holds proc/ and sys/, for tests.
+This is the only module that reads /proc and cgroups. It needs only the standard library and is
+imported before TensorFlow: the load of other programs is measured while TensorFlow is imported, the
+longest part of a start. Where a file is missing (macOS, another kernel) its value is None. `root`
+is the folder that holds proc/ and sys/, for tests.
 
 Formats: man 5 proc, man 7 cgroups; in the kernel's documentation cgroup-v2 and cgroup-v1/memory.
 """
@@ -13,8 +13,8 @@ import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-# Where cgroups are mounted if /proc/self/mountinfo does not tell: controller ('': version 2, which
-# has them all in one place), the cgroup that is mounted, and the folder.
+# The mounts to assume if /proc/self/mountinfo lists none: controller ('': version 2, which has all
+# controllers in one folder), the cgroup that is mounted, and the folder.
 USUAL_MOUNTS = [('', '/', '/sys/fs/cgroup'),
                 ('memory', '/', '/sys/fs/cgroup/memory'),
                 ('cpu', '/', '/sys/fs/cgroup/cpu'),
@@ -23,8 +23,8 @@ NO_LIMIT_BYTES = 2 ** 62             # version 1 writes "no limit" as the larges
 
 
 class Snapshot(NamedTuple):
-    """A moment: /proc/stat ('' where there is none), the CPU time of this process and of its
-    finished children, and a monotonic time, both in seconds."""
+    """The load at one moment: /proc/stat ('' where there is none), the CPU time of this process and
+    its finished children, and a monotonic time, both in seconds."""
     stat: str
     cpu_s: float
     at_s: float
@@ -40,15 +40,15 @@ def _read(root, path):
 
 
 def snapshot(root: str = '/') -> Snapshot:
-    """Returns this moment."""
+    """Returns the Snapshot of this moment."""
     return Snapshot(_read(root, 'proc/stat'), sum(os.times()[:4]), time.monotonic())
 
 
-FIRST = snapshot()                   # as near to the start of the process as can be
+FIRST = snapshot()                   # as early in the process as possible
 
 
 def process_age_s(root: str = '/') -> Optional[float]:
-    """Returns the seconds since this process was started, to 10 ms; None where /proc does not tell
+    """Returns the seconds since this process was started, to 10 ms; None where /proc is missing
     (starttime, field 22 of /proc/self/stat, in ticks since the machine was booted)."""
     fields = _read(root, 'proc/self/stat').rpartition(')')[2].split()    # the name may hold blanks
     if len(fields) < 20:
@@ -77,8 +77,8 @@ def usable_cpus() -> Set[int]:
 
 
 def quota_cpus(root: str = '/') -> Optional[float]:
-    """Returns how many CPUs' time the cgroups allow, such as 2.5; None without a limit. The
-    smallest quota of this process's cgroup and of those above it counts."""
+    """Returns the CPU quota, in CPUs, such as 2.5; None without a limit. It is the smallest quota
+    of this process's cgroup and its parents."""
     quotas = []
     for folder in _cgroups(root, 'cpu'):
         words = (_read(root, folder + '/cpu.max')                        # version 2, else 1
@@ -109,11 +109,11 @@ def cpu_facts(root: str = '/') -> Dict[str, Any]:
 
 
 def cpu_load(since: Snapshot = FIRST, root: str = '/') -> Dict[str, Any]:
-    """Returns busy_cpus, how many of the usable_cpus other programs kept busy since a moment, by
+    """Returns busy_cpus, how many of the usable_cpus other programs kept busy since a Snapshot, by
     default the start of this process; and load_average_1min. Each is None where it is not known.
 
-    busy_cpus comes from /proc/stat, less the time of this process. The load average would not do:
-    it covers a minute, and so holds our own start-up and what ended before it.
+    busy_cpus comes from /proc/stat, less the time of this process. The load average is not enough:
+    it covers a minute, and so includes our own start-up and programs that ended before it.
     """
     now, first = snapshot(root), _ticks(since.stat)
     ours = (now.cpu_s - since.cpu_s) / max(now.at_s - since.at_s, 1e-3)
@@ -129,15 +129,15 @@ def cpu_load(since: Snapshot = FIRST, root: str = '/') -> Dict[str, Any]:
 # Memory
 
 def free_bytes(root: str = '/') -> Optional[int]:
-    """Returns the memory that this process can still get: by the kernel, and by its cgroup and
-    those above it, of which the smallest counts. None where none of them tells."""
+    """Returns the bytes of memory that this process can still get: the smallest of what the kernel,
+    its cgroup and the parents of that allow. None where all are unknown."""
     free = [_kilobytes(root, 'proc/meminfo', 'MemAvailable')]
     free += [_free_in_cgroup(root, folder) for folder in _cgroups(root, 'memory')]
     return min((number for number in free if number is not None), default=None)
 
 
 def data_bytes(root: str = '/') -> Optional[int]:
-    """Returns the size of this process's data segment (VmData), which RLIMIT_DATA limits; None
+    """Returns the bytes of this process's data segment (VmData), which RLIMIT_DATA limits; None
     where it is not known."""
     return _kilobytes(root, 'proc/self/status', 'VmData')
 
@@ -164,7 +164,8 @@ def _kilobytes(root, path, key):
 
 
 def _ticks(stat):
-    """(total, idle) ticks of each CPU on which we may run, from the text of /proc/stat."""
+    """(total, idle) ticks of each CPU on which this process may run, from the text of
+    /proc/stat."""
     ticks, usable = {}, usable_cpus()
     for line in stat.splitlines():
         name, _, columns = line.partition(' ')
@@ -178,10 +179,10 @@ def _ticks(stat):
 
 def _cgroups(root: str, controller: str) -> List[str]:
     """Returns the folders of the cgroups that may limit this process: its own, then its parents up
-    to the top of what is mounted, of version 2 and of version 1 of the controller.
+    to the mount, of version 2 and of version 1 of the controller.
 
     In a container the path in /proc/self/cgroup may be the host's, which does not exist below the
-    mount: the folders that do exist count, among them the mount itself.
+    mount. Then only the folders that exist have limits, among them the mount itself.
     """
     paths = {}                                           # by controller; '': version 2
     for line in _read(root, 'proc/self/cgroup').splitlines():
@@ -194,7 +195,7 @@ def _cgroups(root: str, controller: str) -> List[str]:
         for top, folder in [mount for mount in mounts if _is_below(path, mount[0])] or mounts:
             below = path[len(top.rstrip('/')):] if _is_below(path, top) else path
             parts = [part for part in below.split('/') if part]
-            if '..' not in parts:                        # else this namespace does not show it
+            if '..' not in parts:                        # '..': outside this namespace
                 folders += [os.path.join(folder, *parts[:n]) for n in range(len(parts), -1, -1)]
     return folders
 
@@ -218,8 +219,8 @@ def _is_below(path, top):
 
 
 def _free_in_cgroup(root, folder):
-    """The bytes that a cgroup leaves; None where it has no limit. The page cache counts as free,
-    because the kernel gives it back when memory is needed."""
+    """The bytes that are free in a cgroup; None where it has no limit. The page cache counts as
+    free, because the kernel releases it when memory is needed."""
     def number(*names):
         text = ''.join(_read(root, '%s/%s' % (folder, name)) for name in names).strip()
         return int(text) if text.isdigit() else None     # 'max': no limit
@@ -230,7 +231,7 @@ def _free_in_cgroup(root, folder):
     stat = {line[0]: int(line[1]) for line in lines if len(line) == 2}
     if limit is None or used is None:
         return None
-    limit = min(limit, stat.get('hierarchical_memory_limit', limit))   # of parents out of sight
+    limit = min(limit, stat.get('hierarchical_memory_limit', limit))   # unmounted parents
     if limit >= NO_LIMIT_BYTES:
         return None
     # Version 1 has total_inactive_file for the cgroup with its children, as version 2's plain name.

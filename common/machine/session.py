@@ -1,4 +1,4 @@
-"""The one place that opens a TensorFlow session, and what happens when memory runs out in it."""
+"""Opens TensorFlow sessions, and turns running out of memory into one sentence."""
 import contextlib
 import ctypes
 import os
@@ -14,13 +14,13 @@ from common.probes import memory
 from common.tf1 import tf, without_lines
 from common.workload import Pass, Run
 
-ONEDNN_OUT_OF_MEMORY = 'Status: 1, message'     # of TensorFlow's AbortedError; dnnl_out_of_memory
+ONEDNN_OUT_OF_MEMORY = 'Status: 1, message'     # dnnl_out_of_memory, in an AbortedError
 SA_SIGINFO, SI_ADDR_OFFSET = 4, 16   # signal.h; siginfo_t of 64-bit Linux
-NULL_PAGE_BYTES = 4096               # a null pointer to a structure faults below
+NULL_PAGE_BYTES = 4096               # faults through a null pointer are below this
 
 
 class Exhausted(Exception):
-    """Memory ran out; the text says at which batch size, what was allocated, and what to try."""
+    """Memory ran out; the text says the batch size, the failed allocation, and what to try."""
 
 
 def configuration(run: Run) -> tf.ConfigProto:
@@ -63,8 +63,8 @@ def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.
 
 @contextlib.contextmanager
 def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Session]:
-    """Opens the session of a run, in the default graph. When memory runs out, however that shows,
-    the record `log` gets the status 'out_of_memory' and the block ends with Exhausted."""
+    """Opens the session of a run, in the default graph. When memory runs out, by an error of any
+    kind, the record `log` gets the status 'out_of_memory' and the block ends with Exhausted."""
     tf1.allow_tf32(run.args.precision == 'tf32')
     tensors = [t for one in passes for t in one.tensors]
     available = memory.available_bytes(run.device)
@@ -77,7 +77,7 @@ def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Ses
         log.update(status='out_of_memory', error=text.split('\n')[0])
         return Exhausted(text)
 
-    def last_words():                                    # limit() ends the process after them
+    def last_words():                                    # then limit() ends the process
         print(exhausted('A kernel was refused memory.'), file=sys.stderr, flush=True)
         record.keep(log, run.args.json)
 
@@ -96,15 +96,14 @@ def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Ses
 
 @contextlib.contextmanager
 def limit(device: Device, largest_bytes: int, last_words: Callable[[], None]) -> Iterator[None]:
-    """Lets a CPU run have the memory that is free now and no more.
+    """Limits a CPU run to the memory that is free now.
 
-    A tensor beyond it is then TensorFlow's ResourceExhaustedError, which names it; without the
-    limit the kernel kills the process and nobody says why. Where TensorFlow's kernels themselves
-    do not survive a refused allocation, last_words() is called and the process ends with exit
-    code 3: after an uncaught std::bad_alloc, and where oneDNN's kernels use the null pointer that
-    they were given. The latter is told from other faults by the memory that is left: less than
-    `largest_bytes`, the largest tensor of a step. GPU runs are left alone: the driver maps far
-    more address space than it uses.
+    A tensor that does not fit then raises TensorFlow's ResourceExhaustedError, which names it;
+    without the limit the kernel kills the process without a message. Some of TensorFlow's kernels
+    crash when an allocation fails: with an uncaught std::bad_alloc, or because oneDNN uses the null
+    pointer that it got. Then last_words() is called and the process ends with exit code 3. A crash
+    is taken for oneDNN's if less memory is left than `largest_bytes`, the largest tensor of a step.
+    GPU runs have no limit: the driver maps far more address space than it uses.
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
     free, held = host.free_bytes(), host.data_bytes()
@@ -155,9 +154,9 @@ class _SignalAction(ctypes.Structure):
 @contextlib.contextmanager
 def _on_segmentation_fault(is_ours: Callable[[int], bool], end: Callable[[], None]
                            ) -> Iterator[None]:
-    """Calls end() at a segmentation fault for whose address is_ours() is true. Others end the
-    process as ever. (Python's signal module cannot do it: its handlers run after the fault, which
-    never passes.)"""
+    """Calls end() at a segmentation fault for whose address is_ours() is true. Other faults end the
+    process as usual. (Python's signal module cannot do this: it runs handlers only after the
+    faulting instruction, which never completes.)"""
     libc, earlier = ctypes.CDLL(None), _SignalAction()
 
     @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)

@@ -1,16 +1,16 @@
-"""What is known of GPUs, drivers and TensorFlow's wheels: two tables, and the sentences of them.
+"""The known limits of TensorFlow's wheels on GPUs, and the errors of cuInit, with their sentences.
 
-LIMITS was read from the binaries in pip's wheels: which GPUs they hold code for, and which version
-of PTX. It was not seen on a GPU. Code for a compute capability also runs on the later ones of the
-same major version; PTX is what the driver compiles for all others.
+LIMITS was read from the binaries in pip's wheels, which contain code for some GPUs and PTX of some
+version; it was not tried on a GPU. Code for a compute capability also runs on later ones of the
+same major version; for all others the driver compiles the PTX.
 
     TensorFlow 1.15        code for 3.5, 3.7, 5.2, 6.0, 6.1, 7.0 (Turing, 7.5, runs that of 7.0)
     TensorFlow 2.16-2.20   PTX for sm_90a, which runs on Hopper alone
     TensorFlow 2.21        code for 6.0, 7.0, 8.0, 8.9, 9.0; PTX for 9.0, partly of version 8.5
 
-PTX 8.5 is that of CUDA 12.5, which came with driver R555, and CUDA 12.8, the first with Blackwell,
-with R570 (PTX ISA, "Release History"; CUDA Toolkit Release Notes, "CUDA Driver"). Where the driver
-keeps what it compiles: CUDA C++ Programming Guide, "CUDA Environment Variables".
+PTX 8.5 came with CUDA 12.5 and driver R555; CUDA 12.8, the first for Blackwell, with driver R570
+(PTX ISA, "Release History"; CUDA Toolkit Release Notes, "CUDA Driver"). The driver's cache of
+compiled code: CUDA C++ Programming Guide, "CUDA Environment Variables".
 """
 import os
 import re
@@ -29,7 +29,7 @@ COMPILED = ('the driver compiles TensorFlow %(tensorflow)s for compute capabilit
 
 
 class CudaError(NamedTuple):
-    """An error of cuInit: its name, and what is wrong and what to do."""
+    """An error of cuInit: its name, and a text with the cause and the remedy."""
     name: str
     remedy: str
 
@@ -59,12 +59,12 @@ OTHER_ERROR = CudaError('', 'see `nvidia-smi` and `dmesg`, reboot')
 
 
 class Limit(NamedTuple):
-    """What to know about some GPUs with some versions of TensorFlow.
+    """A known limit of some versions of TensorFlow on some GPUs.
 
     tensorflow: the first and the last version, such as (2, 16).
     capabilities: the first and the last compute capability.
     driver, cuda: it holds only below this driver, which came with this CUDA; None: with any.
-    is_refused: whether nothing is timed then; otherwise the text is a warning.
+    is_refused: True if the GPU is not timed then; otherwise the text is a warning.
     text: a sentence with the fields name, capability, tensorflow, driver and cache.
     """
     tensorflow: Tuple[Version, Version]
@@ -102,16 +102,16 @@ LIMITS = [
 
 def limits(name: str, capability: Version, driver: Optional[str], cuda: Optional[Version]
            ) -> Tuple[Optional[str], List[str]]:
-    """Returns why TensorFlow's wheel does not run on a GPU (None if nothing is known against it;
-    the sentence goes on with what to do instead), and warnings, a sentence each.
+    """Returns why TensorFlow's wheel does not run on a GPU, and warnings, a sentence each. The
+    first is None if no reason is known; otherwise the caller completes it with CPU_INSTEAD.
 
     Args:
         name, capability: of the GPU.
         driver: version of the NVIDIA driver; 'unknown' or None where it is not known.
-        cuda: the CUDA version of the driver's library, which decides where it is known: it may be
-            newer than the driver (NVIDIA's forward compatibility packages).
+        cuda: the CUDA version of the driver's library, used instead of `driver` if it is known:
+            it may be newer than the driver (NVIDIA's forward compatibility packages).
     """
-    if tf1.NVIDIA_BUILD:                                 # with other code than the wheels
+    if tf1.NVIDIA_BUILD:                                 # contains other code than the wheels
         return None, []
     known = [limit for limit in LIMITS
              if limit.tensorflow[0] <= numbers(tf1.VERSION)[:2] <= limit.tensorflow[1]
@@ -127,7 +127,7 @@ def limits(name: str, capability: Version, driver: Optional[str], cuda: Optional
 
 def without_cuda(machine: str) -> str:
     """Returns why a TensorFlow built without CUDA cannot use a GPU, on a `machine` such as 'x86_64'
-    or 'aarch64' (platform.machine()); goes on with what to do instead."""
+    or 'aarch64' (platform.machine()); the caller completes it with CPU_INSTEAD."""
     if machine in ('aarch64', 'arm64'):                  # Jetson, GH200, DGX Spark
         return ('TensorFlow %s was built without CUDA, as all that pip installs on ARM (%s): use '
                 "NVIDIA's TensorFlow for ARM (%s, on a Jetson the tag with -igpu), "
@@ -142,7 +142,7 @@ def error_words(error: int) -> str:
 
 
 def error_remedy(error: int) -> str:
-    """Returns what an error of cuInit means, and what to do."""
+    """Returns the cause of an error of cuInit and the remedy."""
     return CUDA_ERRORS.get(error, OTHER_ERROR).remedy
 
 

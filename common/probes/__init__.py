@@ -1,4 +1,4 @@
-"""What is observed of a run besides the time of its steps: a file and a class for each thing.
+"""The measurements of a run besides the time of its steps: a file and a class for each.
 
 To add a measurement: a class here, its name in benchmark.PROBES, a line in report.py, a key in
 record.schema.json.
@@ -12,14 +12,14 @@ from common.workload import Pass, Run
 
 
 class Refused(Exception):
-    """A figure would be wrong, so nothing is timed; the text says why."""
+    """The run or the pass is not timed, because its result would be wrong; the text says why."""
 
 
 class Found(NamedTuple):
-    """What a probe has to say.
+    """The findings of a probe.
 
-    fields: for the record; faults: why a figure is not valid, a sentence each; cautions: why a
-    figure should not be quoted as it stands.
+    fields: for the record; faults: why a result is not valid, a sentence each; cautions: why a
+    result should not be quoted without a remark.
     """
     fields: Dict[str, Any] = {}
     faults: Sequence[str] = ()
@@ -27,7 +27,7 @@ class Found(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A pass that has been timed, for what is looked at afterwards."""
+    """A pass that has been timed, with all that the probes need to examine it."""
     run: Run
     session: Any
     one: Pass
@@ -60,12 +60,12 @@ class Probe:
         """Called after the session has closed."""
 
     def describe(self) -> Found:
-        """Returns what is known before the session opens; `fields` are those of the record. Raises
-        Refused if nothing must be timed."""
+        """Returns the findings before the session opens; `fields` are keys of the record. Raises
+        Refused if nothing may be timed."""
         return Found()
 
     def rewrite(self, passes: List[Pass]) -> List[Pass]:
-        """Returns the passes to time, in the place of these."""
+        """Returns the passes to time instead of these."""
         return passes
 
     def start(self, session: Any) -> Found:
@@ -73,12 +73,12 @@ class Probe:
         return Found()
 
     def before(self, session: Any, one: Pass) -> None:
-        """Called before each pass, untimed. Raises Refused if the pass must not be timed."""
+        """Called before each pass, untimed. Raises Refused if the pass may not be timed."""
 
     def watching(self) -> ContextManager[Any]:
         """Returns a context around the timed steps of a pass."""
         return contextlib.nullcontext()
 
     def after(self, step: Step) -> Found:
-        """Called after each pass, untimed; `fields` are those of the pass in the record."""
+        """Called after each pass, untimed; `fields` are keys of its entry in the record."""
         return Found()

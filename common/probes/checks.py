@@ -1,4 +1,4 @@
-"""Checks that a figure can be valid: that what was timed ran, where it should, and made numbers.
+"""Checks that the timed operations ran, on the right device, and computed finite numbers.
 
 All of it happens outside the timed steps. Each check returns a sentence for each fault, and an
 empty list where there is none.
@@ -14,13 +14,13 @@ from common.probes import Found, Probe, Step, cost, layers, xla
 from common.tf1 import tf
 
 # Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
-# needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). It is
-# granted to convolutions with stride 1 and a kernel above 1x1; the others have no such short cut.
+# needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). Only
+# convolutions with stride 1 and a kernel larger than 1x1 can be computed like this.
 WINOGRAD = 4.0
 
 
 class Checks(Probe):
-    """Whether a figure can be valid."""
+    """The validity checks of a pass."""
 
     def describe(self) -> Found:
         return Found(cautions=untested_version())
@@ -56,7 +56,7 @@ def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
 
 
 def executed_convolutions(step_stats: Any) -> Dict[str, int]:
-    """Counts the convolutions, by type, that a traced step executed, the fused ones with them."""
+    """Counts the convolutions, by type, that a traced step executed, fused ones included."""
     types = (_op_type(node) for device in step_stats.dev_stats if graph.is_executor(device)
              for node in device.node_stats)
     return dict(collections.Counter(filter(None, types)))
@@ -64,8 +64,9 @@ def executed_convolutions(step_stats: Any) -> Dict[str, int]:
 
 def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] = None
              ) -> List[str]:
-    """The convolutions executed are those of the graph: none was pruned away, none ran twice. In
-    what XLA compiled they have no type: `clustered` is their number, and the sum is compared."""
+    """Checks that the convolutions executed are those of the graph: none was pruned away, none ran
+    twice. The type of those compiled by XLA is not known: `clustered` is their number, and only
+    the sums are compared."""
     wanted, ran = graph_convolutions(targets), executed_convolutions(step_stats)
     if clustered == 0:
         return ['XLA compiled no convolution: what was timed is the graph without it']
@@ -78,8 +79,8 @@ def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] =
 
 
 def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[str]:
-    """On a GPU run every operation that makes float arrays runs on the GPU; but for the allreduce,
-    which is where Horovod was built for."""
+    """Checks that in a GPU run every operation that makes float arrays ran on the GPU. The
+    allreduce is exempt: the build of Horovod decides where it runs."""
     if device.kind != 'gpu':
         return []
     arrays = {op.name for op in graph.needed_ops(targets)
@@ -96,23 +97,24 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
 
 def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict] = None
            ) -> List[str]:
-    """The outputs of all convolutions and matrix products, and the targets, hold neither nan nor
-    infinity; else a sentence names the first layer that does, in the order of the graph.
+    """Checks that the targets and the outputs of all convolutions and matrix products are finite.
+    If not, the sentence names the first layer, in the order of the graph, with nan or infinity.
 
-    The targets alone would not do: max_pool on a CPU turns nan into -3.4e38, argmax turns it into
-    an index, and ReLU on some GPUs into 0. Only one boolean for each tensor is copied to the host.
-    There are two untimed runs: reading the output of a convolution keeps Grappler from fusing it
-    with its bias and ReLU, so the targets are also computed by themselves, as they were timed.
+    Checking the targets alone is not enough: max_pool on a CPU turns nan into -3.4e38, argmax turns
+    it into an index, and ReLU on some GPUs into 0. Only one boolean for each tensor is copied to
+    the host. There are two untimed runs: reading the output of a convolution keeps Grappler from
+    fusing it with its bias and ReLU, so the targets are also computed by themselves, as they were
+    timed.
 
-    This adds operations to the graph, but none to what is timed. The session keeps the executor of
-    a pass that has run. For a pass that runs later it first prunes the graph to what is fetched,
-    then optimises it (tests/test_checks.py compares the operations executed). The parts of the
-    start are those of the first pass, which is over.
+    This adds operations to the graph, but not to the timed steps: the session keeps the executor of
+    a pass that has run, and for a later pass it prunes the graph to the fetched operations before
+    it optimises it (tests/test_checks.py compares the operations executed). The start-up times are
+    not affected, because they end with the first pass.
     """
     products = [op.outputs[0] for op in graph.needed_ops(targets) if op.type in graph.COUNTED]
     fetched = [t for target in targets for t in floats(target)]
     wrong = []
-    for tensors in products, fetched:                    # both in any case: a job reduces in each
+    for tensors in products, fetched:                    # all ranks must run both: they reduce
         with session.graph.as_default(), tf.name_scope('finite'):
             are_finite = [tf.reduce_all(tf.is_finite(t)) for t in tensors]
         wrong.append([t for t, is_finite in zip(tensors, session.run(are_finite, feed_dict))
@@ -126,15 +128,15 @@ def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict
 
 
 def floats(tensor: Any) -> List[Any]:
-    """Returns the tensor itself, or, for one of integers such as argmax, the floats that it is made
-    from."""
+    """Returns the tensor itself, or, for integers such as those of argmax, the floats that they are
+    computed from."""
     if tensor.dtype.base_dtype.is_floating:
         return [tensor]
     return [t for t in tensor.op.inputs if t.dtype.base_dtype.is_floating]
 
 
 def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
-    """The network has the number of parameters that it is known to have."""
+    """Checks the number of parameters against the table in common/networks.py."""
     expected = networks.NETWORKS[benchmark].variants[variant].parameters
     if counted == expected:
         return []
@@ -142,11 +144,11 @@ def parameter_count(counted: int, benchmark: str, variant: str) -> List[str]:
 
 
 def rate(ops: Iterable[Any], seconds: float, peak_flops: Optional[float]) -> List[str]:
-    """The rate that the time implies is one that the hardware can reach, Winograd counted in.
+    """Checks that the hardware is fast enough for the measured time, even with Winograd.
 
     Args:
         ops: the operations of the step.
-        seconds: its duration.
+        seconds: its duration in seconds.
         peak_flops: FLOP / s of the device, or None where it is unknown: no check.
     """
     least = sum(graph.flops(op) / (WINOGRAD if _has_short_cut(op) else 1) for op in ops)
@@ -158,8 +160,9 @@ def rate(ops: Iterable[Any], seconds: float, peak_flops: Optional[float]) -> Lis
 
 
 def _op_type(node):
-    """'Conv2D' of the label `conv1 = _FusedConv2D(...)`: a convolution by its plain name, also
-    where Grappler or oneDNN has fused it (_MklNativeConv2DBackpropFilterWithBias); else None."""
+    """The type of a traced convolution without the affixes of fused kernels, 'Conv2D' for the label
+    `conv1 = _FusedConv2D(...)`; None for other operations. Grappler and oneDNN fuse convolutions
+    (_MklNativeConv2DBackpropFilterWithBias)."""
     match = re.search(r' = \w*?(Conv2D(?:Backprop(?:Filter|Input))?)(?:WithBias)?\(',
                       node.timeline_label)
     return match.group(1) if match else None

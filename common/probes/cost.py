@@ -1,6 +1,6 @@
 """The work of a step: FLOP, their rate, the share of the device's peak, bytes copied to the host.
 
-A GPU that is not in the table FP32_PER_SM has no peak here: never a guess.
+The peak of a GPU that is not in the table FP32_PER_SM is unknown; it is not guessed.
 """
 from typing import Optional, Tuple
 
@@ -27,8 +27,8 @@ FP32_PER_SM = {
 
 
 class Cost(Probe):
-    """What a step computes, how fast, and which of the layers that published figures differ by
-    run in it."""
+    """The FLOP of a step, their rate, and the optional layers that ran, by which published networks
+    differ."""
 
     def after(self, step: Step) -> Found:
         flops, mean_s = sum(map(graph.flops, step.ops)), step.timing.mean
@@ -52,7 +52,7 @@ def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int]
 
     NVML's maximum SM clock is the highest that the GPU can be set to, which on GeForce cards is
     above the boost clock of the data sheet (GTX 1080: about 1.9 against 1.733 GHz): the peak is an
-    upper bound that a warm GPU does not hold, and a share of it errs to the low side.
+    upper bound that a warm GPU does not sustain, and the share of it is rather too low.
 
     Args:
         compute_capability: such as (6, 1).

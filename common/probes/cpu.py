@@ -1,4 +1,4 @@
-"""What other programs did on the CPU before a run on the CPU."""
+"""Measures how busy other programs kept the CPU before a CPU run."""
 import platform
 from typing import Any, Dict, List
 
@@ -7,7 +7,8 @@ from common.machine import host
 from common.probes import Found, Probe
 from common.workload import Run
 
-# Of the CPUs we may use: an idle machine's services take 1 or 2 %, one busy program on 8 CPUs 12 %.
+# A share of the CPUs that this process may use: an idle machine's services take 1 or 2 %, one busy
+# program on 8 CPUs 12 %.
 MAX_BUSY = 0.10
 
 

@@ -1,8 +1,8 @@
-"""The GPU while it ran, through NVML: clocks, temperature, power, energy, other processes.
+"""Reads the GPU during the timed steps, by NVML: clocks, temperature, power, energy, processes.
 
 NVML comes with the driver; its Python module is nvidia-ml-py (`import pynvml`). Both are optional:
-without them a run is the same, but clocks, power and other processes are not known. What a GPU does
-not support is None, and `unavailable` says why. An error of NVML never ends a run.
+without them a run is the same, but clocks, power and other processes are not known. A value that
+the GPU does not support is None, and `unavailable` says why. An error of NVML never ends a run.
 
 A slice of a GPU (MIG, Multi-Instance GPU) shares the clock, the temperature and the power limit of
 its board with the other slices. NVML's power, energy, utilisation and processes are those of the
@@ -24,17 +24,17 @@ from common.machine import device
 from common.probes import Found, Probe, Step, cost
 from common.workload import Run
 
-# Between two samples: NVML renews utilisation every 1/6 to 1 s, so that more would show little that
-# is new. Where queries are slow the pause grows: they never take more than MAX_DUTY of the time.
+# The pause between two samples. NVML updates utilisation every 1/6 to 1 s, so that more samples
+# would show little. Where queries are slow the pause grows: they take at most MAX_DUTY of the time.
 INTERVAL_S, MAX_DUTY = 0.2, 0.01
 JOIN_S = 1.0                        # a thread that hangs in the driver dies with the process
-SETTLE_S = 2.0                      # a driver just loaded scrubs ECC memory: also utilisation
+SETTLE_S = 2.0                      # a driver just loaded scrubs ECC memory, which counts too
 
 SM, MEMORY = 1, 2                   # nvml.h: nvmlClockType_t
 GPU_DIE = 0                         # nvml.h: nvmlTemperatureSensors_t
 MIG_ENABLED = 1                     # nvml.h: NVML_DEVICE_MIG_ENABLE
 
-# What NVML can only tell of the whole board, of which a run on a slice has a part.
+# NVML reads these for the whole board only, not for a slice.
 OF_BOARD = ('cores', 'memory_bytes', 'power_w', 'energy_j', 'utilisation_percent',
             'other_processes')
 NOT_OF_SLICE = 'this is a MIG slice, and NVML reads the whole board'
@@ -56,7 +56,7 @@ REASONS = {
     0x200: 'board_limit',
     0x400: 'reliability',           # the voltage: where every GPU's fastest clock ends
 }
-# Those that slow a GPU below the clocks it was set to, with what to do about them.
+# The reasons that hold a GPU below the clocks it was set to, each with a remedy.
 THROTTLING = {
     'sw_power_cap': 'normal under load on many GPUs: publish the power limit with the figure, or '
                     'raise it (nvidia-smi -pl) and run again',
@@ -68,15 +68,15 @@ THROTTLING = {
     'hw_thermal_slowdown': 'it is too hot: improve the cooling and run again',
     'hw_power_brake_slowdown': 'the power supply asks for less: check it and run again',
 }
-# Of the samples: a hardware slowdown at least halves the clock, so 5 % of a run cost 5 %; it may be
-# reported for a moment when the clock changes, too.
+# A share of the samples. A hardware slowdown at least halves the clock, so 5 % of the samples can
+# cost 5 % of the time. NVML may also report it for a moment when the clock changes.
 MAX_THROTTLED = 0.05
-# Before the start: a neighbour busy for 5 % of the time may cost as much; a desktop takes less.
+# Before the start: another program busy for 5 % of the time may cost 5 %; a desktop uses less.
 MAX_GPU_BUSY_PERCENT = 5
 
 
 class Gpu(Probe):
-    """The GPU before and while it is timed."""
+    """The state of the GPU before the start and during the timed steps."""
 
     def __init__(self, run: Run):
         super().__init__(run)
@@ -138,7 +138,8 @@ class NvmlGpu:
         self._is_slice = is_slice or bool(mode) and mode[0] == MIG_ENABLED
 
     def facts(self) -> Dict[str, Any]:
-        """Returns what does not change in a run, by FACTS: `cores` are FP32 cores of all SMs."""
+        """Returns the properties FACTS, which do not change in a run; `cores` are FP32 cores of all
+        SMs."""
         nvml, handle, ask = self._nvml, self._handle, self._ask
         milliwatts = ask('power_limit_w', lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
         return {
@@ -155,10 +156,10 @@ class NvmlGpu:
         }
 
     def before(self) -> Dict[str, Any]:
-        """The GPU before the start: utilisation_percent and other_processes (their number).
+        """Returns utilisation_percent and other_processes (their number) before the start.
 
-        To be called before TensorFlow opens the GPU: inside a container our own process cannot be
-        told from others by its number. Takes up to SETTLE_S where the GPU looks busy, else no time.
+        Must be called before TensorFlow opens the GPU: in a container NVML's process numbers do not
+        show which process is ours. Waits up to SETTLE_S seconds while the GPU looks busy.
         """
         end = time.monotonic() + SETTLE_S
         while True:
@@ -172,13 +173,13 @@ class NvmlGpu:
                 'other_processes': None if pids is None else len(pids - {os.getpid()})}
 
     def sample(self) -> Dict[str, Any]:
-        """The GPU now, while we run on it: the keys of Sampler.summary, and time_s on the monotonic
-        clock, reasons (bits), energy_j since the driver was loaded."""
+        """Returns the state of the GPU now, while we run on it: the keys of Sampler.summary, time_s
+        on the monotonic clock, reasons (bits), and energy_j since the driver was loaded."""
         nvml, handle, ask = self._nvml, self._handle, self._ask
         milliwatts = ask('power_w', lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         pids = self._pids()
         if pids:
-            # NVML knows the host's process numbers, in a container not ours: then one is us.
+            # NVML gives the host's process numbers. In a container ours differs: drop one of them.
             pids = pids - {os.getpid()} if os.getpid() in pids else sorted(pids)[1:]
         return {
             'time_s': time.monotonic(),
@@ -198,13 +199,13 @@ class NvmlGpu:
         }
 
     def energy_j(self) -> Optional[float]:
-        """Joules since the driver was loaded, of the whole board; None on GPUs before Volta."""
+        """Returns the joules of the whole board since the driver was loaded; None before Volta."""
         millijoules = self._ask('energy_j', lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(
             self._handle))
         return None if millijoules is None else millijoules / 1e3
 
     def close(self) -> None:
-        """Shuts NVML down. The object is of no use afterwards."""
+        """Shuts NVML down. The object cannot be used afterwards."""
         self._ask('shutdown', self._nvml.nvmlShutdown)
 
     def _utilisation(self):
@@ -219,7 +220,8 @@ class NvmlGpu:
         return None if running is None else {process.pid for process in running}
 
     def _ask(self, key, *calls):
-        """What the first call that succeeds returns; None, with the last error, if none does."""
+        """The result of the first call that succeeds. If none does: None, and the last error goes
+        into `unavailable`."""
         if self._is_slice and key in OF_BOARD:
             self.unavailable[key] = NOT_OF_SLICE
             return None
@@ -250,7 +252,7 @@ def open_gpu(gpu: device.Gpu) -> Tuple[Optional[NvmlGpu], Optional[str]]:
         return None, 'pynvml is not installed (pip install nvidia-ml-py)'
     try:
         pynvml.nvmlInit()
-    except Exception as error:      # whatever is wrong with a driver, the benchmark can do without
+    except Exception as error:      # of any kind: the benchmark does not need NVML
         return None, 'NVML did not start: %s' % error
     try:
         handle = pynvml.nvmlDeviceGetHandleByPciBusId(gpu.pci_bus_id)
@@ -301,7 +303,7 @@ class Sampler:
         while not self._stop.wait(pause_s):
             start_s = time.monotonic()
             sample = self._gpu.sample()
-            if not self._stop.is_set():  # else its energy may be read after that of the end
+            if not self._stop.is_set():  # else energy may be read after the end
                 self._add(sample)
             pause_s = max(INTERVAL_S, (time.monotonic() - start_s) / MAX_DUTY)
 
@@ -310,19 +312,19 @@ class Sampler:
         self._energy.append((sample['time_s'], sample['energy_j']))
 
     def summary(self, last_s: Optional[float] = None) -> Optional[Dict[str, Any]]:
-        """The GPU in the watched time, to be called after the block; None without NVML.
+        """Returns the statistics of the watched time, after the block; None without NVML.
 
         Args:
-            last_s: only this many seconds before the end count: sum(timing.seconds) leaves the
+            last_s: use only this many seconds before the end: sum(timing.seconds) leaves the
                 burn-in out. Energy is then interpolated between two samples; the counter moves
-                every 20 to 100 ms, so that of less than a second is rough.
+                every 20 to 100 ms, so the energy of less than a second is inaccurate.
 
         Returns:
             A dict that JSON can hold: sm_clock_mhz, memory_clock_mhz, temperature_c, power_w and
             utilisation_percent are {min, median, max}; throttle_reasons {name: share of samples};
             other_processes the largest number of compute processes other than ours; energy_j;
-            watched_s; samples; interval_s; unavailable {key: reason}. What was never read is None.
-            power_w is an average over 1 s on GPUs after the A100, else the moment's value.
+            watched_s; samples; interval_s; unavailable {key: reason}. A value never read is None.
+            power_w is an average over 1 s on GPUs after the A100, else an instantaneous value.
         """
         if not self._gpu:
             return None
@@ -365,7 +367,8 @@ class Sampler:
 
 
 def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
-    """Returns what slowed the GPU in the watched time: kind 'throttled' or 'busy'."""
+    """Returns a caution for each thing that slowed the GPU in the watched time: kind 'throttled' or
+    'busy'."""
     result = []
     for reason, share in ((summary or {}).get('throttle_reasons') or {}).items():
         if reason in THROTTLING and share > MAX_THROTTLED:
@@ -377,7 +380,8 @@ def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
 
 
 def gpu_busy(before: Dict[str, Any]) -> List[Caution]:
-    """Returns a 'busy' warning for each sign in NvmlGpu.before's dict that the GPU was not idle."""
+    """Returns a 'busy' caution for each sign, in the result of NvmlGpu.before, that the GPU was not
+    idle."""
     percent, result = before['utilisation_percent'], []
     if percent is not None and percent > MAX_GPU_BUSY_PERCENT:
         result.append(Caution('busy', 'the GPU was busy for %d %% of the time before the start (an '

@@ -1,8 +1,9 @@
-"""Where the time of a step goes, layer by layer: --profile, and --trace for Chrome and Perfetto.
+"""Measures the time of each layer: --profile, and --trace for Chrome and Perfetto.
 
-Both come from untimed steps that TensorFlow traces. On a GPU the time of an operation is that of
-its kernels, on a CPU from its start to its end. Operations that run side by side are counted in
-full, the gaps between them and the cost of session.run not at all: the sum is not the step.
+Both use untimed steps that TensorFlow traces. The time of an operation is on a GPU that of its
+kernels, on a CPU that from its start to its end. Operations that run side by side are counted in
+full, the gaps between them and the cost of session.run not at all, so the sum differs from the
+time of the step.
 """
 import json
 import re
@@ -14,10 +15,10 @@ from common.probes import Found, Probe, Step
 from common.tf1 import Timeline, tf
 from common.workload import Run
 
-STEPS = 5                            # that are traced for a table
-PIDS = 1000                          # more than a trace has processes
+STEPS = 5                            # traced steps of a table
+PIDS = 1000                          # above the number of processes in a trace
 
-# The scope of a whole network, which slim puts before each layer's: 'resnet_v2_152_1/'.
+# The scope of the whole network, such as 'resnet_v2_152_1/', which slim puts before each layer's.
 NETWORK = r'(?:(?:InceptionV3|resnet_v2_\d+)(?:_\d+)?/)*'
 OTHER = 'other'                      # operations outside any layer
 SCALAR = 8                           # bytes: the probability of dropout, a loss
@@ -47,7 +48,8 @@ class Layers(Probe):
 
 
 class Layer(NamedTuple):
-    """A row of the table: seconds, FLOP, and bytes that other layers use, in one step."""
+    """A row of the table, for one step: seconds, FLOP, and the bytes of the outputs that other
+    layers use."""
     name: str
     forward_s: float
     backward_s: float
@@ -63,8 +65,8 @@ def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict[Any, Any]],
 
 
 def chrome_trace(traces: Iterable[Tuple[str, Any]]) -> str:
-    """Returns the JSON of a Chrome trace of (name, StepStats), each step from 0 on in processes of
-    its own, called 'NAME: ...'."""
+    """Returns the JSON of a Chrome trace of (name, StepStats), each step starting at 0 in processes
+    of its own, called 'NAME: ...'."""
     events = []
     for i, (name, step_stats) in enumerate(traces):
         step = json.loads(Timeline(step_stats).generate_chrome_trace_format())
@@ -105,7 +107,7 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
     for t in tensors:
         if not _backward(t.op.name):
             outputs_used.setdefault(layer(t.op), set()).add(t)
-    sizes = {name: sum(map(_size, found)) for name, found in outputs_used.items()}
+    sizes = {name: sum(map(_size, outputs)) for name, outputs in outputs_used.items()}
     rows = {}                                            # type: Dict[str, Layer]
     for name in dict.fromkeys(list(flops) + [OTHER]):
         row = Layer(name, times.get((name, False), 0.0), times.get((name, True), 0.0),
@@ -114,7 +116,7 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
             name, before = OTHER, rows.get(OTHER, Layer(OTHER, 0.0, 0.0, 0, 0))
             row = Layer(OTHER, before.forward_s + row.forward_s,
                         before.backward_s + row.backward_s, 0, 0)
-            rows.pop(OTHER, None)                        # it stays the last
+            rows.pop(OTHER, None)                        # to put it last again
         rows[name] = row
     return list(rows.values())
 
@@ -128,8 +130,8 @@ def layer(op: Any) -> str:
 
 
 def layer_of_name(name: str) -> str:
-    """Returns the layer by the name of an operation alone, which the optimizers of TensorFlow
-    lengthen: gradients/conv2/Conv2D_grad/Conv2DBackpropInput-0-TransposeNHWCToNCHW is of conv2."""
+    """Returns the layer that an operation of this name belongs to. TensorFlow's optimizers add to
+    the names: gradients/conv2/Conv2D_grad/Conv2DBackpropInput-0-TransposeNHWCToNCHW is of conv2."""
     name = re.sub(r'^(?:ConstantFolding/)?(?:gradients(?:_\d+)?/)?' + NETWORK, '', name)
     return re.sub(r'(?:_grad|-\d.*)$', '', re.match(r'block\d+/unit_\d+|[^/]*', name).group())
 
@@ -144,10 +146,11 @@ def full_name(op: Any) -> Tuple[str, bool]:
 
 
 def _seconds(step_stats, layers):
-    """{(layer, whether backward): seconds} of a traced step: of the GPU's kernels, if it has any,
-    else of the operations as the executor ran them. `layers` are by the name of an operation."""
+    """{(layer, is_backward): seconds} of a traced step: of the GPU's kernels, if there are any,
+    else of the operations as the executor ran them. `layers` has the layer of each operation's
+    name."""
     streams = [device for device in step_stats.dev_stats if device.device.endswith('/stream:all')]
-    found = {}                                           # type: Dict[Tuple[str, bool], float]
+    totals = {}                                          # type: Dict[Tuple[str, bool], float]
     for device in streams or filter(graph.is_executor, step_stats.dev_stats):
         for node in device.node_stats:
             words = re.split(r'[:#@\s]+', node.node_name + ' ' + node.timeline_label)
@@ -156,8 +159,8 @@ def _seconds(step_stats, layers):
             if key[0] not in layers.values():
                 key = OTHER, False
             seconds = 1e-6 * (node.op_end_rel_micros - node.op_start_rel_micros)
-            found[key] = found.get(key, 0.0) + seconds
-    return found
+            totals[key] = totals.get(key, 0.0) + seconds
+    return totals
 
 
 def _backward(name):

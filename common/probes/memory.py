@@ -1,4 +1,4 @@
-"""Memory: the peak of a step, how much is free, and the batch size to try when it runs out."""
+"""Measures the peak memory of a step, and suggests a batch size when memory runs out."""
 import itertools
 from typing import Any, Callable, Iterable, Optional
 
@@ -8,7 +8,7 @@ from common.machine.device import Device
 from common.probes import Found, Probe, Step
 from common.tf1 import tf
 
-SHARE_MEMORY = 'Identity', 'Reshape', 'Squeeze'          # their output is their input's memory
+SHARE_MEMORY = 'Identity', 'Reshape', 'Squeeze'          # ops that return their input's memory
 
 
 class Memory(Probe):
@@ -20,7 +20,7 @@ class Memory(Probe):
 
 
 def advice(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
-    """Returns what is said when memory runs out: `allocated` is TensorFlow's own line."""
+    """Returns the message for a run that is out of memory; `allocated` is TensorFlow's own line."""
     return 'Out of memory: batch size %d does not fit. %s\n  %s' % (
         batch_size, 'The largest power of two worth trying: --batch_size %d.' % try_instead
         if try_instead else 'No smaller batch is likely to fit either.', allocated)
@@ -28,8 +28,8 @@ def advice(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
 
 def worth_trying(targets: Iterable[Any], variables: Iterable[Any], batch_size: int,
                  available: Optional[int]) -> Optional[int]:
-    """Returns the largest power of two below batch_size that `available` bytes might hold, None if
-    none might: by least_bytes."""
+    """Returns the largest power of two below batch_size whose least_bytes fit into `available`
+    bytes (None: unknown, all fit); None if none does."""
     needed = least_bytes(targets, variables, batch_size)
     trial = 2 ** ((batch_size - 1).bit_length() - 1) if batch_size > 1 else 0
     while trial and available is not None and needed(trial) > available:
@@ -39,13 +39,13 @@ def worth_trying(targets: Iterable[Any], variables: Iterable[Any], batch_size: i
 
 def least_bytes(targets: Iterable[Any], variables: Iterable[Any], batch_size: int
                 ) -> Callable[[int], float]:
-    """Returns a function: the bytes that a step of n images cannot do with less than, read from the
-    graph for batch_size images.
+    """Returns a function of n: a lower bound of the bytes that a step of n images needs, estimated
+    from the graph for batch_size images.
 
-    They are the variables and the largest of (a) the inputs of all convolutions whose weights get a
-    gradient, since they live from the forward to the backward half, (b) the inputs and outputs of
-    one operation, and (c) the gradients. What has the batch as its first dimension grows with it:
-    activations, and the images where they are a variable.
+    The bound is the variables plus the largest of (a) the inputs of all convolutions whose weights
+    get a gradient, since they live from the forward to the backward half, (b) the inputs and
+    outputs of one operation, and (c) the gradients. Tensors whose first dimension is the batch grow
+    with n: activations, and the images where they are a variable.
     """
     def grows(tensor):
         return tensor.shape.is_fully_defined() and tensor.shape.as_list()[:1] == [batch_size]
@@ -66,17 +66,16 @@ def least_bytes(targets: Iterable[Any], variables: Iterable[Any], batch_size: in
 
 
 def available_bytes(device: Device) -> Optional[int]:
-    """Returns the memory of the GPU, or what is free for a CPU run; None where unknown."""
+    """Returns the bytes of the GPU's memory, or for a CPU the free bytes; None where unknown."""
     return device.gpu.memory_bytes if device.gpu else host.free_bytes()
 
 
 def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Optional[int]:
-    """Returns the most bytes that a traced step held on the device, None where no GPU allocator
-    told.
+    """Returns the most bytes that a traced step held on the device, None if the
+    trace has none of the GPU allocator's counts.
 
-    GPU: of the allocator, everything counted, the scratch space of an operation included. CPU,
-    whose allocator keeps no count: the tensors that the step allocated, over time, and the
-    variables.
+    GPU: the allocator's own count, which includes the scratch space of operations. CPU, whose
+    allocator does not count: the tensors that the step held at one time, and the variables.
     """
     if device.kind == 'gpu':
         return max([use.allocator_bytes_in_use + max(0, use.peak_bytes - use.live_bytes)

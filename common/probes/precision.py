@@ -1,15 +1,15 @@
 """--precision and --xla: the float32 baseline run, and the comparison with float32's results.
 
-float32 means float32 unless --precision says otherwise:
-    tf32   products of convolutions and matrices are rounded to 10 bits of mantissa: a format of
-           NVIDIA GPUs from Ampere on
+Without --precision all products are computed in float32. Otherwise:
+    tf32   products of convolutions and matrices are rounded to 10 bits of mantissa, on NVIDIA GPUs
+           from Ampere on
     mixed  Grappler's auto mixed precision: float16 on a GPU with tensor cores, bfloat16 on a CPU
            with instructions for it
 
 Before such a run, or one through XLA, is timed, its results are compared with float32's, computed
-on the CPU from the same variables and the same random numbers. The float32 baseline run is made
-first, in a process of its own: TF32 is a switch of the process, and cuDNN keeps its choice of
-algorithms in it.
+on the CPU from the same variables and the same random numbers. The float32 baseline runs first, in
+a process of its own, because TF32 is a setting of the whole process and cuDNN keeps its choice of
+algorithms for as long as the process lives.
 """
 import json
 import math
@@ -31,10 +31,10 @@ from common.workload import Pass, Run
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PRECISIONS = 'float32', 'tf32', 'mixed'
 
-# Allowed relative difference (L2 norm) of the results of a pass: room for another order of
-# summation and for Winograd's convolutions. For a network that amplifies roundings more than that,
-# SENSITIVE times what one rounding of all variables does to float32's own results. (XLA, in float32
-# itself, moves the gradients of ResNet-50, batch norm in training, by 6 % on a CPU.)
+# Allowed relative difference (L2 norm) of the results of a pass: enough for another order of
+# summation and for Winograd's convolutions. Where a network amplifies roundings, SENSITIVE times
+# the change of float32's own results when all variables are rounded once, if that is more. (XLA in
+# float32 changes the gradients of ResNet-50, batch norm in training, by 6 % on a CPU.)
 TOLERANCE = {'float32': 1e-3, 'tf32': 0.02, 'mixed_float16': 0.02, 'mixed_bfloat16': 0.05}
 ROUNDING = {'float32': 2 ** -24, 'tf32': 2 ** -11, 'mixed_float16': 2 ** -11,
             'mixed_bfloat16': 2 ** -8}
@@ -43,7 +43,7 @@ SENSITIVE = 4
 # Compute capabilities: TF32 from Ampere on, tensor cores (which Grappler asks for) from Volta on.
 TF32_FROM, TENSOR_CORES_FROM = (8, 0), (7, 0)
 BFLOAT16_FLAGS = {'avx512_bf16', 'amx_bf16'}             # of /proc/cpuinfo
-XLA_RUNS = 3                         # a cluster is compiled when it is met for the second time
+XLA_RUNS = 3                         # a cluster is compiled at its second run
 RANDOM = 'RandomUniform', 'RandomStandardNormal', 'TruncatedNormal'
 
 
@@ -56,14 +56,14 @@ class BaselineFailed(Exception):
 
 
 class Difference(NamedTuple):
-    """How far the results of a pass are from float32's, and how far they may be: the L2 norm of the
-    difference over that of float32's."""
+    """The measured and the allowed difference of a pass from float32: the L2 norm of the difference
+    divided by the L2 norm of float32's results."""
     relative_l2: float
     allowed: float
 
 
 class Precision(Probe):
-    """A run with --precision or --xla, beside its float32 baseline."""
+    """Compares a run with --precision or --xla with its float32 baseline."""
 
     def __init__(self, run: Run):
         super().__init__(run)
@@ -155,60 +155,60 @@ def baseline(run: Run) -> List[Dict[str, Any]]:
             return json.load(file)['results']
 
 
-# The same results
+# The comparison
 
 def difference(session: tf.Session, one: Pass, run: Run) -> Difference:
-    """Compares what `session` computes with float32 on the CPU, with the same random numbers fed to
-    both. A result that is nan or infinite makes the difference as large as a float is."""
+    """Compares the results of a pass in `session` with float32 on the CPU; both are fed the same
+    random numbers. If a result is nan or infinite, the difference is the largest float."""
     floats = [t for tensor in one.tensors for t in checks.floats(tensor)]
-    numbers = [op.outputs[0] for op in graph.needed_ops(floats) if op.type in RANDOM]
+    random_tensors = [op.outputs[0] for op in graph.needed_ops(floats) if op.type in RANDOM]
     variables = tf.global_variables()
     values = session.run(variables)
-    with tf.Session(graph=session.graph, config=tf.ConfigProto(device_count={'GPU': 0})) as plain:
-        def load(new):                                   # as initial values: no operation is added
-            plain.run([variable.initializer for variable in variables], {
+    with tf.Session(graph=session.graph, config=tf.ConfigProto(device_count={'GPU': 0})) as cpu:
+        def load(new):                                   # by the initializers: adds no operation
+            cpu.run([variable.initializer for variable in variables], {
                 variable.initializer.inputs[1]: value for variable, value in zip(variables, new)})
 
         load(values)
         feed = dict(one.feed_dict or {})
-        if numbers:
-            feed.update(zip(numbers, plain.run(numbers, one.feed_dict)))
-        wanted = plain.run(floats, feed)
+        if random_tensors:
+            feed.update(zip(random_tensors, cpu.run(random_tensors, one.feed_dict)))
+        expected = cpu.run(floats, feed)
         random, rounding = numpy.random.RandomState(0), ROUNDING[run.precision]
         load([value * (1 + rounding * random.uniform(-1, 1, value.shape)) for value in values])
-        rounded = plain.run(floats, feed)
+        rounded = cpu.run(floats, feed)
     for _ in range(XLA_RUNS if run.args.xla else 1):
         results = session.run(floats, feed)
-    return Difference(_distance(results, wanted), max(TOLERANCE[run.precision],
-                                                    SENSITIVE * _distance(rounded, wanted)))
+    return Difference(_distance(results, expected), max(TOLERANCE[run.precision],
+                                                        SENSITIVE * _distance(rounded, expected)))
 
 
-def disagreement(info_string: str, found: Difference) -> List[str]:
-    """Returns a sentence if the difference is more than allowed."""
-    if found.relative_l2 <= found.allowed:
+def disagreement(info_string: str, measured: Difference) -> List[str]:
+    """Returns a sentence if the difference is more than allowed, else an empty list."""
+    if measured.relative_l2 <= measured.allowed:
         return []
     return ["%s: the results differ from float32's by %.2g (relative L2 norm; allowed: %.2g), so "
-            'this pass is not timed' % (info_string, found.relative_l2, found.allowed)]
+            'this pass is not timed' % (info_string, measured.relative_l2, measured.allowed)]
 
 
-def cautions(found: Difference) -> List[Caution]:
-    """Returns a 'comparison' caution if float32's own results are so sensitive to roundings that
-    the comparison proves nothing: a difference of 100 % would be allowed."""
-    if found.allowed < 1:
+def cautions(measured: Difference) -> List[Caution]:
+    """Returns a 'comparison' caution if float32's own results are so sensitive to roundings that a
+    difference of 100 % or more would be allowed."""
+    if measured.allowed < 1:
         return []
     return [Caution('comparison', "one rounding of the variables changes float32's own results by "
                     '%.0f %% (limit: %.0f %%), as batch norm over few values does, so the '
                     'comparison proves nothing: use a larger --batch_size'
-                    % (100 * found.allowed / SENSITIVE, 100 / SENSITIVE))]
+                    % (100 * measured.allowed / SENSITIVE, 100 / SENSITIVE))]
 
 
-# What ran
+# The check
 
 def half_precision(run: Run, session: tf.Session, target: Any,
                    feed_dict: Optional[Dict[Any, Any]]) -> List[str]:
     """Returns a sentence if --precision mixed left every convolution in float32: Grappler skips a
     graph in which it sees no gain, and says so only in its log."""
-    if run.args.precision != 'mixed' or run.args.xla:     # XLA's clusters hide them
+    if run.args.precision != 'mixed' or run.args.xla:     # its clusters are not visible here
         return []
     name = run.precision[len('mixed_'):]
     type_ = tf.as_dtype(name).as_datatype_enum
@@ -226,11 +226,13 @@ def _too_old(name, gpu, oldest):
         (name, gpu.name) + gpu.compute_capability + oldest)
 
 
-def _distance(arrays, wanted):
-    """The L2 norm of the difference divided by that of `wanted`; JSON has no infinity."""
-    def norm(one):
-        return math.sqrt(sum(numpy.sum(numpy.square(array, dtype=numpy.float64)) for array in one))
+def _distance(arrays, expected):
+    """The L2 norm of the difference divided by that of `expected`; at most the largest float,
+    because JSON has no infinity."""
+    def norm(terms):
+        return math.sqrt(sum(numpy.sum(numpy.square(array, dtype=numpy.float64))
+                             for array in terms))
 
-    distance = norm([a - b for a, b in zip(arrays, wanted)]) / max(norm(wanted),
-                                                                   sys.float_info.min)
+    distance = norm([a - b for a, b in zip(arrays, expected)]) / max(norm(expected),
+                                                                     sys.float_info.min)
     return distance if distance < math.inf else sys.float_info.max

@@ -1,4 +1,4 @@
-"""Several processes: averages their gradients, and measures what the job's step is compared with.
+"""Jobs of several processes: averages their gradients, and measures how well the job scales.
 
 Three kinds of steps are timed in the same run, by the same protocol:
 
@@ -6,9 +6,9 @@ Three kinds of steps are timed in the same run, by the same protocol:
     without the allreduce    all ranks compute their gradients and keep them
     one process alone        rank 0 computes its gradients while the others wait
 
-In all of them the ranks start a step together. After it, outside its time, they tell each other how
-long it took, and the slowest rank's duration counts. A forward pass has no gradients: there the
-second kind is the same as the first.
+In all of them the ranks start a step together. After each step, outside its time, they exchange
+their durations, and the slowest rank's is recorded. A forward pass has no gradients, so its second
+kind is the same as the first and is not timed.
 
     scaling efficiency       the time of one process alone / the time of the job's step
     share of communication   1 - the time without the allreduce / the time of the job's step
@@ -28,14 +28,14 @@ from common.tf1 import tf
 from common.timing import Timing, time_tensorflow_run
 from common.workload import Pass, Run
 
-# A rank is a straggler if its median step, without the allreduce, is more than so many times the
-# median rank's: the whole job waits for it in every step.
+# A rank is a straggler if its median step without the allreduce is more than STRAGGLER times that
+# of the median rank: the whole job waits for it in every step.
 STRAGGLER = 1.10
 
 
 class Ranks(Probe):
-    """The probe of a job. It runs after the other probes, because it also reports what they found
-    on the other ranks."""
+    """The probe of a job. It runs after the other probes, because it also reports their findings on
+    the other ranks."""
 
     def __init__(self, run: Run):
         super().__init__(run)
@@ -43,19 +43,19 @@ class Ranks(Probe):
 
     @staticmethod
     def wanted(run: Run) -> bool:
-        """True in a job of several processes, also in one that was started with only one."""
+        """True if a launcher started this process, even if it started only one."""
         return run.job is not None
 
     def describe(self) -> Found:
-        """Returns why the figures are not those of a cluster."""
+        """Returns why the results will not show how the network scales."""
         return Found(cautions=cautions_before(self._job))
 
     def rewrite(self, passes: List[Pass]) -> List[Pass]:
         """Returns the passes, with the gradients averaged over all ranks as the target, and the
         gradients of this rank as `own`.
 
-        Each gradient has an allreduce named after its variable. TensorFlow prunes an allreduce that
-        is not fetched, and then nothing is reduced: see `not_reduced`.
+        Each gradient has an allreduce named after its variable. TensorFlow prunes allreduces that
+        are not fetched; `not_reduced` checks that all ran.
         """
         hvd, parameters = self._job.hvd, self.run.workload.parameters
 
@@ -68,7 +68,7 @@ class Ranks(Probe):
 
     def start(self, session: tf.Session) -> Found:
         """Gives every rank the variables of rank 0's model, and makes the job's exchange. The
-        images of AlexNet and VGG, also variables, are not the model's: each rank keeps its own."""
+        images of AlexNet and VGG are variables too, but not broadcast: each rank has its own."""
         model = tf.trainable_variables() + [variable for variable in tf.model_variables()
                                             if variable not in tf.trainable_variables()]
         broadcast(self._job.hvd, session, model)
@@ -77,8 +77,8 @@ class Ranks(Probe):
         return Found()
 
     def after(self, step: Step) -> Found:
-        """Times the steps that the job's is compared with, checks the allreduces, and collects the
-        faults and cautions of the other ranks, so that all ranks end with the same exit code.
+        """Times the other two kinds of steps, checks the allreduces, and collects the faults and
+        cautions of the other ranks, so that all ranks end with the same exit code.
 
         Args:
             step: the job's step. Used are session, one (the pass), target (what session.run
@@ -121,7 +121,8 @@ class Ranks(Probe):
         return summary(ranks, step.timing, columns, own_columns, without, alone)
 
     def _unequal(self, session, averaged, feed_dict):
-        """A fault unless every rank has the same averaged gradients, bit by bit. Runs them once."""
+        """Returns a fault unless the averaged gradients are equal on all ranks, bit by bit.
+        Computes them once more."""
         if not averaged:
             return []
         digest = hashlib.sha256()
@@ -129,13 +130,13 @@ class Ranks(Probe):
             digest.update(value.tobytes())
         digests = self._job.exchange.gather(digest.hexdigest())
         others = [rank for rank, one in enumerate(digests) if one != digests[0]]
-        if not others or self._job.rank.rank:            # rank 0 says it for all
+        if not others or self._job.rank.rank:            # only rank 0 reports it
             return []
         return ["the averaged gradients of %s are not rank 0's" % in_words(others)]
 
     def _of_other_ranks(self, faults, cautions):
-        """The faults and cautions of the other ranks, each with its rank. A caution that this rank
-        has too, because it is about durations that all ranks share, is left out."""
+        """Returns the faults and cautions of the other ranks, each with its rank. Cautions that
+        this rank has too are left out: they are about durations that all ranks share."""
         texts = [caution.text for caution in cautions]
         other_faults, other_cautions = [], []
         gathered = self._job.exchange.gather([faults, [list(one) for one in cautions]])
@@ -174,8 +175,8 @@ def cautions_before(job: Job) -> List[Caution]:
 
 
 def cautions_after(scaling: Dict[str, Any]) -> List[Caution]:
-    """Returns the stragglers, and what is doubtful about the steps that the job's is compared with.
-    That they are few is left out: the caution about the job's step says it."""
+    """Returns cautions about stragglers and about the other two kinds of steps. 'few_steps' is left
+    out, because the job's own step has it already."""
     return [Caution('straggler', text) for text in scaling['stragglers']] + [
         Caution(caution.kind, '%s: %s' % (name, caution.text))
         for name, key in (('without the allreduce', 'without_allreduce'),
@@ -186,7 +187,7 @@ def cautions_after(scaling: Dict[str, Any]) -> List[Caution]:
 def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[float]],
             own_columns: List[List[float]], without: Optional[Timing], alone: Timing
             ) -> Dict[str, Any]:
-    """Returns what `scaling` of the record says about durations.
+    """Returns the keys of `scaling` in the record that are about durations.
 
     Args:
         ranks: 'rank', 'host' and 'device' of each rank.
@@ -209,8 +210,8 @@ def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[floa
 
 
 def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> List[str]:
-    """Returns a sentence for each rank that the others wait for: one whose median step, in which it
-    waits for nobody, is more than STRAGGLER times the median rank's."""
+    """Returns a sentence for each straggler: a rank whose median step, without the allreduce, is
+    more than STRAGGLER times that of the median rank."""
     medians = [statistics.median(column) for column in own_columns]
     usual = statistics.median_low(medians)
     return ['rank %d on %s (%s) is a straggler: its own part of the median step takes %.3f ms, '
@@ -232,8 +233,8 @@ def executed_allreduces(step_stats: Any) -> int:
 
 
 def not_reduced(allreduces: Dict[str, int], gradients: int) -> List[str]:
-    """A fault unless each gradient was reduced once. `allreduces` has how many were 'executed' and
-    how many the 'graph' has."""
+    """Returns a fault unless each gradient was reduced once. `allreduces` has the number that was
+    'executed' and the number in the 'graph'."""
     if allreduces['executed'] == allreduces['graph'] == gradients:
         return []
     return ['the step executed %d allreduces, the graph has %d, and %d gradients are to be reduced'

@@ -1,7 +1,7 @@
-"""Environment variables under which a run would not be what its record says: none is timed.
+"""Refuses a run if an environment variable would make its record wrong.
 
-Libraries below TensorFlow read these themselves, so no flag of a run knows of them. Most of them
-round float32 products to a shorter format, and the figure would still be called float32.
+TensorFlow and the libraries below it read these variables themselves. Most of them round float32
+products to a shorter format, and the record would still say float32.
 """
 import os
 import re
@@ -14,8 +14,8 @@ ON, OFF = r'(?!(?:0|false)$).+', r'0|false'              # as TensorFlow reads a
 
 
 class Setting(NamedTuple):
-    """A variable, and what it does: `name` and `value` are patterns of the whole name and value,
-    the latter without regard to case. `precision`: of the runs that it is refused for."""
+    """A variable and its effect. `name`, `value` (in any case) and `precision`, for which the run
+    is refused, are regular expressions that must match completely."""
     name: str
     value: str
     effect: str
@@ -49,8 +49,8 @@ SETTINGS = (
 
 
 class Settings(Probe):
-    """Refuses a run that a variable makes another one. It is the first probe: the baseline run of
-    --precision and --xla would have the same variables."""
+    """Refuses a run because of a variable. It is the first probe, because the float32 baseline run
+    would inherit the same variables."""
 
     def __enter__(self) -> 'Settings':
         fault = problem(self.run.args.precision, os.environ)
@@ -64,7 +64,7 @@ def problem(precision: str, variables: Mapping[str, str]) -> Optional[str]:
     variables; None if it may be."""
     for name, value in sorted(variables.items()):
         if name == 'NVIDIA_TF32_OVERRIDE' and tf1.NVIDIA_BUILD:
-            continue                                     # ours: see tf1.allow_tf32
+            continue                                     # set by tf1.allow_tf32
         for setting in SETTINGS:
             if (re.fullmatch(setting.name, name) and re.fullmatch(setting.precision, precision)
                     and re.fullmatch(setting.value, value.strip(), re.IGNORECASE | re.DOTALL)):

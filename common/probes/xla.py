@@ -1,7 +1,7 @@
-"""--xla: counts the convolutions in what XLA compiled, which it writes into a folder.
+"""--xla: counts the convolutions in the clusters that XLA compiled, from the files it dumps.
 
 The graph is compiled by auto-clustering. TensorFlow's trace of a step does not show the operations
-inside a cluster, so the check that all convolutions ran looks at the clusters themselves.
+inside a cluster, so the check that all convolutions ran reads the dumped clusters.
 """
 import atexit
 import glob
@@ -14,11 +14,11 @@ from typing import Any, Optional
 from common.probes import Probe
 from common.workload import Run
 
-_dump: Optional[str] = None          # of the process: XLA reads its flags once, when first used
+_dump: Optional[str] = None          # one folder per process: XLA reads its flags only once
 
 
 class Xla(Probe):
-    """Makes XLA write what it compiles while the session is open."""
+    """Makes XLA dump the clusters that it compiles while the session is open."""
 
     @staticmethod
     def wanted(run: Run) -> bool:
@@ -44,8 +44,8 @@ class Xla(Probe):
 
 
 def clustered_convolutions(step_stats: Any) -> Optional[int]:
-    """Counts the convolutions in the clusters that a traced step ran, in what XLA compiled in this
-    process; None if --xla was not given."""
+    """Counts the convolutions in the clusters that a traced step ran, from XLA's dump; None if
+    --xla was not given."""
     if _dump is None:
         return None
     ran = {match.group(1) for device in step_stats.dev_stats for node in device.node_stats

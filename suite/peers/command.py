@@ -9,15 +9,15 @@
 
 Each network is timed in 10 rounds. In a round every contender runs in a process of its own, one
 after the other in a random order: it builds its network, burns in, and times a tenth of the steps
-of each pass. Batch size, precision, fetch, input, pass and clock are the same for all; where a peer
-computes something else it is said below the table, with the GFLOP of both. The ratio is the time of
-our step over the peer's, above 1 where ours is slower: the geometric mean of the rounds, with its
-95 % interval.
+of each pass. Batch size, precision, fetch, input, pass and clock are the same for all. Where a peer
+computes something else, the notes below the table say so; the table has the GFLOP of both. The
+ratio is the time of our step divided by the peer's, above 1 if ours is slower: the geometric mean
+of the rounds, with its 95 % interval.
 
 The control is our network once more, timed like a peer. Its ratio should be 1, and its interval
-shows what the method cannot tell apart here: a peer gets a verdict only if its interval lies wholly
-above, or wholly below, both 1 and the control's. The record is written after each round from the
-third on.
+shows the smallest difference that the method can detect here: a peer is called slower or faster
+only if its whole interval is above, or below, both 1 and the control's. The record is written after
+each round from the third on.
 
 Exit code: 0 all figures are valid, 1 a check failed, 2 bad usage, 3 the machine cannot run it as
 asked, 130 interrupted.
@@ -37,12 +37,12 @@ from common.workload import Run
 from suite import compare
 from suite.peers import contenders, rounds, tables
 
-MIN_ROUNDS = 3                       # that have an interval
+MIN_ROUNDS = 3                       # fewer have no useful interval
 
 
 def time_all(args: argparse.Namespace) -> int:
-    """Times all requested networks beside their peers; prints and writes the results. Returns the
-    exit code."""
+    """Times all requested networks and their peers; prints and writes the results. Returns the exit
+    code."""
     run = Run(args, device.choose(args.device), None, None, None)
     problem = precision.problem(args.precision, run.device)
     if problem:
@@ -59,9 +59,10 @@ def time_all(args: argparse.Namespace) -> int:
         for latest in time_network(network, run):
             log['results'] = before + latest
             record.keep(log, args.json)
-        for one in latest:
+        for entry in latest:
             print('%s, %s: %.3f times the step of %s (%s)' % (
-                network, one['info_string'], one['ratio'], one['peer'], one['verdict']), flush=True)
+                network, entry['info_string'], entry['ratio'], entry['peer'], entry['verdict']),
+                flush=True)
     print('\n' + compare.format_text([compare.Block(
         'Ours beside its peers', tables.table(log['results']), tables.notes(log['results']))]),
         end='')
@@ -69,7 +70,7 @@ def time_all(args: argparse.Namespace) -> int:
 
 
 def print_missing(network: str) -> None:
-    """Says so where PyTorch cannot take part."""
+    """Prints a line if packages of the PyTorch peer are not installed."""
     missing = contenders.missing(network)
     if missing:
         print('%s: %s not installed: PyTorch is left out' % (network, ' and '.join(missing)),
@@ -77,8 +78,7 @@ def print_missing(network: str) -> None:
 
 
 def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
-    """Yields the entries of a network after each round from MIN_ROUNDS on; says which round it is
-    in."""
+    """Yields the entries of a network after each round from MIN_ROUNDS on; prints each round."""
     names = contenders.available(network)
     task = contenders.Task(
         contenders.OURS, network, dict(run.options, device=run.device.kind),
@@ -95,9 +95,9 @@ def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
 
 def entries(network: str, names: Sequence[str], answers: Sequence[Dict[str, Dict[str, Any]]],
             run: Run) -> List[Dict[str, Any]]:
-    """Returns what the record says of a network: for each pass an entry of the control, whose peer
-    is 'ours', and of each peer. `answers` are the workers', by round and contender; the first round
-    has the checks."""
+    """Returns the entries of the record for a network: for each pass one for the control, whose
+    peer is 'ours', and one for each peer. `answers` are the workers', by round and contender; the
+    first round has the checks."""
     checks = {name: answers[0][name]['checks'] for name in names}
     match = contenders.MATCHES[network]
     result = []                                          # type: List[Dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Who is timed beside whom: our four networks, and the same ones as other libraries have them.
+"""The contenders: our four networks, and the same networks in other libraries.
 
 This module does not import TensorFlow or PyTorch.
 """
@@ -11,9 +11,9 @@ SLIM, KERAS = 'slim', 'keras'
 
 
 class Match(NamedTuple):
-    """What the libraries have of one of our networks.
+    """One of our networks, and its counterparts in the libraries.
 
-    variant: ours that they have, as in common.networks.
+    variant: the variant of ours that the libraries have, as in common.networks.
     random_images: whether the images are drawn in every step, as in the chapter.
     keras: the name in tf.keras.applications; None if it is not there.
     torch: (library, name in it, options). torchvision has no ResNet V2.
@@ -34,7 +34,7 @@ MATCHES = {
 
 
 class Task(NamedTuple):
-    """What one worker process builds and times. It travels as JSON.
+    """The task of one worker process, passed to it as JSON.
 
     contender: OURS, CONTROL, SLIM, KERAS or the library of Match.torch.
     network: a key of MATCHES.

@@ -1,13 +1,13 @@
 """Times the contenders of a network in rounds, each in a new process every time.
 
-Why a new process: all contenders used to live in one process and take turns. With our own VGG-16
-in place of every peer (batch 2, TensorFlow 1.15, two cores) one session, mostly the one that was
-built first, took 4 to 10 % longer than the others in every forward-backward step, whatever the
-order of the turns. It is not noise: the user time of the process went from 3.5 to 3.7 s a step in
-each of 8 turns, with as many page faults. In another process two such sessions were equal to
-0.5 %. So the speed of a session is drawn once for its life, most likely by where its memory comes
-to lie, and more turns in one process repeat one draw: their interval is narrow around a wrong
-ratio. Here every contender draws anew in each round, and the interval covers it.
+Why a new process: all contenders used to take turns in one process. With our own VGG-16 in place of
+every peer (batch 2, TensorFlow 1.15, two cores) one session, mostly the one that was built first,
+took 4 to 10 % longer than the others in every forward-backward step, for any order of the turns.
+This is not noise: the user time of the process rose from 3.5 to 3.7 s a step in each of 8 turns,
+with as many page faults. In another process two such sessions were equal to 0.5 %. So each session
+has its own speed for as long as it lives, probably because of where its memory lies. More turns in
+one process only repeat the same sample: their interval is narrow around a wrong ratio. With a new
+process in each round, the interval includes this variation.
 """
 import json
 import random
@@ -23,7 +23,7 @@ from suite.peers import contenders, worker
 
 WORKER = [sys.executable, '-m', worker.__name__]
 ROUNDS = 10
-START_S = 300                        # to import a library, maybe from a network drive
+START_S = 300                        # to import a library, possibly from a network drive
 
 
 def order(names: Sequence[str]) -> List[List[str]]:
@@ -38,8 +38,8 @@ def order(names: Sequence[str]) -> List[List[str]]:
 
 
 def measure(task: contenders.Task, names: Sequence[str]) -> Iterator[Dict[str, Dict[str, Any]]]:
-    """Yields the answers of the workers by contender, round after round; `task` says what they have
-    in common. The first round also checks. Raises device.Unusable: a worker failed."""
+    """Yields the answers of the workers by contender, one dict for each round. `task` has their
+    common settings. The first round also checks. Raises device.Unusable: a worker failed."""
     for number, ordered in enumerate(order(names)):
         yield {name: ask(task._replace(contender=name, check=number == 0)) for name in ordered}
 

@@ -1,4 +1,4 @@
-"""The figures of `suite peers` as a table, and what else is known about the peers.
+"""The results of `suite peers` as a table, with notes about the peers.
 
 This module does not import TensorFlow.
 """
@@ -35,8 +35,8 @@ CONTROL_NOTE = (
 
 
 def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, float, float]:
-    """Returns (ratio, low, high): the geometric mean of ours / peer's over the rounds, in each of
-    which both ran, and its 95 % interval by Student's t on the logarithms. 3 to 10 rounds."""
+    """Returns (ratio, low, high): the geometric mean of ours / peer's over the rounds, and its 95 %
+    interval by Student's t on the logarithms. Both lists are seconds, by round; 3 to 10 rounds."""
     logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
     half = T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
     mean = statistics.mean(logs)
@@ -44,8 +44,8 @@ def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, flo
 
 
 def verdict(low: float, high: float, control: Optional[Sequence[float]] = None) -> str:
-    """Returns what an interval of our time over a peer's says, beside that of the `control`, which
-    records from before there was one do not have."""
+    """Returns the verdict for the interval (low, high) of our time divided by a peer's. `control`
+    is the interval of the control; None for old records, which have no control."""
     control_low, control_high = control or (1, 1)
     if low > max(1, control_high):
         return 'ours is slower'
@@ -81,7 +81,7 @@ def table(entries: Sequence[Dict[str, Any]]) -> List[List[str]]:
 
 
 def notes(entries: Sequence[Dict[str, Any]]) -> List[str]:
-    """Returns the lines below the table: the control, what differs, and what is wrong."""
+    """Returns the lines below the table: the control, the differences of the peers, the faults."""
     lines = [CONTROL_NOTE] if any(one['peer'] == OURS for one in entries) else []
     lines += ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
               for one in entries if one['differs']]

@@ -42,18 +42,18 @@ class Network:
                               for one in self._passes},
                     'faults': {one.info_string: self._faults(one) for one in self._passes}}
 
-    def _faults(self, one):
-        """What the scripts check as well."""
-        target, feed_dict = self.targets[one.info_string]
+    def _faults(self, timed_pass):
+        """The faults by the same checks as in the scripts."""
+        target, feed_dict = self.targets[timed_pass.info_string]
         step_stats = graph.trace(self.session, target, feed_dict)
-        return (checks.executed(step_stats, one.tensors)
+        return (checks.executed(step_stats, timed_pass.tensors)
                 + half_precision(self._run, self.session, target, feed_dict)
-                + checks.placement(step_stats, one.tensors, self._run.device)
-                + checks.finite(self.session, one.tensors, feed_dict))
+                + checks.placement(step_stats, timed_pass.tensors, self._run.device)
+                + checks.finite(self.session, timed_pass.tensors, feed_dict))
 
 
 def our_flags(network: str) -> Dict[str, Any]:
-    """Returns the flags of our script with which it is the network that the peers have."""
+    """Returns the flags that make our script build the same network as the peers."""
     return networks.NETWORKS[network].variants[MATCHES[network].variant].flags
 
 
@@ -100,15 +100,15 @@ def slim_logits(network: str, images: Any, is_training: bool) -> List[Any]:
 
 
 class KerasLogits:
-    """The same of keras.applications; the model is built once, for both passes."""
+    """Adds the network of keras.applications; the model is built once, for both passes."""
 
     def __init__(self):
         self._model = None
 
     def __call__(self, network: str, images: Any, is_training: bool) -> List[Any]:
         if self._model is None:
-            # Without the classifier, which ends in a softmax in TensorFlow 1.15, and then a layer
-            # for the logits.
+            # The classifier of TensorFlow 1.15 ends in a softmax, so it is left out and a layer
+            # for the logits is added. VGG's classifier is kept, without its activation.
             body = getattr(tf.keras.applications, MATCHES[network].keras)(
                 weights=None, include_top=network == 'vgg16',
                 input_shape=images.shape.as_list()[1:], pooling='avg')

@@ -37,7 +37,7 @@ def work(task: contenders.Task, library: Any) -> Dict[str, Any]:
 
 
 def first_line(text: str) -> str:
-    """Returns the first line that says something: TensorFlow 1.15 counts the errors before it."""
+    """Returns the first line that is not empty and not TensorFlow 1.15's count of errors."""
     return next((line.strip() for line in text.split('\n')
                  if line.strip() and not line.endswith('root error(s) found.')), 'no reason given')
 

@@ -6,10 +6,10 @@ CPU a quick one, which shows that the scripts work and not how fast they are. --
 sizes 1, 2, 4, ... until one does not fit into memory (on a CPU: or until a step takes longer than
 10 s).
 
-Each run leaves NAME.json, its record, and NAME.log, what it printed. Without --output they go into
-a new folder, results-local/DATE_HOST_DEVICE. With the folder of an earlier call, the runs that
-finished there are not repeated: this is how to resume a call that was interrupted. If they ran with
-another number of CPUs, other thread variables or another commit, that is said.
+Each run writes its record, NAME.json, and its output, NAME.log. Without --output they go into a new
+folder, results-local/DATE_HOST_DEVICE. To resume a call that was interrupted, give its folder: runs
+that finished there are not repeated. A line says so if they ran with another number of CPUs, other
+thread variables or another commit.
 
     python -m suite run [--only alexnet vgg16] [--variants] [--fetch both] [--sweep] [--repeat 3]
 
@@ -68,7 +68,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         resume += ['--output', folder] if args.output is None else []
         print('Interrupted. To resume: ' + ' '.join(map(shlex.quote, resume)), file=sys.stderr)
         return 130
-    return max(one.exit_code for one in completed)
+    return max(run.exit_code for run in completed)
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def parse(parser: argparse.ArgumentParser, words: List[str]) -> argparse.Namespace:
-    """Returns the flags. Bad usage ends in SystemExit, as argparse's own."""
+    """Returns the flags. Raises SystemExit on bad usage, as argparse does."""
     args = parser.parse_args(words)
     if any(name in os.environ for name in RANKS):
         parser.error('it starts processes of its own: use horovodrun or mpirun to start one of '
@@ -125,10 +125,10 @@ def new_folder(device: Device) -> str:
 
 def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Run], device: Device
                 ) -> Tuple[int, Dict[str, Dict[str, Any]], List[str]]:
-    """Makes and locks the folder. A folder that cannot be used is bad usage.
+    """Makes and locks the folder. A folder that cannot be used ends as bad usage.
 
-    Returns the descriptor of the lock, the records there whose runs need not be repeated, by the
-    name of the run, and a line for each damaged file and each condition that has changed.
+    Returns the descriptor of the lock, the records in the folder whose runs need not be repeated,
+    by the name of the run, and a line for each damaged file and each condition that has changed.
     """
     held = None
     try:

@@ -43,15 +43,15 @@ class Refused(Exception):
 
 
 class CompletedRun(NamedTuple):
-    """A run that is over: its record ({} if it left none) and the exit code of its process (None if
-    an earlier call ran it)."""
+    """A run that has ended: its record ({} if it wrote none) and the exit code of its process (None
+    if an earlier call ran it)."""
     run: Run
     record: Dict[str, Any]
     code: Optional[int] = None
 
     @property
     def word(self) -> str:
-        """How it came out, in a word or two."""
+        """The outcome in one or two words."""
         return outcome.of_run(self.record, self.code)
 
     @property
@@ -61,7 +61,7 @@ class CompletedRun(NamedTuple):
 
     @property
     def passes(self) -> List[Dict[str, Any]]:
-        """The results that were timed to the end and checked, without the float32 baseline of a run
+        """The entries that were timed to the end and checked, without the float32 baseline of a run
         with --precision or --xla."""
         options = self.run.options
         wanted = 'precision' in options, 'xla' in options
@@ -92,7 +92,7 @@ class CompletedRun(NamedTuple):
 
 def find_device(requested: str) -> Device:
     """Returns the device that the scripts choose for --device `requested`: 'auto', 'gpu' or 'cpu'.
-    A child looks for it, because that takes TensorFlow.
+    A child process finds it, because that needs TensorFlow.
 
     Raises Unusable: there is no such device, or TensorFlow cannot use it.
     """
@@ -100,20 +100,21 @@ def find_device(requested: str) -> Device:
                             capture_output=True)
     lines = doctor.stderr.decode(errors='replace').strip().splitlines()
     if doctor.returncode == 3 and lines:
-        raise Unusable(lines[-1])                        # libraries may have written others before
-    with contextlib.suppress(ValueError, KeyError, TypeError):           # not what it prints
-        found = json.loads(doctor.stdout.decode().strip().rpartition('\n')[2])
+        raise Unusable(lines[-1])                        # after lines of libraries
+    with contextlib.suppress(ValueError, KeyError, TypeError):           # no valid answer
+        answer = json.loads(doctor.stdout.decode().strip().rpartition('\n')[2])
         if not doctor.returncode:
-            return Device(*(found[field] for field in Device._fields))
+            return Device(*(answer[field] for field in Device._fields))
     raise Unusable('The device is not known: `%s` ended with exit code %d%s' % (
         ' '.join(DOCTOR + [requested]), doctor.returncode, ': ' + lines[-1] if lines else ''))
 
 
 def lock(folder: str) -> int:
     """Reserves the folder for this call and returns the descriptor that holds the lock. The
-    children inherit it: one that outlives a killed parent would slow down what is timed next.
+    children inherit it: a child that outlives a killed parent keeps the folder locked, because it
+    would slow down a new run.
 
-    Raises Refused: another call has it. OSError: it is not there, or not writable.
+    Raises Refused: another call has the lock. OSError: the folder is missing or not writable.
     """
     with tempfile.TemporaryFile(dir=folder):
         pass
@@ -130,8 +131,8 @@ def lock(folder: str) -> int:
 
 
 def read(path: str) -> Tuple[Dict[str, Any], Optional[str]]:
-    """Returns the record in a file ({} if there is none) and what is wrong with the file, as a
-    line (None if nothing is, or if there is no file).
+    """Returns the record in a file ({} if there is none), and a line that says why the file is not
+    valid (None if it is, or if there is no file).
 
     Raises suite.records.OtherVersion: another version of this project wrote it.
     """
@@ -147,9 +148,9 @@ def finished_before(runs: List[Run], folder: str, device: Device
                     ) -> Tuple[Dict[str, Dict[str, Any]], List[str]]:
     """Returns the records in the folder whose runs need not be repeated, by the name of the run:
     those that finished, and in a sweep the one that ran out of memory. Also returns a line for each
-    damaged file, and for each condition that is now another.
+    damaged file and each condition that has changed.
 
-    Raises Refused: a record would be overwritten, but is not of this run.
+    Raises Refused: the record of another run would be overwritten.
     """
     records, problems = {}, []                           # type: Dict[str, Dict[str, Any]], List
     for run in runs:
@@ -171,8 +172,8 @@ def finished_before(runs: List[Run], folder: str, device: Device
 
 def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: Device
                        ) -> List[str]:
-    """Returns a line for each condition that is not what it was when the records, by the name of
-    their run, were made; and then one that says how to run them again."""
+    """Returns a line for each condition that has changed since the records were made, and then one
+    that says how to run them again. `records` are by the name of their run."""
     now = conditions({'commit': device.commit, 'cpu': host.cpu_facts(), 'variables': os.environ})
     then = {name: conditions(record['environment']) for name, record in records.items()}
     lines: List[str] = []
@@ -194,7 +195,8 @@ def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: 
 
 
 def conditions(environment: Dict[str, Any]) -> Dict[str, str]:
-    """Returns what else the speed depends on, by name, from the environment of a record."""
+    """Returns the other conditions that speed depends on, by name, from the environment of a
+    record."""
     cpu = environment['cpu']
     values = {'commit': environment['commit'], 'number of usable CPUs': cpu.get('usable_threads'),
               'CPU quota': cpu.get('quota_cpus')}
@@ -213,8 +215,8 @@ def _is_of(record: Dict[str, Any], run: Run, device: Device) -> bool:
 
 def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, held: int,
             completed: List[CompletedRun]) -> None:
-    """Runs what is not in `done`, and appends every run to `completed`, so that the caller has
-    them after an interruption too. `held` is the descriptor of the folder's lock.
+    """Executes the runs that are not in `done`, and appends every run to `completed`, so that the
+    caller has them after an interruption too. `held` is the descriptor of the folder's lock.
 
     Raises KeyboardInterrupt: Ctrl-C; the child has ended.
     """
@@ -228,14 +230,15 @@ def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, held:
             progress.show_earlier(head, completed[-1].word)
         else:
             path = os.path.join(folder, run.name)
-            progress.begin(head, [one for one in runs[i:] if one.name not in done], path + '.log')
+            progress.begin(head, [later for later in runs[i:] if later.name not in done],
+                           path + '.log')
             completed.append(_run_one(run, path, held, progress))
         if run.is_sweep and completed[-1].sweep_end:
             ended_series.add(run.series)
 
 
 def _run_one(run: Run, path: str, held: int, progress: Progress) -> CompletedRun:
-    """Runs a script and shows how it came out."""
+    """Runs a script and prints its outcome."""
     try:
         code = run_child(run, path, held, progress.tick)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What `suite run` runs, in which order and by which protocol."""
+"""Plans `suite run`: the runs, their order and their protocol."""
 import argparse
 import os
 import sys
@@ -22,12 +22,12 @@ class Run(NamedTuple):
 
     @property
     def series(self) -> str:
-        """What the batch sizes of one sweep have in common: 'vgg16-D-tensors-r2'."""
+        """The same for all batch sizes of one sweep: 'vgg16-D-tensors-r2'."""
         return self._prefix + self._suffix
 
     @property
     def work(self) -> str:
-        """What the repetitions of a run have in common: 'vgg16-D-tensors-b32'."""
+        """The same for all repetitions of a run: 'vgg16-D-tensors-b32'."""
         return '%s-b%d' % (self._prefix, self.options['batch_size'])
 
     @property

@@ -14,38 +14,38 @@ LAST_LINES = 5                       # of the log of a run that failed
 
 
 class Progress:
-    """One line for each run and, on a terminal, where the present one is."""
+    """Prints one line for each run and, on a terminal, the position of the current one."""
 
     def __init__(self) -> None:
         self._start_s = time.monotonic()
         self._finished = []          # type: List[Tuple[Run, float]]     # with their seconds
 
     def show_earlier(self, head: str, word: str) -> None:
-        """A run that an earlier call has finished."""
+        """Prints the line of a run that an earlier call has finished."""
         print('%s%s, in an earlier call' % (head, word), flush=True)
 
     def begin(self, head: str, waiting: List[Run], log: str) -> None:
-        """A run starts, the first of those that wait; `log` is the path of what it prints."""
+        """Announces the start of the first of the waiting runs; `log` is the path of its output."""
         self._head, self._waiting, self._log = head, waiting, log
         self._run_start_s = time.monotonic()
         self._show('started', is_replaced=sys.stdout.isatty())
 
     def tick(self) -> None:
-        """Shows where the run is, on a terminal."""
+        """Shows the position of the run, on a terminal."""
         if sys.stdout.isatty():
             self._show(position(self._read_log(), self._waiting[0]), is_replaced=True)
 
     def end(self, word: str, is_finished: bool = False) -> None:
-        """The run is over; `word` says how. The time of one that finished counts in the estimate
-        of the time left."""
+        """Prints the outcome of the run, `word`. The time of a finished run is used to estimate the
+        time left."""
         run_s = time.monotonic() - self._run_start_s
         if is_finished:
             self._finished.append((self._waiting[0], run_s))
         print('%s%s%s, %.0f s' % (_erase(), self._head, word, run_s), flush=True)
 
     def show_end_of_log(self, problem: Optional[str] = None) -> None:
-        """Shows the last lines of the log of a run that failed, and what is wrong with its
-        record."""
+        """Shows the last lines of the log of a run that failed, and the problem of its record, if
+        any."""
         lines = self._read_log().splitlines()[-LAST_LINES:] + ([problem] if problem else [])
         for line in lines:
             print('    ' + line, flush=True)
@@ -65,9 +65,8 @@ class Progress:
 
 
 def position(log: str, run: Run) -> str:
-    """Returns which pass runs and at which step it is, by the chapter's lines in the log of a
-    run."""
-    parts = log.split(' sec / batch\n')                  # ends the line of a pass that is timed
+    """Returns the current pass and step of a run, read from the chapter's lines in its log."""
+    parts = log.split(' sec / batch\n')                  # the end of a pass's last line
     order = networks.PASSES * (2 if run.has_baseline else 1)
     steps = re.findall(r': step (\d+), duration', parts[-1])
     return order[min(len(parts), len(order)) - 1] + (
@@ -79,8 +78,8 @@ def time_left(finished: List[Tuple[Run, float]], waiting: List[Run], spent_s: fl
 
     Args:
         finished: runs, and how many seconds each took.
-        waiting: at least one run. How long a sweep takes is not known, because its end is not.
-        spent_s: what the first of them took already.
+        waiting: at least one run. The time of a sweep is unknown, because its end is.
+        spent_s: seconds since the first of the waiting runs started.
     """
     if not finished or any(run.is_sweep for run in waiting):
         return 'unknown'

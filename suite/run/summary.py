@@ -1,4 +1,4 @@
-"""The table and the notes that `suite run` ends with."""
+"""The table and the notes at the end of `suite run`."""
 from typing import Any, Dict, List
 
 from common import chapter, networks, report, text
@@ -8,16 +8,16 @@ from suite.run.execute import CompletedRun
 WORK = ['network', 'pass', 'fetch', 'precision', 'batch', 'process']
 HEADINGS = WORK + ['ms / image'] + report.HEADINGS[1:] + ['outcome']
 LEFT = ['pass', 'fetch', 'precision', chapter.VERSUS, 'outcome']
-# A column with nothing but these is left out.
+# A column that has only its usual value is left out.
 USUAL = {'process': '1', 'precision': 'float32', 'outcome': 'ok', 'fetch': 'tensors'}
 
 
 def table(completed: List[CompletedRun]) -> List[str]:
-    """Returns the lines of the table, repetitions next to each other, without the columns that say
-    nothing; no line if nothing was run."""
-    works = [one.run.work for one in completed]
-    lines = [row for one in sorted(completed, key=lambda one: works.index(one.run.work))
-             for row in rows(one)]
+    """Returns the lines of the table, repetitions next to each other, without columns that are
+    empty or usual; no line if nothing was run."""
+    works = [finished.run.work for finished in completed]
+    lines = [row for finished in sorted(completed, key=lambda ended: works.index(ended.run.work))
+             for row in rows(finished)]
     if not lines:
         return []
     columns = [[heading] + [row.get(heading, '') for row in lines] for heading in HEADINGS]
