@@ -6,7 +6,7 @@
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test test-all test-range doctor horovod clean
+.PHONY: help bench test test-all test-range test-image doctor horovod clean
 export RUNTIME PYTHON PYTHON37
 
 help:
@@ -16,6 +16,7 @@ help:
 	make test                       lint, then the quick half of the tests; needs no GPU
 	make test-all                   lint, then all tests, on both runtimes
 	make test-range                 compare outputs on other TensorFlows, from 1.14 to 2.20 (docs/tensorflow.md); takes an hour
+	make test-image                 build the container images on a stand-in base, and run them; needs buildah and podman
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
 	make horovod                    add Horovod to the environment of make bench, for more than one process
 	make clean                      remove the environments, a Python fetched by make, and caches
@@ -31,7 +32,7 @@ bench:
 define LINT
 $$env/bin/python -m ruff check
 $$env/bin/hadolint Dockerfile.cuda
-$$env/bin/shellcheck docker/*.sh tools/*.sh
+$$env/bin/shellcheck docker/*.sh tests/*.sh tools/*.sh
 endef
 
 # Each file's tests go to one process, so that a graph which they share is built once.
@@ -70,6 +71,9 @@ test-all:
 
 test-range:
 	@python3 -m tools.test_range $(ARGS)
+
+test-image:
+	@exec bash tests/image.sh
 
 doctor:
 	@env=$$(python3 tools/environment.py bench)

@@ -1,154 +1,108 @@
 #!/bin/sh
-# What `docker run IMAGE` runs; --help says what it takes. For a plain POSIX shell: in the classic image bash would
-# complain at each start about conda's libtinfo, which LD_LIBRARY_PATH puts before its own.
+# What `docker run IMAGE` runs; --help says what it takes. It ends in exec, so that a signal reaches the benchmark itself.
+# For a plain POSIX shell: in the classic image bash would complain at each start about conda's libtinfo, which
+# LD_LIBRARY_PATH puts before its own.
 set -u
 cd "$(dirname "$0")/.." || exit 3
 
-NAMES=$(python -c 'from common.networks import NETWORKS; print(*NETWORKS)') || exit 3
-RESULTS=${BENCHMARK_RESULTS:-/results}
+results=${BENCHMARK_RESULTS:-/results} temporary=${TMPDIR:-/tmp} devices=${BENCHMARK_DEVICES:-/dev}
+names=$(echo *_benchmark.py | sed 's/_benchmark\.py//g')
 
 usage() {
-    cat <<'END'
-docker run --rm --gpus all IMAGE                       the benchmarks in turn
-docker run --rm --gpus all IMAGE --fetch ops           the same with these flags for each
-docker run --rm --gpus all IMAGE alexnet --no_lrn      one benchmark with its flags
-docker run --rm --gpus all IMAGE alexnet --help        the flags of a benchmark
+    cat <<END
+docker run --rm --gpus all IMAGE                       the four benchmarks in turn (python -m suite run)
+docker run --rm --gpus all IMAGE --fetch both          the same with flags; run --help lists them
+docker run --rm --gpus all IMAGE alexnet --no_lrn      one benchmark with its flags; alexnet --help lists them
 docker run --rm --gpus all IMAGE doctor                what is seen of the GPU, driver and CUDA
 docker run --rm IMAGE compare chapter jcjohnson        python -m suite compare with its flags
-END
-    printf '\nThe benchmarks: %s\n' "$NAMES"
-    cat <<'END'
 
-In an image of the target classic-horovod or modern-horovod, on 4 GPUs (NCCL needs more shared memory than Docker gives):
+The benchmarks: $names
+
+In an image that was built with IMAGE=classic-horovod or IMAGE=modern-horovod, on 4 GPUs (NCCL needs more shared memory
+than Docker gives):
 
 docker run --rm --gpus all --shm-size=1g IMAGE horovodrun -np 4 python alexnet_benchmark.py
 
-To keep the JSON records, each run in a folder of its own, with you as the owner:
+To keep the records, with you as their owner:
 
 mkdir -p results-local
-docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD/results-local:/results" IMAGE
+docker run --rm --gpus all --user "\$(id -u):\$(id -g)" -v "\$PWD/results-local:/results" IMAGE
 
-Exit code: that of the benchmark; of all of them 0, or 1 if one failed.
+Exit code: that of the benchmark, or of python -m suite run.
 END
 }
 
-refuse() {
-    echo "$1 --help says what is allowed." >&2
-    exit 2
-}
+say() { printf '%s\n' "$*" >&2; }
 
-# Asked to stop by Ctrl-C or `docker stop`: the child gets SIGINT, on which a benchmark ends by itself within a step;
-# asked again, it is killed. `stopped` is the exit code that follows.
-child=
-stopped=
-signal=INT
-# shellcheck disable=SC2317,SC2329  # the traps call it
-stop() {
-    stopped=$1
-    [ -z "$child" ] || kill -s "$signal" "$child" 2>/dev/null
-    signal=KILL
-}
-trap 'stop 130' INT
-trap 'stop 143' TERM
-
-# Runs a command and sets `status` to its exit code. In the background, because a shell answers a signal only between
-# commands or while it waits; in a session of its own, so that Ctrl-C does not reach it twice; and with SIGINT as it
-# was, because a shell makes its background commands ignore it.
-run() {
-    status=$stopped
-    [ -z "$stopped" ] || return 0
-    setsid env --default-signal=INT "$@" &
-    child=$!
-    [ -z "$stopped" ] || kill -s INT "$child"            # asked to stop before `child` was set
-    wait "$child"
-    status=$?
-    while kill -s 0 "$child" 2>/dev/null; do             # it was a signal that ended the waiting
-        wait "$child"
-        status=$?
-    done
-    child=
-}
-
-# Sets `folder` to a new folder for the records; to nothing where none can be kept.
-make_folder() {
-    folder=
-    if [ ! -d "$RESULTS" ]; then
-        echo "No records are kept: nothing is mounted at $RESULTS (--help says how)."
-    elif [ ! -w "$RESULTS" ] || [ ! -x "$RESULTS" ]; then
-        echo "No records are kept: user $(id -u) may not write to $RESULTS (--help says how)."
+# Sets `folder` to where records are kept, or to nothing.
+find_folder() {
+    if [ ! -d "$results" ]; then
+        say "No records are kept: nothing is mounted at $results (--help says how)."
+    elif [ ! -w "$results" ] || [ ! -x "$results" ]; then
+        say "User $(id -u) may not write to the folder mounted at $results. Run the container as the owner of that folder:" \
+            "docker run --user \"\$(id -u):\$(id -g)\" (with rootless Podman also --userns=keep-id)."
+        exit 3
     else
-        folder=$RESULTS/$(date -u +%Y-%m-%dT%H-%M-%SZ)
-        if ! mkdir "$folder" 2>/dev/null; then
-            sleep 1                                      # another container took this second's name
-            folder=$RESULTS/$(date -u +%Y-%m-%dT%H-%M-%SZ)
-            mkdir "$folder" || folder=
-        fi
+        folder=$results
     fi
 }
 
-# Runs the benchmark $1 with the flags that follow. A --json among them is the caller's and comes after ours, so it
-# wins.
-benchmark() {
-    name=$1
-    shift
-    if [ "$folder" ]; then
-        set -- --json "$folder/$name.json" "$@"
-    fi
-    run python "${name}_benchmark.py" "$@"
-}
-
-all() {
-    for flag; do
-        case $flag in
-            --json | --json=*) refuse '--json PATH is one file, and this runs several benchmarks: name one of them.' ;;
-        esac
+# Sets `quick` to --device cpu and the flags $1, which make a run quick, if the container has no GPU: --gpus all is
+# easily forgotten, and the chapter's hundred steps take hours on a CPU. Flags of the user come later, so they win.
+find_gpu() {
+    for device in "$devices"/nvidia[0-9]* "$devices/dxg"; do           # dxg: WSL 2
+        [ ! -e "$device" ] || return 0
     done
-    make_folder
-    failed=
-    for name in $NAMES; do
-        [ -z "$stopped" ] || break
-        printf '\n%s\n' "${name}_benchmark.py $*"
-        benchmark "$name" "$@"
-        [ "$status" -ne 130 ] || stopped=${stopped:-130}
-        [ "$status" -eq 0 ] || failed="$failed $name (exit $status)"
-    done
-    if [ "$failed" ]; then
-        printf '\nFailed:%s\n' "$failed" >&2
-        status=1
-    elif [ -z "$stopped" ]; then
-        printf '\nAll benchmarks ran.\n'
-    fi
+    say 'No NVIDIA GPU in this container (docker run --gpus all gives it one): a quick run on the CPU follows.'
+    quick="--device cpu $1"
 }
 
-word=${1:-}
+word=${1:-} name=
 case $word in
     --help | -h | help)
         usage
         exit 0 ;;
-    '' | -*)
-        all "$@" ;;
+esac
+if [ ! -w "$temporary" ]; then
+    say "Nothing can be written to $temporary, which TensorFlow needs: add --tmpfs $temporary to docker run --read-only."
+    exit 3
+fi
+case $word in
     doctor | compare)
-        run python -m suite "$@"
-        folder= ;;
+        exec python -m suite "$@" ;;
     horovodrun)
         command -v horovodrun >/dev/null || {
-            echo 'This image has no Horovod: build one with --target classic-horovod or modern-horovod.' >&2
+            say 'This image has no Horovod: build one with --build-arg IMAGE=classic-horovod or IMAGE=modern-horovod.'
             exit 3
         }
-        run "$@"
-        folder= ;;
+        exec "$@" ;;
+    '' | run | -*)
+        [ "$word" != run ] || shift ;;
     *)
         name=${word%.py}
         name=${name%_benchmark}
-        known=
-        for one in $NAMES; do [ "$one" != "$name" ] || known=1; done
-        [ "$known" ] || refuse "Unknown benchmark '$word': it is one of $NAMES, or doctor, compare or horovodrun."
-        shift
-        make_folder
-        benchmark "$name" "$@" ;;
+        if [ ! -f "${name}_benchmark.py" ]; then
+            say "Unknown benchmark '$word': it is one of $names, or run, doctor, compare or horovodrun." \
+                '--help says more.'
+            exit 2
+        fi
+        shift ;;
 esac
 
-if [ "$folder" ] && ! rmdir "$folder" 2>/dev/null; then  # an empty one goes: nothing was recorded
-    echo "Records: $folder"
+folder='' quick='' protocol='--protocol quick'
+[ -z "$name" ] || protocol=$(python -c 'from common import networks; from suite.run import plan
+print(*networks.words(plan.PROTOCOLS["quick"]))')
+case " $* " in
+    *' --help '* | *' -h '*) ;;
+    *)
+        find_folder
+        find_gpu "$protocol" ;;
+esac
+# A name of its own for each run: two containers may start within a second.
+date=$(date -u +%Y-%m-%dT%H-%M-%S.%6NZ)
+# shellcheck disable=SC2086  # $quick is several words
+if [ "$name" ]; then
+    exec python "${name}_benchmark.py" ${folder:+--json "$folder/${name}_$date.json"} $quick "$@"
+else
+    exec python -m suite run --output "${folder:-$temporary/results}/$date" $quick "$@"
 fi
-exit "${stopped:-$status}"

@@ -1,4 +1,5 @@
-"""The image: its entrypoint, with scripts that only say how they were called, and what goes in."""
+"""The image: its entrypoint, with scripts that only say how they were called, and what goes in.
+tests/image.sh builds it and runs it."""
 import os
 import pathlib
 import re
@@ -11,114 +12,96 @@ import tempfile
 import pytest
 
 from common import networks
+from suite.run import plan
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAMES = list(networks.NETWORKS)
 PATIENCE_S = 120                     # for what takes a second at most on an idle machine
 
-# Says how it was called; writes the record; then fails or waits to be stopped, if a flag says so.
-# Once it has said so, it is ready for signals.
+# Says how it was called and by which process; writes the record; then fails, or waits for a signal.
 SCRIPT = """
-import os, signal, sys, time
-if '--stubborn' in sys.argv:
-    signal.signal(signal.SIGINT, lambda *_: os.write(1, b'not yet\\n'))
+import os, sys, time
 try:
     print('called:', __file__.rpartition('/')[2], *sys.argv[1:], flush=True)
     if '--json' in sys.argv:
         with open(sys.argv[sys.argv.index('--json') + 1], 'w') as file:
             file.write('{}')
-    if '--wait' in sys.argv or '--stubborn' in sys.argv:
+    if '--pid' in sys.argv:
+        print(os.getpid(), flush=True)
+    if '--wait' in sys.argv:
         time.sleep(600)
 except KeyboardInterrupt:
     sys.exit(130)
-sys.exit(int('--fail=' + __file__.rpartition('/')[2][:-len('_benchmark.py')] in sys.argv) * 3)
+sys.exit(3 * ('--fail' in sys.argv))
 """
 
 
 @pytest.fixture
 def app():
-    """A folder like /app in the image; beside it an empty folder `results` and bin/python. Not in
-    pytest's tmp_path, which no other user may enter."""
+    """A folder like /app in the image; beside it an empty folder `results`, bin/python, and `dev`
+    with a GPU. Not in pytest's tmp_path, which no other user may enter."""
     with tempfile.TemporaryDirectory() as folder:
         yield make_app(pathlib.Path(folder))
 
 
 def make_app(folder):
     app = folder / 'app'
-    for inner in (app / 'docker', app / 'suite', app / 'common', folder / 'results',
-                  folder / 'bin'):
+    for inner in (app / 'docker', app / 'suite' / 'run', app / 'common', folder / 'results',
+                  folder / 'bin', folder / 'dev'):
         inner.mkdir(parents=True)
     (folder / 'bin' / 'python').symlink_to(sys.executable)
-    shutil.copy(os.path.join(ROOT, 'docker', 'entrypoint.sh'), str(app / 'docker'))
+    (folder / 'dev' / 'nvidia0').touch()
+    for path in 'docker/entrypoint.sh', 'common/networks.py', 'suite/run/plan.py':
+        shutil.copy(os.path.join(ROOT, path), str(app / path))
     for name in NAMES:
         (app / (name + '_benchmark.py')).write_text(SCRIPT)
-    shutil.copy(os.path.join(ROOT, 'common', 'networks.py'), str(app / 'common'))
     (app / 'suite' / '__main__.py').write_text('import sys; print("suite:", *sys.argv[1:])')
     return app
 
 
-def start(app, *args, **options):
+def start(app, *args, variables=(), **options):
     environment = {'PATH': '%s:/usr/bin:/bin' % (app.parent / 'bin'),
-                   'BENCHMARK_RESULTS': str(app.parent / 'results')}
+                   'BENCHMARK_RESULTS': str(app.parent / 'results'),
+                   'BENCHMARK_DEVICES': str(app.parent / 'dev')}
     return subprocess.Popen(['sh', str(app / 'docker' / 'entrypoint.sh')] + list(args),
-                            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True, cwd='/', **options)
+                            env=dict(environment, **dict(variables)), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True, cwd='/', **options)
 
 
 def run(app, *args, **options):
-    """Returns exit code, stdout and stderr of the entrypoint."""
+    """Returns exit code, stdout and stderr of the entrypoint. The date in stdout becomes DATE, the
+    folder of the records RESULTS."""
     process = start(app, *args, **options)
     out, error = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, out, error
+    out = re.sub(r'\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}Z', 'DATE', out)
+    return process.returncode, out.replace(str(app.parent / 'results'), 'RESULTS'), error
 
 
-def calls(out, folder='/no/records'):
-    """The calls of the scripts in `out`, with FOLDER for the folder of the records."""
-    return [line[len('called: '):].replace(str(folder), 'FOLDER') for line in out.splitlines()
-            if line.startswith('called: ')]
+def kept(app):
+    """The names of what is in the folder of the records."""
+    return sorted(path.name for path in (app.parent / 'results').iterdir())
 
 
-def records(app):
-    """The folder of the one run that is recorded, and the names of its files."""
-    folder, = (app.parent / 'results').iterdir()
-    assert re.match(r'^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$', folder.name)
-    return folder, sorted(path.name for path in folder.iterdir())
-
-
-@pytest.mark.parametrize('flags', [[], ['--fetch', 'ops']])
-def test_the_four_run_in_turn(app, flags):
-    code, out, error = run(app, *flags)
-    assert (code, error) == (0, '')
-    folder, files = records(app)
-    assert files == sorted(name + '.json' for name in NAMES)
-    assert calls(out, folder) == [
-        ' '.join(['%s_benchmark.py --json FOLDER/%s.json' % (name, name)] + flags)
-        for name in NAMES]
-    assert out.endswith('All benchmarks ran.\nRecords: %s\n' % folder)
-
-
-def test_one_that_fails_does_not_stop_the_rest_and_is_named(app):
-    code, out, error = run(app, '--fail=vgg16')
-    assert code == 1
-    assert error == '\nFailed: vgg16 (exit 3)\n'
-    assert len(calls(out, records(app)[0])) == 4
+@pytest.mark.parametrize('args', [[], ['run'], ['--fetch', 'ops'], ['run', '--only', 'alexnet']])
+def test_without_a_name_the_suite_runs(app, args):
+    flags = ''.join(' ' + word for word in args if word != 'run')
+    assert run(app, *args) == (0, 'suite: run --output RESULTS/DATE%s\n' % flags, '')
 
 
 @pytest.mark.parametrize('word', ['inception_v3', 'inception_v3_benchmark',
                                   'inception_v3_benchmark.py'])
 def test_one_runs_with_its_flags_and_its_exit_code(app, word):
-    code, out, _ = run(app, word, '--fail=inception_v3', 'a word with blanks')
-    folder, files = records(app)
-    assert (code, files) == (3, ['inception_v3.json'])
-    call, = calls(out, folder)
-    assert call == ('inception_v3_benchmark.py --json FOLDER/inception_v3.json '
-                    '--fail=inception_v3 a word with blanks')
+    code, out, error = run(app, word, '--fail', 'a word with blanks')
+    assert (code, error) == (3, '')
+    assert out == ('called: inception_v3_benchmark.py --json RESULTS/inception_v3_DATE.json '
+                   '--fail a word with blanks\n')
+    assert len(kept(app)) == 1
 
 
 @pytest.mark.parametrize('args', [['doctor'], ['compare', 'chapter', '--csv', 'a b']])
 def test_a_verb_of_the_suite_gets_its_flags_and_keeps_no_records(app, args):
     assert run(app, *args) == (0, 'suite: %s\n' % ' '.join(args), '')
-    assert not list((app.parent / 'results').iterdir())
+    assert not kept(app)
 
 
 def test_horovodrun_gets_its_words_and_keeps_no_records(app):
@@ -126,51 +109,82 @@ def test_horovodrun_gets_its_words_and_keeps_no_records(app):
     horovodrun.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
     horovodrun.chmod(0o755)
     code, out, error = run(app, 'horovodrun', '-np', '4', 'python', 'vgg16_benchmark.py',
-                           '--fail=vgg16', 'a word with blanks')
+                           '--fail', 'a word with blanks')
     assert (code, error) == (3, '')
-    assert out == 'called: vgg16_benchmark.py --fail=vgg16 a word with blanks\n'
-    assert not list((app.parent / 'results').iterdir())
+    assert out == 'called: vgg16_benchmark.py --fail a word with blanks\n'
+    assert not kept(app)
 
 
 def test_without_horovod_it_says_which_image_has_it(app):
     code, out, error = run(app, 'horovodrun', '-np', '4', 'python', 'vgg16_benchmark.py')
     assert (code, out) == (3, '')
-    assert '--target classic-horovod' in error
+    assert 'IMAGE=classic-horovod' in error
 
 
 @pytest.mark.parametrize('word', ['--help', '-h', 'help'])
 def test_help_names_what_there_is(app, word):
-    code, out, _ = run(app, word)
-    assert code == 0
+    code, out, error = run(app, word)
+    assert (code, error) == (0, '')
     for name in NAMES + ['doctor', 'compare', 'horovodrun', '/results', '--gpus all']:
         assert name in out
-    assert not calls(out)
+    assert 'called' not in out
 
 
-@pytest.mark.parametrize('args, words', [
-    (['resnet'], "Unknown benchmark 'resnet'"),
-    (['alexnet vgg16'], "Unknown benchmark 'alexnet vgg16'"),
-    (['*'], "Unknown benchmark '*'"),
-    (['--json', 'all.json'], 'one file'),
-    (['--json=all.json'], 'one file')])
-def test_bad_usage_runs_nothing(app, args, words):
+@pytest.mark.parametrize('args, call', [
+    (['alexnet', '--help'], 'called: alexnet_benchmark.py --help\n'),
+    (['run', '--help'], None)])
+def test_the_help_of_a_benchmark_says_nothing_of_gpus_and_records(app, args, call):
+    (app.parent / 'results').rmdir()
+    (app.parent / 'dev' / 'nvidia0').unlink()
     code, out, error = run(app, *args)
+    assert (code, error) == (0, '')
+    assert out == call or call is None and out.endswith(' --help\n')
+
+
+@pytest.mark.parametrize('word', ['resnet', 'alexnet vgg16', '*', 'bash'])
+def test_an_unknown_word_runs_nothing(app, word):
+    code, out, error = run(app, word)
     assert (code, out) == (2, '')
-    assert words in error and '--help' in error
+    assert "Unknown benchmark '%s'" % word in error and '--help' in error
 
 
-def test_two_runs_do_not_share_a_folder(app):
+def test_two_runs_do_not_share_a_file(app):
     processes = [start(app, 'alexnet') for _ in range(2)]
     assert [process.communicate(timeout=PATIENCE_S)[1] for process in processes] == ['', '']
-    assert len(list((app.parent / 'results').iterdir())) == 2
+    assert len(kept(app)) == 2
 
 
 def test_without_a_mount_it_runs_and_says_that_nothing_is_kept(app):
     (app.parent / 'results').rmdir()
-    code, out, _ = run(app, 'alexnet')
-    assert code == 0
-    assert 'nothing is mounted' in out
-    assert calls(out) == ['alexnet_benchmark.py']
+    code, out, error = run(app, 'alexnet')
+    assert (code, out) == (0, 'called: alexnet_benchmark.py\n')
+    assert 'nothing is mounted' in error
+    assert run(app)[:2] == (0, 'suite: run --output /tmp/results/DATE\n')
+
+
+@pytest.mark.parametrize('device', ['nvidia1', 'dxg', None])
+def test_without_a_gpu_the_run_is_quick_and_one_sentence_says_why(app, device):
+    (app.parent / 'dev' / 'nvidia0').unlink()
+    (app.parent / 'dev' / 'nvidiactl').touch()
+    if device:                                           # some other GPU
+        (app.parent / 'dev' / device).touch()
+    quick = ' '.join(networks.words(plan.PROTOCOLS['quick']))
+    for args, added in [
+            (['vgg16', '--num_batches', '7'],
+             ' --device cpu %s --num_batches 7' % quick),
+            (['--fetch', 'ops'], ' --device cpu --protocol quick --fetch ops')]:
+        code, out, error = run(app, *args)
+        assert code == 0
+        assert out.endswith(added + '\n') == (not device)
+        assert ('--device cpu' in out) == (not device)
+        assert (error.count('\n'), '--gpus all' in error) == ((0, False) if device else (1, True))
+
+
+def test_without_a_folder_for_temporary_files_it_says_what_to_add(app):
+    for args in ['alexnet'], [], ['doctor']:
+        code, out, error = run(app, *args, variables={'TMPDIR': '/no/such/folder'})
+        assert (code, out) == (3, '')
+        assert 'add --tmpfs /no/such/folder' in error
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason='only root becomes another user')
@@ -188,48 +202,53 @@ def test_a_user_without_an_entry_and_without_a_home(app):
                       stderr=subprocess.DEVNULL).returncode:
         pytest.skip('that user cannot start /usr/bin/python3')
 
-    code, out, _ = run(app, 'alexnet', preexec_fn=become)
-    assert code == 0
-    assert 'user 54321 may not write' in out
-    assert calls(out) == ['alexnet_benchmark.py']
+    for args in ['alexnet'], []:                         # refused at once
+        code, out, error = run(app, *args, preexec_fn=become)
+        assert (code, out) == (3, '')
+        assert 'User 54321 may not write' in error and '--user "$(id -u):$(id -g)"' in error
 
     os.chown(str(app.parent / 'results'), 54321, 54321)  # a mount of that user's
     code, out, error = run(app, 'alexnet', preexec_fn=become)
     assert (code, error) == (0, '')
-    folder, files = records(app)
-    assert files == ['alexnet.json']
-    assert (folder / 'alexnet.json').stat().st_uid == 54321
+    record, = (app.parent / 'results').iterdir()
+    assert record.stat().st_uid == 54321
 
 
-def start_and_wait(app, *args):
-    """Starts the entrypoint and returns it once the first script is ready for signals."""
-    process = start(app, *args)
-    assert any('called' in line for line in iter(process.stdout.readline, ''))
-    return process
+def test_the_benchmark_itself_gets_the_signals(app):
+    process = start(app, 'alexnet', '--pid', '--wait')
+    assert 'called' in process.stdout.readline()
+    assert int(process.stdout.readline()) == process.pid
+    process.send_signal(signal.SIGINT)                   # the STOPSIGNAL of the image
+    process.communicate(timeout=PATIENCE_S)              # the script would wait longer than that
+    assert process.returncode == 130
 
 
-@pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize('args', [['alexnet'], []], ids=['one', 'all'])
-def test_a_signal_ends_the_script_and_starts_no_other(app, args, number, code):
-    process = start_and_wait(app, *args + ['--wait'])
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=PATIENCE_S)     # the script would wait longer than that
-    assert process.returncode == code
-    assert not calls(out)
+# Dockerfile.cuda
+
+def dockerfile():
+    with open(os.path.join(ROOT, 'Dockerfile.cuda')) as file:
+        return file.read()
 
 
-def test_a_second_signal_kills_what_did_not_end_at_the_first(app):
-    process = start_and_wait(app, 'alexnet', '--stubborn')
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == 'not yet\n'
-    for _ in range(PATIENCE_S):      # a signal that meets the shell in its handler may be lost
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.communicate(timeout=1)
-            break
-        except subprocess.TimeoutExpired:
-            pass
-    assert process.returncode == 143
+def locked(name):
+    """The packages of a lock and their versions."""
+    with open(os.path.join(ROOT, 'requirements', name)) as file:
+        return dict(re.findall(r'^([\w.-]+)==([^\s;]+)', file.read(), re.MULTILINE))
+
+
+def test_the_records_name_the_cuda_that_is_used():
+    modern, classic = re.findall(r'CUDA_VERSION=(\S+)', dockerfile())
+    assert modern == locked('modern.lock')['nvidia-cuda-runtime-cu12']
+    assert 'cudatoolkit=%s ' % classic in dockerfile()
+
+
+def test_no_tool_of_the_tests_is_inside():
+    with open(os.path.join(ROOT, 'requirements', 'test.txt')) as file:
+        tools = set(re.findall(r'^([\w.-]+)==', file.read(), re.MULTILINE))
+    tools -= {'pip', 'setuptools', 'wheel'}
+    uninstalled, = re.findall(r'pip uninstall --yes (.*)', dockerfile())
+    assert set(uninstalled.split()) == tools
+    assert not tools & set(locked('modern.lock'))
 
 
 # .dockerignore

@@ -661,7 +661,8 @@ def test_gradients_that_are_not_reduced_and_not_the_same_on_every_rank_are_fault
     assert finished.code != 0
     assert ('INVALID: Forward-backward: the step executed 0 allreduces, the graph has 0, and 10 '
             'gradients are to be reduced') in finished.out
-    assert "INVALID: Forward-backward: the averaged gradients of rank 1 are not rank 0's" in finished.out
+    assert ("INVALID: Forward-backward: the averaged gradients of rank 1 are not rank 0's"
+            in finished.out)
 
 
 @needs_horovod

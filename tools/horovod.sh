@@ -4,7 +4,7 @@
 #     horovod.sh          to the environment that the benchmarks run in (`make horovod`)
 #     horovod.sh test     to the environment that the tests run in
 #
-# It is built once, in about three minutes: the wheel is kept in ~/.cache/cnn-benchmark (XDG_CACHE_HOME), under a key of
+# It is built once, in about three minutes: the wheels are kept in ~/.cache/cnn-benchmark (XDG_CACHE_HOME), under a key of
 # all that it depends on, the HOROVOD_ variables of its build among them.
 set -eu
 
@@ -34,14 +34,11 @@ cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cnn-benchmark/horovod-$key
 
 # The key is written last, so an installation that was cut short is made again.
 if [ "$(cat "$folder/horovod" 2>/dev/null)" != "$key" ] || ! "$python" -c 'import horovod' 2>/dev/null; then
-    pip() { "$python" -m pip "$@" --disable-pip-version-check -q --no-deps >&2; }
     if ! ls "$cache"/horovod-*.whl >/dev/null 2>&1; then
         say 'Building Horovod against the TensorFlow of this environment, once, in about three minutes ...'
         sh tools/horovod_wheel.sh "$python" "$lock" "$cache"
     fi
-    awk '/^[^ ]/ { own = /^horovod==/ } !own' "$lock" >"$folder/horovod.others"
-    pip install --require-hashes -r "$folder/horovod.others"
-    pip install --force-reinstall "$cache"/horovod-*.whl
+    "$python" -m pip install --disable-pip-version-check -q --no-deps --force-reinstall "$cache"/*.whl >&2
     printf '%s\n' "$key" >"$folder/horovod"
 fi
 say "Horovod is in $folder."
