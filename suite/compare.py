@@ -1,41 +1,46 @@
 """Compares results: records of runs, folders of records, published figures.
 
     python -m suite compare results/mine                    with the references of the same work
-    python -m suite compare chapter results/mine            the second against the first
+    python -m suite compare results/mine chapter            with the chapter's GTX 1080
     python -m suite compare before after --fail-if-slower 5 a gate for drivers and builds
     python -m suite compare results/mine --html report.html and a page with charts
 
-A is a record (--json of a script), a folder of records, or the name of a file in references/. Of
-several the first is the base. Two figures are compared only if network, variant, pass, fetch, batch
+A is a record (--json of a script), a folder of records at any depth, or the name of a file in
+references/. Of several the first is the base, except that a run is compared with a published figure
+and not the other way round. Two figures are compared only if network, variant, pass, fetch, batch
 size, precision and number of processes are the same; nothing is scaled, and what differs is listed.
-Results in another precision, or compiled by XLA, are compared with the float32 results of the same
-record in a table of their own; jobs of several processes with the ideal, one process alone times
-their number.
+Records in a folder are averaged as repeats only if they also ran under the same conditions: device,
+driver, power limit, CPUs and quota, threads, TensorFlow, environment variables. Results in another
+precision, or compiled by XLA, are compared with the float32 results of the same record in a table
+of their own; jobs of several processes with the ideal, one process alone times their number.
 
-The ratio is other / base of the mean times: above 1 is slower. Its 95 % interval combines those of
-the two means (the method of variance estimates recovery, on logarithms: Zou and Donner, Statistics
-in Medicine 27 (2008)). The interval of one process allows for the correlation of its steps
-(common/stats.py) but cannot know how processes differ. The interval of three or more records of the
-same work in a folder comes from the means of the processes, which differ by more than their steps.
-Verdicts: faster or slower if the whole interval is on that side of 1, else no significant
+The steps of one process say nothing about the next process. So a verdict needs three processes on
+each side (suite run --repeat 3); the 95 % interval of the ratio comes from how their means differ
+(the method of variance estimates recovery, on logarithms: Zou and Donner, Statistics in Medicine 27
+(2008)). Verdicts: faster or slower if the whole interval is on that side of 1, else no significant
 difference.
 
+--fail-if-slower P judges each row by the interval of B's time over A's: PASS if it ends at or below
+1 + P %, FAIL if it begins above, otherwise UNDECIDED, as is every row without a verdict.
+
 Exit codes:
-    0    compared
-    1    --fail-if-slower PERCENT: the whole interval of a ratio is above 1 + PERCENT / 100
+    0    compared; with --fail-if-slower: every row is PASS
+    1    --fail-if-slower: a row is FAIL
     2    bad usage, or nothing that can be compared
     3    the output cannot be written
+    4    --fail-if-slower: no row is FAIL, but some are UNDECIDED
 """
 import argparse
 import math
 import os
+import re
 import sys
 from typing import List, Optional, Sequence
 
+from common import files
 from suite import gate, tables
 from suite.figures import (
     FLOAT32,
-    MIN_PROCESSES,
     REFERENCES,
     Figure,
     Source,
@@ -52,39 +57,87 @@ from suite.pairs import (
     compare,
     curves,
     ideal,
+    reversed_pair,
 )
-from suite.tables import Block, folded, format_markdown, format_text
+from suite.tables import Block, folded, format_csv, format_markdown, format_text, varying
 
 # What the page, the peers and the generated documents take from here.
 __all__ = ['FLOAT32', 'NO_DIFFERENCE', 'REFERENCES', 'Block', 'Figure', 'Pair', 'Source', 'Work',
            'against_float32', 'beside_references', 'blocks', 'compare', 'curves', 'folded',
            'format_text', 'ideal', 'load', 'main', 'rate', 'reference_names',
-           'scaling']
+           'scaling', 'varying']
+
+MOST_NOTES = 10                      # lines of a block of notes; --details shows all
+NAME_WIDTHS = 24, 16, 12, 10, 8      # of a heading, until the table fits into a terminal
+MAX_GPU = 45                         # characters of a GPU's name in a table
 
 
-def blocks(sources: Sequence[Source], pairs: Sequence[Pair]) -> List[Block]:
-    """Returns what is shown: what is compared and how the runs differ, the tables, figures without
-    counterpart, notes. A single source has a table of its own figures first."""
-    notes = tables.Notes()
-    runs = list(sources) + [pair.other for pair in pairs if len(sources) == 1 and pair.rows]
-    shown = [Block('What is compared', [], [
-        '%s: %s' % (source.name, tables.described(source)) for source in runs]
-        + _mixes(sources) + tables.differences(sources))]
+def blocks(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
+           percent: Optional[float] = None) -> List[Block]:
+    """Returns what is shown: the outcome of the gate, if it has `percent` as its limit, the tables,
+    on what the sources ran and how that differs, figures without counterpart, notes. A single
+    source has a table of its own figures behind that of the chapter. Without `details` the lines of
+    a block are few."""
+    shown = [] if percent is None else [_gate(gate.judge(pairs, percent), pairs, percent, details)]
+    pairs = sorted((_published_first(pair) for pair in pairs),
+                   key=lambda pair: pair.base.name != 'chapter')
+    tables_of_pairs = [_against(pair.base, pair.other, pair.rows, percent)
+                       for pair in pairs if pair.rows]
     if len(sources) == 1:
-        shown.append(_own_figures(notes, sources[0]))
+        first = int(bool(pairs) and bool(pairs[0].rows) and pairs[0].base.name == 'chapter')
+        tables_of_pairs.insert(first, _own_figures(sources[0]))
+    shown += tables_of_pairs
     for source in sources:
         shown += scaling(source)
-        shown += _against(notes, FLOAT32, source, source, against_float32(source))
-    for pair in pairs:
-        shown += _against(notes, pair.base.name, pair.base, pair.other, pair.rows)
+        shown += [_against(source._replace(name=FLOAT32), source, rows)
+                  for rows in [against_float32(source)] if rows]
+    compared = list(sources) + [pair.base for pair in pairs if len(sources) == 1 and pair.rows]
+    shown.append(Block('What is compared', [], [
+        '%s: %s' % (source.name, tables.described(source)) for source in compared]
+        + _mixes(sources) + tables.differences(sources)))
     apart = [line for pair in pairs for line in pair.apart]
-    if apart:
-        shown.append(Block('Not the same work', [], apart))
-    lines = notes.lines()
-    if any(len(figure.records) == 1 for source in sources for figure in source.figures):
-        lines.append('The interval of one process covers how its steps vary, not how processes '
-                     'differ: for that, put %d records of each run into a folder.' % MIN_PROCESSES)
-    return shown + ([Block('Notes', [], lines)] if lines else [])
+    if len(sources) == 1 and apart and not details:
+        apart = ['%d published figures of the same networks are of other work: --details lists them'
+                 % len(apart)]
+    shown += [Block('Not the same work', [], few(apart, details))] if apart else []
+    notes = _notes(sources, details)
+    return shown + ([Block('Notes', [], few(notes, details))] if notes else [])
+
+
+def few(lines: List[str], details: bool) -> List[str]:
+    """Returns the first MOST_NOTES of the lines, and how many more there are; all with details."""
+    if details or len(lines) <= MOST_NOTES:
+        return lines
+    return lines[:MOST_NOTES - 1] + ['and %d more: --details' % (len(lines) - MOST_NOTES + 1)]
+
+
+def _published_first(pair):
+    """The pair with published figures as its base, if one of the two is published."""
+    is_run = 'device' in pair.base.facts and 'device' not in pair.other.facts
+    return reversed_pair(pair) if is_run else pair
+
+
+def _notes(sources, details):
+    """Why figures are not valid, or should not be quoted: a line for all passes of a source of
+    which the same is said but for the numbers; with details, one for each."""
+    groups = {}
+    for source in sources:
+        conditions = tables.varying(source.figures)
+        for figure in source.figures:
+            texts = ['%s: %s' % (figure.word or 'INVALID', fault) for fault in figure.faults]
+            for text in dict.fromkeys(texts + list(figure.warnings)):
+                name = tables.named_figure(figure, conditions)
+                key = source.name, (name, text) if details else re.sub(r'[\d.]+', '#', text)
+                groups.setdefault(key, []).append((name, text))
+    lines = []
+    for (source_name, _), group in groups.items():
+        name, text = group[0]
+        passes = len({name for name, _ in group})
+        if passes > 1:
+            name = '%d passes, such as %s' % (passes, name)
+        mark = '' if text.startswith('INVALID') else '* '
+        lines.append('%s%s, %s: %s' % (mark, source_name, name, text))
+    return lines
 
 
 def scaling(source: Source) -> List[Block]:
@@ -107,35 +160,69 @@ def scaling(source: Source) -> List[Block]:
     return [Block(source.name + ': scaling', tables.works_table(head, rows), [line])]
 
 
-def _own_figures(notes, source):
+def _own_figures(source):
     """The block of the figures of one source, with their GPUs if it has several."""
     gpus = [figure.published['hardware'] for figure in source.figures if figure.published]
-    column = ['GPU'] if len(set(gpus)) > 1 else []
-    rows = [(figure.work, [figure.published['hardware'] for _ in column] + [
-        tables.seconds(figure) + notes.marks(source, figure),
-        '-' if figure.faults else tables.interval(figure.ci95_s),
-        tables.images_per_s(figure)]) for figure in source.figures]
-    head = column + ['s / batch', '95 % interval', 'images / s']
-    return Block(source.name, tables.works_table(head, rows), [])
+    has_interval = any(figure.ci95_s for figure in source.figures)
+    head = (['GPU'] * (len(set(gpus)) > 1) + ['mean, ms'] + ['95 % interval, ms'] * has_interval
+            + ['images / s'])
+    rows = []
+    for figure in source.figures:
+        bounds_ms = figure.ci95_s and tuple(1000 * bound for bound in figure.ci95_s)
+        hardware = (figure.published or {}).get('hardware', '')
+        cells = {'GPU': hardware if len(hardware) <= MAX_GPU else hardware[:MAX_GPU - 3] + '...',
+                 'mean, ms': tables.milliseconds(figure),
+                 '95 % interval, ms': '-' if figure.faults else tables.interval(bounds_ms),
+                 'images / s': tables.images_per_s(figure)}
+        rows.append((figure, [cells[name] for name in head]))
+    lines = []
+    if any(len(figure.records) == 1 and figure.ci95_s for figure in source.figures):
+        lines.append('The interval of one process covers how its steps vary, not how processes '
+                     'differ: suite run --repeat 3.')
+    return tables.figures_block(source.name, head, rows, lines)
 
 
-def _against(notes, name, base, other, rows):
-    """A list of the block of the rows, other / base, if there are any; `name` is the base's."""
-    if not rows:
-        return []
-    head = [name + ', s / batch', other.name + ', s / batch', 'ratio', '95 % interval', 'verdict']
-    cells = [(row.other.work, [
-        tables.seconds(row.base) + notes.marks(base, row.base),
-        tables.seconds(row.other) + notes.marks(other, row.other),
-        _ratio(row), tables.interval(row.interval, tables.three_decimals), row.verdict])
-        for row in rows]
-    return [Block('%s against %s' % (other.name, name), tables.works_table(head, cells), [])]
+def _gate(judgements, pairs, percent, details):
+    """The block of the gate."""
+    missing = ['nothing of %s can be judged' % pair.other.name for pair in pairs if not pair.rows]
+    return Block('Gate, at most %g %% slower: %s' % (percent, gate.overall(judgements)), [],
+                 few(gate.lines(judgements) + missing, details))
 
 
-def _ratio(row):
-    if row.ratio is None:
-        return '-'
-    return 'about ' * (row.base.about or row.other.about) + tables.three_decimals(row.ratio)
+def _against(base, other, rows, percent=None):
+    """The block of the rows, with the words of the gate instead of verdicts if it has a limit."""
+    is_published = 'device' not in base.facts
+    cells = []
+    for row in rows:
+        times = tables.times(row)
+        if is_published and row.ratio is not None:
+            times += ' %s %s' % ('as' if row.ratio <= 1 else 'than', _called(base, row.base))
+        cells.append((row.other, [
+            tables.milliseconds(row.base), tables.milliseconds(row.other), times,
+            row.verdict if percent is None else gate.outcome(row, percent)[0]]))
+    for width in NAME_WIDTHS:
+        head = [_clipped(base.name, width), _clipped(other.name, width)]
+        head += [head[1] + ' is', 'verdict' if percent is None else 'gate']
+        if is_published:
+            cells = [(figure, texts[:3]) for figure, texts in cells]
+            head = head[:3]
+        block = tables.figures_block('%s against %s, ms / batch' % (other.name, base.name), head,
+                                     cells)
+        if tables.width(block) <= tables.WIDTH:
+            break
+    return block
+
+
+def _called(reference, figure):
+    """The device of a published figure, in a sentence."""
+    hardware = figure.published['hardware']
+    if reference.name == 'chapter':
+        return "the chapter's " + hardware.replace('GeForce ', '')
+    return '%s (%s)' % (hardware, reference.name)
+
+
+def _clipped(name, width):
+    return name if len(name) <= width else '..' + name[2 - width:]
 
 
 def _mixes(sources):
@@ -165,17 +252,20 @@ def _parser():
     add = parser.add_argument
     add('results', nargs='+', metavar='A', help='a record, a folder of records, or one of: %s'
         % ', '.join(reference_names()))
+    add('--details', action='store_true', help='all notes, and all figures of other work')
     add('--markdown', action='store_true', help='Markdown instead of text')
+    add('--csv', metavar='PATH', help='also write a row for each pass, with all numbers')
     add('--html', metavar='PATH', help='also write a page with charts, which opens offline')
     add('--fail-if-slower', type=_percent, metavar='PERCENT',
-        help='exit with 1 if a ratio has its whole interval above 1 + PERCENT / 100')
+        help='say PASS, FAIL or UNDECIDED for each row, and exit with 0, 1 or 4')
     return parser
 
 
 def _problem(args):
     """What is wrong with the flags together, or None."""
-    if args.html and args.html.endswith('.json'):
-        return 'argument --html: %r would be taken for a record' % args.html
+    for flag, path in ('--html', args.html), ('--csv', args.csv):
+        if path and path.endswith('.json'):
+            return 'argument %s: %r would be taken for a record' % (flag, path)
     if args.fail_if_slower is not None and len(args.results) < 2:
         return '--fail-if-slower needs two or more results'
     return None
@@ -187,27 +277,37 @@ def _compare(args):
         sources = [source._replace(name=name) for source, name in zip(sources, args.results)]
     for problem in [problem for source in sources for problem in source.problems]:
         print(problem, file=sys.stderr)
-    code = _write_page(args.html, args.results, sources) if args.html else 0
+    code = (_write_page(args.html, args.results, sources) if args.html else 0) or (
+        _write_csv(args.csv, sources) if args.csv else 0)
     if code:
         return code
     if not sources[0].figures:
         return _nothing('%s has no figures' % sources[0].name)
     if len(sources) > 1:
-        pairs = compare(sources[0], sources[1:])
+        pairs = list(map(_published_first, compare(sources[0], sources[1:])))
     else:
         pairs = beside_references(sources[0], [load(name) for name in reference_names()])
-    shown = blocks(sources, pairs)
+    shown = blocks(sources, pairs, args.details, args.fail_if_slower)
     print((format_markdown if args.markdown else format_text)(shown), end='', flush=True)
-
-    rows = [row for pair in pairs for row in pair.rows]
-    if len(sources) > 1 and not any(row.ratio for row in rows):
+    if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
         print('There are no valid figures of the same work.', file=sys.stderr)
         return 2
-    if args.fail_if_slower is None:
-        return 0
-    code, sentence = gate.judge(rows, args.fail_if_slower)
-    print(sentence, file=sys.stderr)
-    return code
+    return 0 if args.fail_if_slower is None else _code(pairs, args.fail_if_slower)
+
+
+def _code(pairs, percent):
+    """The exit code of the gate. A source of which nothing can be judged is no pass."""
+    word = gate.overall(gate.judge(pairs, percent))
+    return gate.EXIT_CODES[word] if word == gate.FAIL or all(pair.rows for pair in pairs) else 2
+
+
+def _write_csv(path, sources):
+    """Writes the rows of --csv; returns an exit code."""
+    try:
+        files.write(path, format_csv(sources))
+    except OSError as error:
+        return _nothing('%s: %s' % (path, error.strerror), 3)
+    return 0
 
 
 def _write_page(path, names, sources):

@@ -27,7 +27,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from common import files, report, text
 from common.networks import PASSES
-from suite import compare, history, scaling_model
+from suite import compare, history, records, scaling_model
 from suite.peers import tables as peers
 from suite.results_table import results_table
 
@@ -57,7 +57,7 @@ def sample(path: str, shorten: bool = False) -> str:
     with open(os.path.join(ROOT, path), encoding='utf-8') as file:
         printed = file.read().splitlines()
     record_path = os.path.splitext(path)[0] + '.json'
-    record = _load_json(os.path.join(ROOT, record_path))
+    record = records.load(os.path.join(ROOT, record_path))
     for result in record['results']:
         if sum(': %s across ' % result['info_string'] in line for line in printed) != 1:
             raise ValueError('%s does not show the pass %s of its record once'
@@ -84,6 +84,22 @@ HARNESS_ENGLISH = ('%.1f microseconds a step, %.4f %% of a forward step of AlexN
                    '32 on two CPU cores (TensorFlow %s).')
 HARNESS_CHINESE = ('每步 %.1f 微秒，占 AlexNet（batch 为 32）前向一步的 %.4f %%（两个 CPU 核，'
                    'TensorFlow %s）。')
+
+
+def false_verdicts() -> str:
+    """Returns what the A/A experiment of tools/aa.py found."""
+    found = _load_json(os.path.join(ROOT, 'results', 'cpu-2-cores', 'aa.json'))
+    passes = found['passes']
+    shares = ['%.1f %%' % (100 * one['verdicts'] / one['comparisons']) for one in passes]
+    of_one = [sum(one[key + '_of_one_process'] for one in passes)
+              for key in ('verdicts', 'comparisons')]
+    return (
+        'AlexNet, batch %d, %d steps, in %d identical processes (%s, TensorFlow %s; other programs '
+        'kept %.1f of the 2 CPUs busy): of the comparisons of three processes with three others, '
+        '%s got a false verdict (%s). From the steps of one process alone, %d of %d would have.' % (
+            found['batch_size'], found['num_batches'], found['processes'], found['device'],
+            found['tensorflow'], statistics.median(found['busy_cpus']), ' and '.join(shares),
+            ' and '.join(one['info_string'] for one in passes), *of_one))
 
 
 # The tables of docs/performance.md
@@ -312,6 +328,8 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
         lambda: layers('classic/resnet_v2-profile'),
     ('docs/performance.md', 'table: options'): options,
     ('docs/performance.md', 'table: start'): start,
+
+    ('docs/record.md', 'verdicts: results/cpu-2-cores/aa.json'): false_verdicts,
 
     ('docs/scaling.md', 'output: ' + PRINTED_BY_A_JOB):
         lambda: sample(PRINTED_BY_A_JOB, shorten=True),

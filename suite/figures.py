@@ -1,25 +1,30 @@
 """The figures of records, of folders of records and of references: what `suite compare` compares.
 
 Figures are compared only when the work is the same: network, variant, pass, fetch, batch size,
-precision and number of processes. The records of a folder that have the same work are repeats of
-it, and become one figure, if they also ran under the same conditions.
+precision and number of processes. The records of a folder that have the same work and ran under the
+same conditions are repeats of each other, and become one figure.
 """
 import itertools
 import math
 import os
 import re
 import statistics
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from common import networks, report, stats
+from suite import outcome
 from suite import records as reading
 
 REFERENCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'references')
 FLOAT32 = 'float32'
 
 FETCHES = 'tensors', 'ops'           # in the order of tables
+# What changes the speed of the same work, besides the environment variables of a record. Only
+# records that have all of it in common are repeats. CUDA and cuDNN come with TensorFlow, or not.
+CONDITIONS = ['device', 'driver', 'power limit', 'CPUs', 'CPU quota', 'threads', 'tensorflow',
+              'cuda', 'cudnn', 'horovod', 'backend']
 # What may explain a difference: of a record, before its environment variables, and of a reference.
-FACTS = ['device', 'driver', 'runtime', 'tensorflow', 'cuda', 'cudnn', 'python', 'system', 'commit']
+FACTS = CONDITIONS + ['runtime', 'python', 'system', 'commit']
 PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
 
 # The 97.5 % quantile of Student's t by degrees of freedom; for more than 9, that of 9 is safe.
@@ -48,7 +53,8 @@ class Figure(NamedTuple):
     the work of a published figure differs from this project's. warnings: cautions about it.
     faults: why it is not valid. Of a job of several processes, alone_s is the time of a step of one
     process alone, and communication the share of the allreduce in a step. published: the PUBLISHED
-    of a published figure, by name; None for records.
+    of a published figure, by name; None for records. conditions: of a figure of records, by name.
+    word: of a figure that is not valid, such as INVALID or interrupted.
     """
     work: Work
     mean_s: Optional[float]
@@ -63,6 +69,8 @@ class Figure(NamedTuple):
     alone_s: Optional[float] = None
     communication: Optional[float] = None
     published: Optional[Dict[str, str]] = None
+    conditions: Tuple[Tuple[str, str], ...] = ()
+    word: str = ''
 
 
 class Record(NamedTuple):
@@ -76,7 +84,8 @@ class Source(NamedTuple):
     """Figures that have one name: those of a record, of a folder of records or of a reference.
 
     facts: on what it ran, or who published it. figures: in the order of tables; repeats of the same
-    work are one figure. problems: a line for each file that could not be used.
+    work under the same conditions are one figure. problems: a line for each file that could not be
+    used, and one for all that are no records.
     """
     name: str
     facts: Dict[str, str]
@@ -86,7 +95,8 @@ class Source(NamedTuple):
 
 
 def load(name: str, kind: Optional[str] = None) -> Source:
-    """Returns the figures of a record, of a folder of records, or of a reference by its name.
+    """Returns the figures of a record, of a folder of records at any depth, or of a reference by
+    its name.
 
     Args:
         name: a path, or a name out of reference_names().
@@ -94,9 +104,13 @@ def load(name: str, kind: Optional[str] = None) -> Source:
     """
     paths, problems = _paths(name)
     files, records, published = [], [], []               # type: List, List, List
+    others = []                                          # type: List[str]
     for path in paths:
         try:
             data = reading.load(path)
+        except reading.NoRecord:
+            others.append(path)
+            continue
         except ValueError as error:
             problems.append('%s: %s' % (path, error))
             continue
@@ -107,38 +121,52 @@ def load(name: str, kind: Optional[str] = None) -> Source:
                 facts, published = _reference(data)
                 files.append((facts, []))
         elif kind in (None, data['environment']['device']['kind']):
-            facts, figures = _record(_short(path), data)
+            facts, figures = _record(_short(path, name), data)
             files.append((facts, figures))
-            records.append(Record(_short(path), data, figures))
+            records.append(Record(_short(path, name), data, figures))
             if data['status'] != 'finished':
                 why = [data['error']] if data['error'] else data['faults']
                 problems.append('%s: the run did not finish (%s)%s' % (
                     path, data['status'], ': ' * bool(why) + '; '.join(why)))
-    repeats = {}                                         # type: Dict[Work, List]
-    for facts, figures in files:
+    repeats = {}                                         # type: Dict[Tuple, List[Figure]]
+    for _, figures in files:
         for figure in figures:
-            repeats.setdefault(figure.work, []).append((facts, figure))
+            repeats.setdefault((figure.work, figure.conditions), []).append(figure)
     return Source(_short(name), _all_facts([facts for facts, _ in files]),
-                published or [_combined(repeats[work]) for work in sorted(repeats, key=order)],
-                problems, records)
+                  published or [combined(repeats[key]) for key in
+                                sorted(repeats, key=lambda key: (order(key[0]), key[1]))],
+                  problems + _no_records(name, others), records)
 
 
 def _paths(name):
     """The files that a name stands for, and what is wrong with it."""
     if os.path.isdir(name):
-        try:
-            files = sorted(os.listdir(name), key=lambda file: _natural(_short(file)))
-        except OSError as error:
-            return [], ['%s: %s' % (name, error.strerror)]
-        paths = [os.path.join(name, file) for file in files
-                 if file.endswith('.json') and not file.startswith('.')]
-        return paths, [] if paths else ['%s: a folder without records (*.json)' % name]
+        paths, problems = [], []                         # type: List[str], List[str]
+        for folder, folders, files in os.walk(name, onerror=lambda error: problems.append(
+                '%s: %s' % (error.filename, error.strerror))):
+            folders[:] = [one for one in folders if not one.startswith('.')]
+            paths += [os.path.join(folder, file) for file in files
+                      if file.endswith('.json') and not file.startswith('.')]
+        if not paths and not problems:
+            problems.append('%s: a folder without records (*.json)' % name)
+        return sorted(paths, key=lambda path: _natural(_short(path, name))), problems
     if os.path.exists(name):
         return [name], []
     if name in reference_names():
         return [os.path.join(REFERENCES, name + '.json')], []
     return [], ['%s: no such file or folder, and no reference (those are: %s)' % (
         name, ', '.join(reference_names()))]
+
+
+def _no_records(name, paths):
+    """The line about the files that are something else than a record, if there are any."""
+    if not paths:
+        return []
+    if len(paths) == 1:
+        return ['%s: %s' % (paths[0], reading.NoRecord())]
+    return ['%s: %d files are no records of these benchmarks: %s%s' % (
+        name, len(paths), ', '.join(_short(path, name) for path in paths[:3]),
+        ', ...' * (len(paths) > 3))]
 
 
 def reference_names() -> List[str]:
@@ -163,37 +191,59 @@ def _natural(name):
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r'(\d+)', name))]
 
 
-def _short(name):
-    short = reading.one_line(os.path.basename(os.path.abspath(name)))
+def _short(name, folder=None):
+    """The name of a file or a folder, without .json; in a folder with those between them."""
+    short = (os.path.relpath(name, folder) if folder and os.path.isdir(folder)
+             else os.path.basename(os.path.abspath(name)))
+    short = reading.one_line(short)
     return short[:-5] if short.endswith('.json') else short
 
 
 def _record(name, data):
     """The facts and the figures of a record."""
-    environment = data['environment']
-    facts = {'device': environment['device']['name'],
-             'driver': (environment['gpu'] or {}).get('driver_version')}
-    facts.update((key, environment[key]) for key in FACTS[2:])
-    if data.get('processes'):
-        facts.update((key, data['processes'][key]) for key in ('horovod', 'backend'))
-    facts.update(environment['variables'])
-    figures = []
+    facts, figures = _facts(data), []
+    conditions = tuple((key, facts[key]) for key in facts if key in CONDITIONS
+                       or key in data['environment']['variables'])
     for entry in data['results']:
         work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
                     entry['batch_size'], report.precision(entry), processes(data))
-        scaling = entry.get('scaling') or {}
+        scaling, word = entry.get('scaling') or {}, outcome.of_pass(data, entry)
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
-        if not entry['samples_s']:
-            figures.append(Figure(work, None, None, None, (name,), faults=faults))
-            continue
-        summary = stats.summarise(entry['samples_s'])
-        warnings = [caution['text'] for caution in data.get('warnings', []) + entry['warnings']]
-        figures.append(Figure(work, summary.mean_s, summary.ci95_s, summary.sd_s, (name,),
-                              warnings=tuple(warnings), faults=faults,
-                              alone_s=scaling.get('alone', {}).get('mean_s'),
-                              communication=scaling.get('communication_share')))
-    return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}, figures
+        figure = Figure(work, None, None, None, (name,), faults=faults, conditions=conditions,
+                        word=word if faults else '')
+        if entry['samples_s']:
+            summary = stats.summarise(entry['samples_s'])
+            cautions = data.get('warnings', []) + entry['warnings']
+            figure = figure._replace(
+                mean_s=summary.mean_s, ci95_s=summary.ci95_s, sd_s=summary.sd_s,
+                warnings=tuple(caution['text'] for caution in cautions),
+                alone_s=scaling.get('alone', {}).get('mean_s'),
+                communication=scaling.get('communication_share'))
+        figures.append(figure)
+    return facts, figures
+
+
+def _facts(data):
+    """On what a record ran, by name in the order of FACTS, then its environment variables."""
+    environment, options = data['environment'], data['options']
+    gpu, cpu = environment['gpu'] or {}, environment['cpu']
+    limit_w, quota = gpu.get('power_limit_w'), cpu.get('quota_cpus')
+    threads = ['%s %s-op' % (options[key], key[:5]) for key in
+               ('intra_op_threads', 'inter_op_threads') if options.get(key)]
+    facts = {'device': environment['device']['name'], 'driver': gpu.get('driver_version'),
+             'power limit': None if limit_w is None else '%g W' % limit_w,
+             'CPUs': cpu.get('usable_threads'),
+             'CPU quota': None if quota is None else '%g' % quota,
+             'threads': ', '.join(threads) or 'as TensorFlow chooses'}
+    facts.update((key, data['processes'][key]) for key in ('horovod', 'backend')
+                 if data.get('processes'))
+    facts.update((key, environment[key]) for key in FACTS
+                 if key in environment and key not in facts)
+    facts = {key: facts[key] for key in FACTS if key in facts}
+    facts.update((key, value) for key, value in environment['variables'].items()
+                 if not (key == 'CUDA_VISIBLE_DEVICES' and environment['device']['kind'] == 'cpu'))
+    return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}
 
 
 def _reference(data):
@@ -245,35 +295,37 @@ def order(work: Work) -> List[Tuple[int, str]]:
     return key
 
 
-def _combined(repeats):
-    """The figure of runs of the same work, a list of (facts, figure), in fresh processes. Its
-    interval comes from how the means of the processes differ."""
-    all_facts, figures = zip(*repeats)
+def combined(figures: Sequence[Figure]) -> Figure:
+    """Returns the figure of runs of the same work in fresh processes, under the same conditions.
+    Its interval comes from how the means of the processes differ; a pass in which a run ended
+    counts only where there is no other."""
+    figures = [figure for figure in figures if figure.word in ('', 'INVALID')] or list(figures)
     if len(figures) == 1:
         return figures[0]
     n, first = len(figures), figures[0]
     faults = tuple(fault for figure in figures for fault in figure.faults)
-    differing = sorted({key for facts in all_facts for key in facts
-                        if any(other.get(key) != facts[key] for other in all_facts)})
-    if differing:
-        faults += ('its %d records are not repeats: they differ in %s' % (
-            n, ', '.join(differing)),)
-    elif any(one.sd_s and (one.mean_s, one.sd_s) == (other.mean_s, other.sd_s)
-             for one, other in itertools.combinations(figures, 2)):      # to the last digit
+    word = next((figure.word for figure in figures if figure.word), 'INVALID')
+    if any(one.sd_s and (one.mean_s, one.sd_s) == (other.mean_s, other.sd_s)
+           for one, other in itertools.combinations(figures, 2)):        # to the last digit
         faults += ('its %d records are not repeats: two have identical steps' % n,)
     first = first._replace(records=tuple(name for figure in figures for name in figure.records))
     if faults:
-        return first._replace(faults=faults)
+        return first._replace(faults=faults, word=word)
     means = [figure.mean_s for figure in figures]
     mean_s, ci95_s = statistics.mean(means), None
     if n >= MIN_PROCESSES:
-        half_s = T_INTERVAL[min(n - 1, max(T_INTERVAL))] * statistics.stdev(means) / math.sqrt(n)
-        ci95_s = stats.interval(mean_s, half_s)
+        ci95_s = stats.interval(
+            mean_s, t_interval(n) * statistics.stdev(means) / math.sqrt(n))
     return first._replace(
         mean_s=mean_s, ci95_s=ci95_s, sd_s=None,
         alone_s=_mean([figure.alone_s for figure in figures]),
         communication=_mean([figure.communication for figure in figures]),
         warnings=tuple(warning for figure in figures for warning in figure.warnings))
+
+
+def t_interval(n: int) -> float:
+    """Returns the 97.5 % quantile of Student's t for the mean of n processes."""
+    return T_INTERVAL[min(n - 1, max(T_INTERVAL))]
 
 
 def _mean(values):

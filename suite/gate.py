@@ -1,22 +1,90 @@
-"""The gate of `suite compare --fail-if-slower`: a row fails if it is slower beyond doubt."""
-from typing import List, Sequence, Tuple
+"""The gate of `suite compare --fail-if-slower`: PASS, FAIL or UNDECIDED for each row."""
+import math
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from suite.pairs import Row
+from suite import pairs, tables
+from suite.figures import MIN_PROCESSES, Figure, t_interval
 
-EXIT_PASSED, EXIT_FAILED, EXIT_NOTHING_TO_JUDGE = 0, 1, 2
-
-
-def too_slow(rows: Sequence[Row], percent: float) -> List[Row]:
-    """Returns the rows whose ratio has its whole interval above 1 + percent / 100."""
-    return [row for row in rows if row.interval and row.interval[0] > 1 + percent / 100]
+PASS, FAIL, UNDECIDED = 'PASS', 'FAIL', 'UNDECIDED'
+EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 4}
+MOST_REPEATS = 100                   # more than that is not worth asking for
 
 
-def judge(rows: Sequence[Row], percent: float) -> Tuple[int, str]:
-    """Returns the exit code of the gate and the sentence that explains it."""
-    judged = [row for row in rows if row.interval]
-    if not judged:
-        return EXIT_NOTHING_TO_JUDGE, '--fail-if-slower: no ratio has an interval.'
-    slow = too_slow(judged, percent)
-    return EXIT_FAILED if slow else EXIT_PASSED, (
-        '--fail-if-slower %g: %d of %d rows have an interval; in %d the whole interval is above '
-        '%+g %%' % (percent, len(judged), len(rows), len(slow), percent))
+class Judgement(NamedTuple):
+    """The outcome of a row, or of a work that the other source could not finish (`row` is None),
+    and why it is not decided ('' where it is)."""
+    name: str
+    row: Optional[pairs.Row]
+    word: str
+    why: str
+
+
+def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
+    """Returns the outcome of each row of the pairs. PASS: the interval of other / base ends at or
+    below 1 + percent / 100; FAIL: it begins above; UNDECIDED: it holds that limit, or there is
+    none."""
+    judgements = []
+    for pair in compared:
+        prefix = pair.other.name + ', ' if len(compared) > 1 else ''
+        conditions = tables.varying([row.base for row in pair.rows])
+        for row in pair.rows:
+            name = prefix + tables.named_figure(row.base, conditions)
+            judgements.append(Judgement(name, row, *outcome(row, percent)))
+        judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED,
+                                 'the run of %s did not finish' % pair.other.name)
+                       for figure in pairs.unfinished(pair)]
+    return judgements
+
+
+def overall(judgements: Sequence[Judgement]) -> str:
+    """Returns FAIL if a row fails, PASS if all pass, else UNDECIDED."""
+    words = {judgement.word for judgement in judgements}
+    return FAIL if FAIL in words else UNDECIDED if UNDECIDED in words else PASS
+
+
+def lines(judgements: Sequence[Judgement]) -> List[str]:
+    """Returns a line for each row that does not pass, failures first."""
+    shown = [one for word in (FAIL, UNDECIDED) for one in judgements if one.word == word]
+    return ['%s: %s: %s' % (one.word, one.name, '; '.join(filter(None, [
+        tables.times(one.row) if one.row and one.row.ratio else '', one.why]))) for one in shown]
+
+
+def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
+    """Returns the word for a row, and why it is not decided ('' where it is)."""
+    limit = 1 + percent / 100
+    for figure in (row.base, row.other):
+        if figure.faults:
+            return UNDECIDED, '%s is %s' % (', '.join(figure.records), figure.word or 'INVALID')
+    if row.interval is None:
+        counts = [len(figure.records) for figure in (row.base, row.other)]
+        if not all(counts):
+            return UNDECIDED, row.verdict
+        return UNDECIDED, '%s; at least %d on each side are needed (suite run --repeat %d)' % (
+            row.verdict, MIN_PROCESSES, MIN_PROCESSES)
+    low, high = row.interval
+    if high <= limit:
+        return PASS, ''
+    if low > limit:
+        return FAIL, ''
+    repeats = repeats_to_decide(row, limit)
+    return UNDECIDED, ('more than %d processes on each side would be needed' % MOST_REPEATS
+                       if repeats is None else
+                       'about %d processes on each side would decide' % repeats)
+
+
+def repeats_to_decide(row: pairs.Row, limit: float) -> Optional[int]:
+    """Returns how many processes on each side would make the interval leave out the limit, a ratio,
+    if ratio and scatter stay as they are; None for more than MOST_REPEATS."""
+    distance = abs(math.log(row.ratio / limit))
+    scatters = [_scatter(figure) for figure in (row.base, row.other)]
+    least = min(len(figure.records) for figure in (row.base, row.other)) + 1
+    for n in range(least, MOST_REPEATS + 1):
+        if t_interval(n) / math.sqrt(n) * math.hypot(*scatters) < distance:
+            return n
+    return None
+
+
+def _scatter(figure: Figure) -> float:
+    """The standard deviation of the logarithms of the means of the processes, from the interval."""
+    n, (low, high) = len(figure.records), figure.ci95_s
+    return math.log(high / low) / 2 * math.sqrt(n) / t_interval(n)

@@ -87,17 +87,16 @@ def measured(paths: Sequence[str]) -> Tuple[List[Point], List[str]]:
     records and folders at any depth, and a line for each file and path that has none."""
     points, problems = [], []                            # type: List[Point], List[str]
     for path in paths:
-        before = len(points) + len(problems)
-        folders = [folder for folder, _, names in os.walk(path)
-                   if any(name.endswith('.json') for name in names)]
-        for one in sorted(folders) or [path]:
-            source = figures.load(one, 'gpu')
-            problems += source.problems
-            environments = {record.name: record.data['environment'] for record in source.records}
-            points += [_measured(figure, environments[figure.records[0]], one)
-                       for figure in source.figures
-                       if figure.records and not figure.faults and figure.work.processes == 1]
-        if len(points) + len(problems) == before:
+        source = figures.load(path, 'gpu')
+        environments = {record.name: record.data['environment'] for record in source.records}
+        own = []
+        for figure in source.figures:
+            if figure.records and not figure.faults and figure.work.processes == 1:
+                name = figure.records[0]                 # of a folder, with the folders below it
+                place = os.path.join(path, os.path.dirname(name)) if os.path.isdir(path) else path
+                own.append(_measured(figure, environments[name], os.path.normpath(place)))
+        points, problems = points + own, problems + source.problems
+        if not own and not source.problems:
             problems.append('%s: no valid GPU record' % path)
     return points, problems
 

@@ -4,7 +4,7 @@ The ratio is other / base of the mean times: above 1 is slower. Its 95 % interva
 of the two means by the method of variance estimates recovery, on logarithms (Zou and Donner,
 Statistics in Medicine 27 (2008); common.stats.ratio).
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from common import networks, stats
 from suite.figures import FLOAT32, MIN_PROCESSES, Figure, Interval, Source, Work, rate, titled
@@ -14,7 +14,8 @@ NO_DIFFERENCE = 'no significant difference'
 
 
 class Row(NamedTuple):
-    """Two figures of the same work; `ratio` is other / base, None if one of them is not valid."""
+    """Two figures of the same work. `ratio` is other / base, None if one of them is not valid;
+    `interval` is that of the ratio, None without a verdict."""
     base: Figure
     other: Figure
     ratio: Optional[float]
@@ -32,10 +33,24 @@ class Pair(NamedTuple):
 
 def compare(base: Source, others: Sequence[Source]) -> List[Pair]:
     """Returns a Pair of the base and each of the others."""
-    return [Pair(base, other,
-                 [_row(figure, match) for figure in base.figures
-                  for match in [_match(figure, other)] if match],
+    return [Pair(base, other, [row(*match) for match in _matches(base, other)],
                  _apart(other, base) + _apart(base, other)) for other in others]
+
+
+def reversed_pair(pair: Pair) -> Pair:
+    """Returns the Pair with its base as the other one."""
+    return pair._replace(base=pair.other, other=pair.base,
+                         rows=[row(one.other, one.base) for one in pair.rows])
+
+
+def unfinished(pair: Pair) -> List[Figure]:
+    """Returns the figures of the base whose network has a run in the other source that did not
+    finish and left no figure of the work."""
+    ended = {(record.data['benchmark'], record.data['variant']) for record in pair.other.records
+             if record.data['status'] != 'finished'}
+    works = {figure.work for figure in pair.other.figures}
+    return [figure for figure in pair.base.figures
+            if figure.work[:2] in ended and figure.work not in works]
 
 
 def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:
@@ -56,7 +71,7 @@ def against_float32(source: Source) -> List[Row]:
                  if figure.records}
     bases = [(baselines.get((figure.work._replace(precision=FLOAT32), figure.records)), figure)
              for figure in source.figures if figure.work.precision != FLOAT32]
-    return [_row(base, figure) for base, figure in bases if base]
+    return [row(base, figure) for base, figure in bases if base]
 
 
 def curves(source: Source) -> Dict[Work, List[Figure]]:
@@ -75,42 +90,74 @@ def ideal(figure: Figure) -> Optional[float]:
     return figure.alone_s and rate(figure) * figure.mean_s / figure.alone_s
 
 
-def _match(figure, source):
-    """The figure of the same work in a source, or None."""
-    for other in source.figures:
-        if other.work == figure.work and not (figure.differs or other.differs):
-            return other
-    return None
+def _matches(base, other):
+    """The pairs of figures that are compared, in the order of the base: of the same work, and if a
+    source has it under several conditions, each with the one whose conditions are most alike."""
+    matches = []
+    for figure in base.figures:
+        theirs = _same_work(figure, other)
+        if figure.records:
+            theirs = [match for match in theirs if not match.records
+                      or match is _nearest(figure, theirs)
+                      and figure is _nearest(match, _same_work(match, base))]
+        matches += [(figure, match) for match in theirs]
+    return matches
 
 
-def _row(base, other):
+def _same_work(figure, source):
+    return [other for other in source.figures
+            if other.work == figure.work and not (figure.differs or other.differs)]
+
+
+def _nearest(figure, others):
+    return min(others, key=lambda other: len(differing(figure, other)))
+
+
+def differing(figure: Figure, other: Figure) -> List[str]:
+    """Returns the names of the conditions in which two figures of records differ."""
+    one, two = dict(figure.conditions), dict(other.conditions)
+    return [key for key in {**one, **two} if one.get(key) != two.get(key)]
+
+
+def row(base: Figure, other: Figure) -> Row:
+    """Returns the comparison of two figures of the same work. A verdict needs MIN_PROCESSES
+    processes on each side: the steps of one process say nothing about the next one."""
     if base.faults or other.faults or not (base.mean_s and other.mean_s):
         return Row(base, other, None, None, 'not compared')
-    ratio = other.mean_s / base.mean_s
-    for figure in (base, other):
-        if not figure.ci95_s:
-            return Row(base, other, ratio, None, 'no interval: ' + _why_no_interval(figure))
-    ratio, low, high = stats.ratio(*[(figure.mean_s, *figure.ci95_s) for figure in (base, other)])
+    why = no_verdict(base) or no_verdict(other)
+    if why:
+        return Row(base, other, other.mean_s / base.mean_s, None, why)
+    value, low, high = ratio(base, other)
     verdict = 'slower' if low > 1 else 'faster' if high < 1 else NO_DIFFERENCE
-    return Row(base, other, ratio, (low, high), verdict)
+    return Row(base, other, value, (low, high), verdict)
 
 
-def _why_no_interval(figure):
+def ratio(base: Figure, other: Figure) -> Tuple[float, float, float]:
+    """Returns (other / base, low, high) of two figures that have an interval."""
+    return stats.ratio(*[(figure.mean_s, *figure.ci95_s) for figure in (base, other)])
+
+
+def no_verdict(figure: Figure) -> str:
+    """Returns why there can be no verdict about a figure; '' if there can be one."""
     if not figure.records:
-        return 'published without samples'
-    if len(figure.records) == 1:
-        return 'fewer than %d steps' % stats.MIN_STEPS
-    return '%d processes, fewer than %d' % (len(figure.records), MIN_PROCESSES)
+        return 'published: no verdict'
+    count = len(figure.records)
+    if count >= MIN_PROCESSES:
+        return ''
+    return 'one process: no verdict' if count == 1 else '%d processes: no verdict' % count
 
 
 def _apart(source, base):
     """A line for each figure of `source` that has no counterpart in `base`: how it differs from the
     most similar one. One line for all networks that `base` does not have."""
     benchmarks, lines = {figure.work.benchmark for figure in base.figures}, []
+    taken = [id(match) for _, match in _matches(base, source)]
     for figure in source.figures:
-        if figure.work.benchmark in benchmarks and not _match(figure, base):
-            why = min([_unequal(figure.work, other.work) for other in base.figures
-                       if other.work.benchmark == figure.work.benchmark], key=len)
+        if figure.work.benchmark in benchmarks and id(figure) not in taken:
+            same = _same_work(figure, base)
+            why = _other_conditions(figure, _nearest(figure, same)) if same else min(
+                [_unequal(figure.work, other.work) for other in base.figures
+                 if other.work.benchmark == figure.work.benchmark], key=len)
             if why or figure.differs:
                 lines.append('%s, %s: %s: %s' % (titled(source, figure), named(figure.work),
                                                  speed(figure),
@@ -124,3 +171,9 @@ def _unequal(work, other):
     return ['%s %s' % (label, 'not stated' if value is None else '%s, not %s' % (value, wanted))
             for label, value, wanted in zip(LABELS, work, other)
             if value != wanted and (value, label) != (None, 'fetch')]
+
+
+def _other_conditions(figure, other):
+    one, two = dict(figure.conditions), dict(other.conditions)
+    return ['%s %s, not %s' % (key, one.get(key, '(not set)'), two.get(key, '(not set)'))
+            for key in differing(figure, other)]

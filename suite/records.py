@@ -11,25 +11,37 @@ from typing import Any, Dict, Optional
 
 import jsonschema
 
+from common import cautions
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
            'reference': os.path.join(ROOT, 'suite', 'reference.schema.json')}
 MAX_DEPTH = 20                       # of lists and objects in each other; a record has 6
 MAX_NUMBER = 1e100                   # its square is a float, and no count or time comes near it
 MAX_SHOWN = 60                       # characters of a value in an error
+STEP_KINDS = cautions.KINDS + ('few_steps',)           # the last: in older records
 
 
 class OtherVersion(ValueError):
     """A record that another version of this project has written."""
 
 
+class NoRecord(ValueError):
+    """JSON that is something else than a record or a reference."""
+
+    def __str__(self) -> str:
+        return 'not a record of these benchmarks'
+
+
 def load(path: str) -> Dict[str, Any]:
     """Returns the record or the reference (which has `figures`) in a file, each text as one line.
 
-    The stragglers of a job are cautions of its passes, also in records that are older than that.
+    The stragglers of a job are cautions of its passes, also in records that are older than that,
+    and the cautions about its steps are those of today's rules, because the samples are there.
 
     Raises:
         OtherVersion: a record of another schema.
+        NoRecord: JSON that is something else.
         ValueError: the file is missing, is no record or is damaged; the text says why.
     """
     try:
@@ -42,7 +54,7 @@ def load(path: str) -> Dict[str, Any]:
     if isinstance(data, dict) and {'figures', 'source'} <= set(data):
         fault = _fault('reference', data)
     elif not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
-        raise ValueError('not a record of these benchmarks')
+        raise NoRecord
     else:
         schema = _validator('record').schema['properties']['schema']['const']
         if data['schema'] != schema:
@@ -53,6 +65,7 @@ def load(path: str) -> Dict[str, Any]:
     if fault:
         raise ValueError('damaged: %s' % fault)
     for entry in data.get('results', []):
+        _judge_steps(entry)
         _stragglers_to_cautions(entry)
     return data
 
@@ -132,6 +145,15 @@ def _contradiction(record):
                 return '%s has a mean of %s s, and %d samples of a mean of %.6g s' % (
                     name, _shown(mean_s), len(samples_s), mean)
     return None
+
+
+def _judge_steps(entry):
+    """Replaces the cautions about the steps of a pass by those of today's rules."""
+    entry['warnings'] = [caution for caution in entry['warnings']
+                         if caution['kind'] not in STEP_KINDS]
+    if entry['samples_s']:
+        entry['warnings'] += [caution._asdict() for caution in cautions.about(
+            entry['samples_s'], entry['burn_in_s'])]
 
 
 def _stragglers_to_cautions(entry):

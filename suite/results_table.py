@@ -1,12 +1,35 @@
 """The table of the README: the chapter's figures beside those of the GPU records in results/."""
 import os
+from typing import List
 
 from common import networks, text
-from suite.figures import FLOAT32, REFERENCES, Work, load, order
-from suite.tables import LABELS, Notes, seconds, work_cells
+from suite.figures import FLOAT32, REFERENCES, Figure, Source, Work, load, order
+from suite.tables import LABELS, named, seconds, work_cells
 
 RESULTS = os.path.join(os.path.dirname(REFERENCES), 'results')
 CAPTION = 'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.'
+
+
+class Notes:
+    """The numbered notes below the tables: why a figure is not valid, or should not be quoted."""
+
+    def __init__(self) -> None:
+        self._texts = []                                 # type: List[str]
+
+    def marks(self, source: Source, figure: Figure) -> str:
+        """Adds what there is to say about a figure, and returns the marks of it: ' [1] [2]'."""
+        marks = ''
+        texts = ['INVALID: ' + fault for fault in figure.faults] + list(figure.warnings)
+        for note in dict.fromkeys(texts):                # repeats may all have the same
+            note = '%s, %s: %s' % (source.name, named(figure.work), note)
+            if note not in self._texts:
+                self._texts.append(note)
+            marks += ' [%d]' % (self._texts.index(note) + 1)
+        return marks
+
+    def lines(self) -> List[str]:
+        """Returns the notes, each behind its number."""
+        return ['[%d] %s' % numbered for numbered in enumerate(self._texts, 1)]
 
 
 def results_table(results: str = RESULTS) -> str:

@@ -1,40 +1,34 @@
-"""Figures as tables, and blocks of tables and lines as text and as Markdown."""
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+"""Figures as tables, and blocks of tables and lines as text, as Markdown and as CSV."""
+import csv
+import io
+import textwrap
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import text
-from suite.figures import PUBLISHED, Figure, Interval, Source, Work, fact_order, rate
+from common import stats, text
+from suite import outcome
+from suite.figures import FACTS, PUBLISHED, Figure, Interval, Source, Work, fact_order, rate
 
 LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision', 'processes')      # of Work
 DIGITS = 4                           # significant ones of a measured time or rate
+WIDTH = 100                          # columns of a terminal
+NUMBERS = ('ideal', 'efficiency', 'communication')       # columns of numbers, and those with a unit
+UNITS = (', ms', ' / s')
+# A row of --csv: a pass of a record, or a published figure.
+CSV_STATISTICS = ('n', 'mean_s', 'sd_s', 'median_s', 'min_s', 'max_s', 'p95_s', 'p99_s')
+CSV_MEASURED = ('flops_per_s', 'share_of_peak', 'peak_bytes', 'fetched_bytes', 'energy_per_image_j')
+CSV_COLUMNS = (('source', 'record', 'date') + LABELS + ('outcome',) + CSV_STATISTICS
+               + ('ci95_low_s', 'ci95_high_s', 'images_per_s') + CSV_MEASURED
+               + ('cautions', 'faults') + tuple(FACTS) + ('variables', 'differs'))
 
 
 class Block(NamedTuple):
-    """A part of the output: a title, a table (its header first) and lines; each may be empty."""
+    """A part of the output: a title, a table (its header first) and lines; each may be empty.
+    `labels` is the number of the table's first columns that say what a row is about, where they
+    are more than LABELS."""
     title: str
     table: List[List[str]]
     lines: List[str]
-
-
-class Notes:
-    """The numbered notes below the tables: why a figure is not valid, or should not be quoted."""
-
-    def __init__(self) -> None:
-        self._texts = []                                 # type: List[str]
-
-    def marks(self, source: Source, figure: Figure) -> str:
-        """Adds what there is to say about a figure, and returns the marks of it: ' [1] [2]'."""
-        marks = ''
-        texts = ['INVALID: ' + fault for fault in figure.faults] + list(figure.warnings)
-        for note in dict.fromkeys(texts):                # repeats may all have the same
-            note = '%s, %s: %s' % (source.name, named(figure.work), note)
-            if note not in self._texts:
-                self._texts.append(note)
-            marks += ' [%d]' % (self._texts.index(note) + 1)
-        return marks
-
-    def lines(self) -> List[str]:
-        """Returns the notes, each behind its number."""
-        return ['[%d] %s' % numbered for numbered in enumerate(self._texts, 1)]
+    labels: int = 0
 
 
 def works_table(head: Sequence[str], rows: Sequence[Tuple[Work, List[str]]]) -> List[List[str]]:
@@ -43,6 +37,34 @@ def works_table(head: Sequence[str], rows: Sequence[Tuple[Work, List[str]]]) -> 
     count = len(LABELS) - all(work.processes == 1 for work, _ in rows)
     return [list(LABELS[:count]) + list(head)] + [
         work_cells(work)[:count] + cells for work, cells in rows]
+
+
+def figures_block(title: str, head: Sequence[str], rows: Sequence[Tuple[Figure, List[str]]],
+                  lines: Sequence[str] = ()) -> Block:
+    """Returns a block whose table is about figures: their work, then the conditions in which
+    figures of the same work differ, then the cells below `head`."""
+    keys = varying([figure for figure, _ in rows])
+    table = works_table(keys + list(head), [
+        (figure.work, [_condition(figure, key) for key in keys] + cells)
+        for figure, cells in rows])
+    return Block(title, table, list(lines), len(table[0]) - len(head))
+
+
+def varying(figures: Sequence[Figure]) -> List[str]:
+    """Returns the conditions that tell figures of the same work apart, in the order of FACTS: of
+    those that change together only the first."""
+    by_work = {}
+    for figure in figures:
+        if figure.records:
+            by_work.setdefault(figure.work, []).append(dict(figure.conditions))
+    kept, parts = [], 0                                  # type: List[str], int
+    for key in sorted({key for several in by_work.values() for one in several for key in one},
+                      key=fact_order):
+        count = sum(len({tuple(one.get(name) for name in kept + [key]) for one in several})
+                    for several in by_work.values())
+        if count > max(parts, len(by_work)):
+            kept, parts = kept + [key], count
+    return kept
 
 
 def work_cells(work: Work) -> List[str]:
@@ -57,23 +79,41 @@ def named(work: Work) -> str:
                     if part is not None and (label, part) != ('processes', 1))
 
 
+def named_figure(figure: Figure, conditions: Sequence[str]) -> str:
+    """Returns the work of a figure and these conditions of it in one line."""
+    return ', '.join([named(figure.work)] + ['%s %s' % (key, _condition(figure, key))
+                                             for key in conditions])
+
+
+def _condition(figure, key):
+    return dict(figure.conditions).get(key, '(not set)' if figure.records else '-')
+
+
 def four_digits(number: float) -> str:
     """Returns a measured time or rate with DIGITS significant digits."""
     return text.significant(number, DIGITS)
 
 
-def three_decimals(ratio: float) -> str:
-    """Returns a ratio of two times."""
-    return '%.3f' % ratio
-
-
 def seconds(figure: Figure) -> str:
     """Returns the seconds of a step: with four digits, or as they were published."""
+    return _time(figure, 1)
+
+
+def milliseconds(figure: Figure) -> str:
+    """Returns the milliseconds of a step: with four digits, or with those that were published;
+    '*' if there is a caution about them."""
+    return _time(figure, 1000) + ' *' * bool(figure.warnings and not figure.faults)
+
+
+def _time(figure, unit):
     if figure.faults:
-        return 'INVALID'
+        return figure.word or 'INVALID'
     if figure.records:
-        return four_digits(figure.mean_s)
-    return 'about ' * figure.about + ('-' if figure.mean_s is None else repr(figure.mean_s))
+        return four_digits(unit * figure.mean_s)
+    if figure.mean_s is None:
+        return '-'
+    return 'about ' * figure.about + (repr(figure.mean_s) if unit == 1 else
+                                      '%g' % (unit * figure.mean_s))
 
 
 def images_per_s(figure: Figure) -> str:
@@ -92,6 +132,27 @@ def speed(figure: Figure) -> str:
         line += ' (derived: %s s / batch)' % four_digits(
             figure.work.batch_size / figure.images_per_s)
     return line
+
+
+def times(row: Any) -> str:
+    """Returns how fast the other figure of a pairs.Row is: '1.8 times as fast (1.6 to 2.1)', or
+    '1.8 times slower', with as many digits as its interval allows, or as were published; '-' where
+    a figure is not valid."""
+    if row.ratio is None:
+        return '-'
+    is_faster = row.ratio <= 1
+    words = 'times as fast' if is_faster else 'times slower'
+    value, *bounds = [1 / ratio if is_faster else ratio
+                      for ratio in (row.ratio,) + (row.interval or ())]
+    if bounds:
+        half = (max(bounds) - min(bounds)) / 2
+        decimals = next((d for d in (0, 1, 2) if half >= 10 ** -d or value >= 10 ** (3 - d)), 3)
+        return '%.*f %s (%.*f to %.*f)' % (decimals, value, words, decimals, min(bounds), decimals,
+                                           max(bounds))
+    digits = min([3] + [len(('%g' % figure.mean_s).replace('.', '').strip('0'))
+                        for figure in (row.base, row.other) if not figure.records])
+    return '%s%s %s' % ('about ' * (row.base.about or row.other.about),
+                        text.significant(value, max(2, digits)), words)
 
 
 def percent(share: float) -> str:
@@ -122,26 +183,72 @@ def differences(sources: Sequence[Source]) -> List[str]:
             if len(set(of_runs)) > 1]
 
 
-def folded(table: List[List[str]]) -> Tuple[str, List[List[str]]]:
-    """Returns what all rows of a table have in common of the work, and the table without it."""
+def folded(table: List[List[str]], keep: Sequence[str] = ()) -> Tuple[str, List[List[str]]]:
+    """Returns what all rows of a table have in common of the work, and the table without it; the
+    columns in `keep` stay."""
     columns = list(zip(*table))
-    common = [column for column in columns if column[0] in LABELS and len(set(column[1:])) == 1]
+    common = [column for column in columns if column[0] in LABELS and column[0] not in keep
+              and len(set(column[1:])) == 1]
     return (', '.join('%s %s' % column[:2] for column in common
                       if column[:2] != ('processes', '1')),
             list(map(list, zip(*[column for column in columns if column not in common]))))
 
 
+def width(block: Block) -> int:
+    """Returns the columns that the table of a block takes in a terminal."""
+    return max((len(line) for line in _lines(block)), default=0)
+
+
 def format_text(blocks: Sequence[Block]) -> str:
-    """Returns the blocks for a terminal; what all rows have in common is above the table."""
+    """Returns the blocks for a terminal of WIDTH columns; what all rows of a table have in common
+    is above it. A table that is too wide has the rows of one work below a line that names it."""
     lines = []                                           # type: List[str]
     for block in blocks:
-        lines += [block.title]
-        if block.table:
-            common, table = folded(block.table)
-            lines += ['  all: ' + common] * bool(common)
-            lines += ['  ' + line for line in text.table(table, left=table[0])]
-        lines += ['  ' + line for line in block.lines] + ['']
+        lines += _wrapped(block.title) + _lines(block)
+        for line in block.lines:
+            lines += _wrapped(line, '  ')
+        lines += ['']
     return '\n'.join(lines).rstrip() + '\n'
+
+
+def _wrapped(line, indent=''):
+    return textwrap.wrap(line, WIDTH, initial_indent=indent, subsequent_indent=indent + '  ' * bool(
+        indent), break_on_hyphens=False, break_long_words=False) or ['']
+
+
+def _lines(block):
+    """The lines of the table of a block, for a terminal."""
+    if not block.table:
+        return []
+    common, table = folded(block.table)
+    lines = ['  ' + line for line in _aligned(table)]
+    if max(len(line) for line in lines) > WIDTH:
+        common, table = folded(block.table, ['pass'])
+        labels = block.labels or len([name for name in block.table[0] if name in LABELS])
+        lines = _grouped(table, labels - len(block.table[0]) + len(table[0]))
+    return (_wrapped('all: ' + common, '  ') if common else []) + lines
+
+
+def _aligned(rows):
+    return text.table(rows, left=[name for name in rows[0]
+                                  if name not in NUMBERS and not name.endswith(UNITS)])
+
+
+def _grouped(table, labels):
+    """The rows of a table below a line for each work, which has all of its labels but the pass."""
+    head = table[0]
+    rest = [i for i, name in enumerate(head) if i >= labels or name == 'pass']
+    header, *rows = _aligned([[row[i] for i in rest] for row in table])
+    groups = {}
+    for row, line in zip(table[1:], rows):
+        name = ', '.join('%s %s' % (head[i], row[i]) if head[i] in ('fetch', 'batch', 'processes')
+                         or head[i] not in LABELS else row[i]
+                         for i in range(labels) if i not in rest and row[i] != '-')
+        groups.setdefault(name, []).append('    ' + line)
+    lines = ['    ' + header]
+    for name, of_group in groups.items():
+        lines += _wrapped(name, '  ') + of_group
+    return lines
 
 
 def format_markdown(blocks: Sequence[Block]) -> str:
@@ -154,3 +261,43 @@ def format_markdown(blocks: Sequence[Block]) -> str:
         if block.lines:
             lines += ['* ' + line for line in block.lines] + ['']
     return '\n'.join(lines).rstrip() + '\n'
+
+
+def format_csv(sources: Sequence[Source]) -> str:
+    """Returns a row for each pass of each record and for each published figure, with all numbers
+    and conditions, as CSV; durations in seconds."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, restval='', lineterminator='\n')
+    writer.writeheader()
+    for source in sources:
+        for record in source.records:
+            for entry, figure in zip(record.data['results'], record.figures):
+                writer.writerow(_csv_row(source, record, entry, figure))
+        for figure in source.figures:
+            if not figure.records:
+                writer.writerow(dict(
+                    _csv_work(source, figure), outcome='published', mean_s=figure.mean_s,
+                    sd_s=figure.sd_s, images_per_s=figure.images_per_s,
+                    differs='; '.join(figure.differs)))
+    return file.getvalue()
+
+
+def _csv_work(source, figure):
+    return dict(zip(LABELS, figure.work), source=source.name)
+
+
+def _csv_row(source, record, entry, figure):
+    data, conditions = record.data, dict(figure.conditions)
+    environment = data['environment']
+    row = dict(_csv_work(source, figure), record=record.name, date=environment['date'],
+               outcome=outcome.of_pass(data, entry), cautions='; '.join(figure.warnings),
+               faults='; '.join(figure.faults))
+    if entry['samples_s']:
+        summary = stats.summarise(entry['samples_s'])
+        row.update((key, getattr(summary, key)) for key in CSV_STATISTICS)
+        row['ci95_low_s'], row['ci95_high_s'] = summary.ci95_s or ('', '')
+        row['images_per_s'] = rate(figure)
+    row.update((key, entry.get(key)) for key in CSV_MEASURED)
+    row.update((key, conditions.get(key, environment.get(key))) for key in FACTS)
+    row['variables'] = ' '.join('%s=%s' % one for one in environment['variables'].items())
+    return row

@@ -142,6 +142,7 @@ def printed(tmp_path, monkeypatch):
     """The output of a run of two passes, with an old wording, in a folder of its own."""
     monkeypatch.setattr(docs, 'ROOT', str(tmp_path))
     monkeypatch.setattr(docs.report, 'summary', lambda record: ['', 'new words'])
+    monkeypatch.setattr(docs.records, 'load', lambda path: json.loads(open(path).read()))    # noqa: SIM115
     (tmp_path / 'a.json').write_text(json.dumps(
         {'results': [{'info_string': 'F'}, {'info_string': 'FB'}]}))
     path = tmp_path / 'a.txt'

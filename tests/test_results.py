@@ -8,6 +8,7 @@ import pytest
 
 from common import files
 from suite import records
+from tools import aa
 
 RESULTS = os.path.join(records.ROOT, 'results')
 PATHS = sorted(os.path.relpath(os.path.join(folder, name), RESULTS)
@@ -18,7 +19,7 @@ PATHS = sorted(os.path.relpath(os.path.join(folder, name), RESULTS)
 def kind(path):
     """By its name: the files that other programs than the four scripts write, and the rest."""
     name = os.path.basename(path)
-    for pattern in 'harness_cost.json', 'startup.json', 'peers*.json':
+    for pattern in 'harness_cost.json', 'startup.json', 'peers*.json', 'aa.json':
         if fnmatch.fnmatch(name, pattern):
             return pattern
     return 'record'
@@ -36,7 +37,7 @@ def read(path):
 
 def test_there_are_files_of_every_kind():
     counts = {name: len([path for path in PATHS if kind(path) == name])
-              for name in ('record', 'harness_cost.json', 'startup.json')}
+              for name in ('record', 'harness_cost.json', 'startup.json', 'aa.json')}
     assert counts['record'] >= 49 and all(counts.values()), counts
 
 
@@ -63,6 +64,16 @@ def test_the_cost_of_the_harness(path):
     assert cost['harness_share_of_alexnet'] == pytest.approx(
         cost['harness_s_per_step'] / cost['alexnet_forward_s'])
     assert 0 < cost['harness_share_of_alexnet'] < 0.01
+
+
+@of_kind('aa.json')
+def test_identical_runs_rarely_get_a_verdict(path):
+    experiment = read(path)
+    for one in experiment['passes']:
+        assert len(one['means_s']) == experiment['processes'] >= 6
+        counted = aa.rates(one['means_s'], one['ci95_s'])
+        assert counted == {key: one[key] for key in counted}
+        assert one['verdicts'] <= 0.05 * one['comparisons']
 
 
 @of_kind('startup.json')

@@ -175,13 +175,12 @@ def cautions_before(job: Job) -> List[Caution]:
 
 
 def cautions_after(scaling: Dict[str, Any]) -> List[Caution]:
-    """Returns cautions about stragglers and about the other two kinds of steps. 'few_steps' is left
-    out, because the job's own step has it already."""
+    """Returns cautions about stragglers and about the other two kinds of steps."""
     return [Caution('straggler', text) for text in scaling['stragglers']] + [
         Caution(caution.kind, '%s: %s' % (name, caution.text))
         for name, key in (('without the allreduce', 'without_allreduce'),
                           ('one process alone', 'alone')) if scaling[key]
-        for caution in about(scaling[key]['samples_s']) if caution.kind != 'few_steps']
+        for caution in about(scaling[key]['samples_s'])]
 
 
 def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[float]],

@@ -234,10 +234,17 @@ def _by_work(sources, references):
               for pair in compare.beside_references(source, references) for row in pair.rows]
     by_work = {}                                         # type: Dict[Work, List]
     for source, figure in items:
-        item = _source_name(source, figure), figure
+        item = _source_name(source, figure) + _conditions(source, figure), figure
         if not figure.differs and item not in by_work.setdefault(figure.work, []):
             by_work[figure.work].append(item)
     return by_work
+
+
+def _conditions(source: Source, figure: Figure) -> str:
+    """In which conditions a figure of a source differs from others of the same work."""
+    names = compare.varying(source.figures) if figure.records else []
+    return ''.join(', %s %s' % (name, dict(figure.conditions).get(name, '(not set)'))
+                   for name in names)
 
 
 def _source_name(source: Source, figure: Figure) -> str:
@@ -255,7 +262,7 @@ def _batch_text(work: Work) -> str:
 def _time_bar(source_name: str, figure: Figure) -> charts.Bar:
     label = '%s, %s' % (_variant(figure.work), source_name)
     if figure.faults or figure.mean_s is None:
-        return charts.Bar(label, None, None, 'INVALID', 'bad')
+        return charts.Bar(label, None, None, figure.word or 'INVALID', 'bad')
     mean_ms = 1e3 * figure.mean_s
     if not figure.records:                               # as it was published
         return charts.Bar(label, mean_ms, None, '%s%g ms' % ('about ' * figure.about, mean_ms),
@@ -413,7 +420,8 @@ def _comparison(sources: Sequence[Source], references: Sequence[Source]) -> List
     pairs = compare.compare(sources[0], sources[1:]) if len(sources) > 1 else \
         compare.beside_references(sources[0], references)
     shown = [block for source in sources for block in compare.scaling(source)]
-    return [_block(block) for block in compare.blocks(sources, pairs) if block not in shown]
+    return [_block(block) for block in compare.blocks(sources, pairs, details=True)
+            if block not in shown]
 
 
 def _block(block: compare.Block) -> Block:
