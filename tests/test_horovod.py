@@ -289,6 +289,14 @@ def test_a_rank_that_lives_is_not_lost(heard, entered):
     assert verdict(heard, entered) == (None, None)
 
 
+@pytest.fixture(autouse=True)
+def alarms(monkeypatch):
+    """The times after which the kernel would have ended the process, in seconds."""
+    times = []
+    monkeypatch.setattr(liveness.signal, 'alarm', times.append)
+    return times
+
+
 @pytest.fixture
 def exit_codes(monkeypatch):
     """The exit codes with which the process would have been ended."""
@@ -322,9 +330,9 @@ def test_a_lost_rank_is_named_and_the_process_ends(store, exit_codes, capsys):
         'rank 0: rank 1 is lost: nothing was heard from it for 60 s. The job ends.\n')
 
 
-def test_where_horovod_fails_what_is_waited_for_the_rank_ends_in_order(exit_codes):
+def test_where_horovod_fails_what_is_waited_for_the_rank_ends_in_order(exit_codes, alarms):
     assert listen(FakeStore(None), in_order=True) == (True, True)
-    assert exit_codes == []
+    assert (exit_codes, alarms) == ([], [liveness.KILL_S])
 
 
 def test_the_limit_of_a_stall_is_horovods_variable(exit_codes, monkeypatch, capsys):

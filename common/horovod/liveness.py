@@ -17,6 +17,7 @@ import contextlib
 import http.client
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ STALL_S = 300
 BEAT_S, SILENT_S = 10, 60
 ANSWER_S = 5                         # for the roll call after an error
 END_S = 45                           # gloo notices a frozen process after 30 s
+KILL_S = 60                          # then the kernel ends a process that hangs while it exits
 POLL_S = 0.2
 ENDED = 'ended'                      # the last beat of a rank that ends normally
 
@@ -203,10 +205,13 @@ class Heartbeat:
 
     def _end_job(self, reason):
         """Names the lost rank. Then Horovod's shutdown makes session.run fail, so that this process
-        can end normally. If that takes more than END_S (NCCL), ends the process at once."""
+        can end normally. If that takes more than END_S (NCCL), ends the process at once. Horovod
+        can also hang after that, in its own shutdown at the exit of the process, where no thread of
+        Python helps: then the kernel's alarm ends it after KILL_S."""
         self.found_lost = True
         print('rank %d: rank %d is lost: %s. The job ends.'
               % (self._rank.rank, self._next, reason), file=sys.stderr, flush=True)
+        signal.alarm(KILL_S)
         threading.Thread(target=self._shutdown, daemon=True).start()
         if not self._wait(END_S):
             os._exit(3)
