@@ -1,6 +1,7 @@
-"""Types of command-line arguments. This module does not import TensorFlow."""
+"""Helps argparse: types of arguments, and exit codes. This module does not import TensorFlow."""
 import argparse
-from typing import Callable
+import functools
+from typing import Any, Callable
 
 LARGEST = 2 ** 31 - 1                # larger counts overflow TensorFlow's shapes
 
@@ -17,3 +18,15 @@ def integer(at_least: int) -> Callable[[str], int]:
                                              % (text, at_least, LARGEST))
         return value
     return parse
+
+
+def returns_exit_code(main: Callable[..., int]) -> Callable[..., int]:
+    """Decorates a main(argv), so that it returns argparse's exit code instead of raising
+    SystemExit: 2 for bad usage, 0 after --help."""
+    @functools.wraps(main)
+    def wrapped(*args: Any, **named: Any) -> int:
+        try:
+            return main(*args, **named)
+        except SystemExit as stop:
+            return stop.code
+    return wrapped

@@ -24,7 +24,7 @@ from common.probes import (
 from common.startup import Startup
 from common.tf1 import tf
 from common.timing import time_tensorflow_run
-from common.workload import Pass, Run, Workload
+from common.workload import Pass, Run, Workload, options
 
 __all__ = ['Pass', 'Run', 'Workload', 'measure', 'run']
 
@@ -109,8 +109,7 @@ def _device_and_job(args, timer, build) -> Iterator[Tuple[device.Device, Any]]:
         launch.pin(rank, args.device)
     on = device.choose(args.device)
     timer.end('device')
-    options = {name: value for name, value in vars(args).items() if name not in ('json', 'trace')}
-    with joined(rank, on, build.__module__, options) as job:
+    with joined(rank, on, build.__module__, options(args)) as job:
         if job:
             timer.end('Horovod')
         report.print_device(on, job)

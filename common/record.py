@@ -137,18 +137,14 @@ def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
         keep(log, path)
 
 
-def write(record: Dict[str, Any], path: str) -> None:
-    """Writes the record so that a reader sees the old file or the new one, never part of one.
+def keep(record: Dict[str, Any], path: Optional[str]) -> None:
+    """Writes the record so that a reader sees the old file or the new one, never part of one; does
+    nothing if `path` is None, because --json was not given.
 
     Raises OSError: the folder is missing, not writable, or full.
     """
-    files.write(path, files.json_text(record) + '\n')
-
-
-def keep(record: Dict[str, Any], path: Optional[str]) -> None:
-    """Writes the record to `path`; does nothing if it is None, because --json was not given."""
     if path:
-        write(record, path)
+        files.write(path, files.json_text(record) + '\n')
 
 
 def commit(root: str = ROOT) -> Optional[str]:

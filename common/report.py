@@ -82,7 +82,7 @@ def summary(log: Dict[str, Any]) -> List[str]:
 def title(log: Dict[str, Any]) -> str:
     """Returns the line with the network, its settings and the device: 'AlexNet with LRN, batch 32,
     float32 - TensorFlow 2.21.0, NVIDIA GeForce RTX 3090'."""
-    entry, processes = log['results'][-1], (log.get('processes') or {'size': 1})['size']
+    entry, processes = log['results'][-1], process_count(log)
     steps = len(entry['samples_s'])
     return '%s, batch %d%s, %s%s%s - TensorFlow %s, %s' % (
         networks.title(log['benchmark'], log['variant']), entry['batch_size'],
@@ -105,10 +105,9 @@ def cells(log: Dict[str, Any], entry: Dict[str, Any]) -> List[str]:
         return ['INVALID'] + [''] * (len(HEADINGS) - 2)
     mean_s, interval_s = entry['mean_s'], entry['statistics']['ci95_s']
     error_ms = 500 * (interval_s[1] - interval_s[0]) if interval_s else None
-    processes = (log.get('processes') or {'size': 1})['size']
     share, peak_bytes = entry.get('share_of_peak'), entry.get('peak_bytes')
     return [text.with_error(1e3 * mean_s, error_ms),
-            text.thousands(processes * entry['batch_size'] / mean_s),
+            text.thousands(process_count(log) * entry['batch_size'] / mean_s),
             text.significant(entry['flops_per_s'] / 1e12),
             '' if share is None else '%.0f %%' % (100 * share),
             '' if peak_bytes is None else text.size(peak_bytes),
@@ -152,6 +151,11 @@ def result(entry: Dict[str, Any]) -> List[str]:
     lines += ['  caution: ' + caution['text'] for caution in entry['warnings']]
     lines += ['  INVALID: ' + fault for fault in entry['faults']]
     return lines
+
+
+def process_count(log: Dict[str, Any]) -> int:
+    """Returns how many processes shared the work of a record."""
+    return (log.get('processes') or {'size': 1})['size']
 
 
 def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:

@@ -3,6 +3,11 @@ import argparse
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 
+def options(args: argparse.Namespace) -> Dict[str, Any]:
+    """Returns the flags of a run except --json and --trace, which name files."""
+    return {name: value for name, value in vars(args).items() if name not in ('json', 'trace')}
+
+
 class Pass(NamedTuple):
     """A pass to time. In a job of several processes `target` is the averaged gradients, and
     `own` the gradients of this process before the averaging."""
@@ -41,9 +46,8 @@ class Run(NamedTuple):
 
     @property
     def options(self) -> Dict[str, Any]:
-        """The flags except --json and --trace, which name files."""
-        return {name: value for name, value in vars(self.args).items()
-                if name not in ('json', 'trace')}
+        """The flags, as the function above returns them."""
+        return options(self.args)
 
     @property
     def precision(self) -> str:

@@ -38,19 +38,15 @@ import sys
 from typing import List, Optional, Sequence
 
 from common import files
+from common.arguments import returns_exit_code
 from suite import gate, tables
 from suite.figures import (
     FLOAT32,
-    REFERENCES,
-    Figure,
     Source,
-    Work,
     load,
-    rate,
     reference_names,
 )
 from suite.pairs import (
-    NO_DIFFERENCE,
     Pair,
     against_float32,
     beside_references,
@@ -59,13 +55,7 @@ from suite.pairs import (
     ideal,
     reversed_pair,
 )
-from suite.tables import Block, folded, format_csv, format_markdown, format_text, varying
-
-# What the page, the peers and the generated documents take from here.
-__all__ = ['FLOAT32', 'NO_DIFFERENCE', 'REFERENCES', 'Block', 'Figure', 'Pair', 'Source', 'Work',
-           'against_float32', 'beside_references', 'blocks', 'compare', 'curves', 'folded',
-           'format_text', 'ideal', 'load', 'main', 'rate', 'reference_names',
-           'scaling', 'varying']
+from suite.tables import Block, format_csv, format_markdown, format_text
 
 MOST_NOTES = 10                      # lines of a block of notes; --details shows all
 NAME_WIDTHS = 24, 16, 12, 10, 8      # of a heading, until the table fits into a terminal
@@ -233,16 +223,14 @@ def _mixes(sources):
             for name, several in precisions if len(several) > 1]
 
 
+@returns_exit_code
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Compares what `argv` names, prints it, and returns the exit code."""
     parser = _parser()
-    try:
-        args = parser.parse_args(argv)
-        problem = _problem(args)
-        if problem:
-            parser.error(problem)
-    except SystemExit as stop:       # argparse's way out; 0 after --help
-        return stop.code
+    args = parser.parse_args(argv)
+    problem = _problem(args)
+    if problem:
+        parser.error(problem)
     return _compare(args)
 
 

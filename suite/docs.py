@@ -26,8 +26,9 @@ import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from common import files, report, text
+from common.arguments import returns_exit_code
 from common.networks import PASSES
-from suite import compare, history, records, scaling_model
+from suite import figures, history, records, scaling_model
 from suite.peers import tables as peers
 from suite.results_table import results_table
 
@@ -138,7 +139,7 @@ def _ratio(numerators, denominators):
 
 def lrn() -> str:
     """Returns the table about the chapter's claim that LRN makes AlexNet three times slower."""
-    with open(os.path.join(compare.REFERENCES, 'chapter.json'), encoding='utf-8') as file:
+    with open(os.path.join(figures.REFERENCES, 'chapter.json'), encoding='utf-8') as file:
         chapter = {(one['variant'], one['info_string']): one['mean_s']
                    for one in json.load(file)['figures'] if one['benchmark'] == 'alexnet'}
     rows = [['runtime', 'pass', 'time with LRN / without', '95 % interval', 'share of lrn1, lrn2',
@@ -276,16 +277,14 @@ def _embedded(path):
         return None
 
 
+@returns_exit_code
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes or checks the pages; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true',
                         help='write nothing; name each part that is out of date')
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:       # argparse's way out; 0 after --help
-        return stop.code
+    args = parser.parse_args(argv)
     try:
         changed, out_of_date = update()
         if not args.check:

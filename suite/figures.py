@@ -15,7 +15,7 @@ from common import networks, report, stats
 from suite import outcome
 from suite import records as reading
 
-REFERENCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'references')
+REFERENCES, RESULTS = [os.path.join(reading.ROOT, folder) for folder in ('references', 'results')]
 FLOAT32 = 'float32'
 
 FETCHES = 'tensors', 'ops'           # in the order of tables
@@ -176,11 +176,6 @@ def reference_names() -> List[str]:
     return sorted(file[:-5] for file in os.listdir(REFERENCES) if file.endswith('.json'))
 
 
-def processes(data: Dict[str, Any]) -> int:
-    """Returns how many processes shared the work of a record."""
-    return (data.get('processes') or {'size': 1})['size']
-
-
 def rate(figure: Figure) -> float:
     """Returns the images / s of a valid figure of records, of all processes together."""
     return figure.work.batch_size * figure.work.processes / figure.mean_s
@@ -206,7 +201,7 @@ def _record(name, data):
                        or key in data['environment']['variables'])
     for entry in data['results']:
         work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
-                    entry['batch_size'], report.precision(entry), processes(data))
+                    entry['batch_size'], report.precision(entry), report.process_count(data))
         scaling, word = entry.get('scaling') or {}, outcome.of_pass(data, entry)
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))

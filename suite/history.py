@@ -25,9 +25,10 @@ import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from common import files, networks, text
+from common.arguments import returns_exit_code
 from suite import figures
+from suite.figures import RESULTS
 
-RESULTS = os.path.join(os.path.dirname(figures.REFERENCES), 'results')
 CHAPTER = 'chapter'
 PASSES = {'forward': 'Forward', 'forward-backward': 'Forward-backward', 'inference': 'Inference',
           'training': 'Training with optimizer'}
@@ -206,16 +207,14 @@ def overview() -> List[Panel]:
 
 # The command
 
+@returns_exit_code
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Prints or writes what `argv` asks for; returns the exit code."""
     parser = _parser()
-    try:
-        args = parser.parse_args(argv)
-        problem = _problem(args)
-        if problem:
-            parser.error(problem)
-    except SystemExit as stop:       # argparse's way out; 0 after --help
-        return stop.code
+    args = parser.parse_args(argv)
+    problem = _problem(args)
+    if problem:
+        parser.error(problem)
     points, addresses = published()
     own, problems = measured(args.results or [RESULTS])
     for problem in problems if args.results else []:

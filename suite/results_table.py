@@ -3,10 +3,9 @@ import os
 from typing import List
 
 from common import networks, text
-from suite.figures import FLOAT32, REFERENCES, Figure, Source, Work, load, order
+from suite.figures import FLOAT32, RESULTS, Figure, Source, Work, load, order
 from suite.tables import LABELS, named, seconds, work_cells
 
-RESULTS = os.path.join(os.path.dirname(REFERENCES), 'results')
 CAPTION = 'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.'
 
 

@@ -45,7 +45,7 @@ def figures_block(title: str, head: Sequence[str], rows: Sequence[Tuple[Figure, 
     figures of the same work differ, then the cells below `head`."""
     keys = varying([figure for figure, _ in rows])
     table = works_table(keys + list(head), [
-        (figure.work, [_condition(figure, key) for key in keys] + cells)
+        (figure.work, [condition(figure, key) for key in keys] + cells)
         for figure, cells in rows])
     return Block(title, table, list(lines), len(table[0]) - len(head))
 
@@ -81,11 +81,13 @@ def named(work: Work) -> str:
 
 def named_figure(figure: Figure, conditions: Sequence[str]) -> str:
     """Returns the work of a figure and these conditions of it in one line."""
-    return ', '.join([named(figure.work)] + ['%s %s' % (key, _condition(figure, key))
+    return ', '.join([named(figure.work)] + ['%s %s' % (key, condition(figure, key))
                                              for key in conditions])
 
 
-def _condition(figure, key):
+def condition(figure: Figure, key: str) -> str:
+    """Returns a condition of a figure: '(not set)' where its record has none, '-' for a published
+    figure."""
     return dict(figure.conditions).get(key, '(not set)' if figure.records else '-')
 
 

@@ -3,6 +3,15 @@ import math
 
 import numpy as np
 
+# What is no series of durations, and what the ValueError says of it.
+NO_SERIES = [
+    ([], 'at least one step'),
+    ([[0.1, 0.2]], r'shape \(1, 2\)'),
+    ([0.1, float('nan')], 'step 1 took nan s'),
+    ([float('inf'), 0.1], 'step 0 took inf s'),
+    ([0.1, 0.1, -0.5], 'step 2 took -0.5 s'),
+]
+
 
 def noise(rng, runs, steps, correlation=0.0):
     """Standard normal AR(1) series, one per row."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from suite import compare, pairs
+from suite.figures import load, reference_names
 from suite.results_table import results_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -75,7 +76,7 @@ def row(repeats):
     """A function that returns the only row of two folders of repeats with these means."""
     def compare_folders(base, other):
         paths = [repeats('base', base, 1), repeats('other', other, 2)]
-        return compare.compare(compare.load(paths[0]), [compare.load(paths[1])])[0].rows[0]
+        return pairs.compare(load(paths[0]), [load(paths[1])])[0].rows[0]
     return compare_folders
 
 
@@ -86,7 +87,7 @@ def ratio(write):
     def of_records(base, other):
         paths = [write(name, record(entry(seconds)))
                  for name, seconds in (('base.json', base), ('other.json', other))]
-        return pairs.ratio(*[compare.load(path).figures[0] for path in paths])
+        return pairs.ratio(*[load(path).figures[0] for path in paths])
     return of_records
 
 
@@ -151,12 +152,12 @@ def test_unequal_work_is_not_set_side_by_side(change, why, write, capsys):
 
 
 def test_unequal_variants_and_xla_are_not_set_side_by_side(write):
-    base = compare.load(write('base.json', record(entry(steps()))))
-    variant = compare.load(write('v.json', dict(record(entry(steps())), variant='no_lrn')))
-    xla = compare.load(write('xla.json', record(entry(steps(), xla=True))))
+    base = load(write('base.json', record(entry(steps()))))
+    variant = load(write('v.json', dict(record(entry(steps())), variant='no_lrn')))
+    xla = load(write('xla.json', record(entry(steps(), xla=True))))
     for other, why in ((variant, 'variant no_lrn, not lrn'),
                        (xla, 'precision float32, XLA, not float32')):
-        pair, = compare.compare(base, [other])
+        pair, = pairs.compare(base, [other])
         assert pair.rows == []
         assert why in pair.apart[0]
 
@@ -213,8 +214,8 @@ def test_a_faster_run_stands_against_the_plain_one_of_its_record(write, capsys):
 
     write('apart/plain.json', record(plain))             # another process, another machine perhaps
     write('apart/faster.json', record(*faster))
-    assert compare.against_float32(compare.load(os.path.dirname(both))) != []
-    assert compare.against_float32(compare.load(os.path.dirname(both) + '/../apart')) == []
+    assert pairs.against_float32(load(os.path.dirname(both))) != []
+    assert pairs.against_float32(load(os.path.dirname(both) + '/../apart')) == []
 
 
 def test_jobs_of_several_processes(write, capsys):
@@ -244,9 +245,9 @@ def test_jobs_of_several_processes(write, capsys):
     assert '4, alexnet lrn Forward tensors batch 32 float32 4 processes' in captured.out
     assert 'processes 4, not 1' in captured.out
     invalid = fake_job.job(record(entry([0.1] * 100, faults=['nan'])), 8)
-    assert compare.scaling(compare.load(write('8.json', invalid)))[0].table[1][-4:] == [
+    assert compare.scaling(load(write('8.json', invalid)))[0].table[1][-4:] == [
         'INVALID', '-', '-', '-']
-    assert compare.scaling(compare.load(jobs + '/1.json')) == []
+    assert compare.scaling(load(jobs + '/1.json')) == []
 
 
 def test_an_invalid_figure_is_shown_and_never_compared(write, capsys):
@@ -265,7 +266,7 @@ def test_an_interrupted_pass_was_not_checked(write):
     del cut['faults']
     data = dict(record(entry(steps(), info_string='Forward'), dict(cut, info_string='Second')),
                 status='interrupted')
-    side = compare.load(write('cut.json', data))
+    side = load(write('cut.json', data))
     assert [len(figure.faults) for figure in side.figures] == [0, 1]
     assert 'did not finish (interrupted)' in side.problems[0]
 
@@ -292,26 +293,26 @@ def test_a_warning_about_the_run_marks_its_figures_once(write, capsys):
 def test_copies_of_a_record_are_no_repeats(write):
     for name in 'abc':
         path = write('copies/%s.json' % name, record(entry(steps())))
-    figure, = compare.load(os.path.dirname(path)).figures
+    figure, = load(os.path.dirname(path)).figures
     assert figure.faults == ('its 3 records are not repeats: two have identical steps',)
 
 
 def test_repeats_are_as_uncertain_as_their_processes_differ(write):
     for i, mean_s in enumerate([0.100, 0.104, 0.108]):
         path = write('three/%d.json' % i, record(entry([mean_s] * 100)))
-    figure, = compare.load(os.path.dirname(path)).figures
+    figure, = load(os.path.dirname(path)).figures
     assert len(figure.records) == 3
     assert figure.mean_s == pytest.approx(0.104)
     half_s = 4.303 * 0.004 / 3 ** 0.5                    # t of 2 degrees of freedom, by hand
     factor = math.exp(half_s / 0.104)
     assert figure.ci95_s == pytest.approx((0.104 / factor, 0.104 * factor))
     os.remove(path)
-    figure, = compare.load(os.path.dirname(path)).figures
+    figure, = load(os.path.dirname(path)).figures
     assert (len(figure.records), figure.ci95_s) == (2, None)
-    row = compare.compare(compare.load('chapter'), [compare.load(os.path.dirname(path))])[0].rows[0]
+    row = pairs.compare(load('chapter'), [load(os.path.dirname(path))])[0].rows[0]
     assert row.verdict == 'published: no verdict'
-    one = compare.load(write('one.json', record(entry(steps()))))
-    row = compare.compare(one, [compare.load(os.path.dirname(path))])[0].rows[0]
+    one = load(write('one.json', record(entry(steps()))))
+    row = pairs.compare(one, [load(os.path.dirname(path))])[0].rows[0]
     assert row.verdict == 'one process: no verdict'
 
 
@@ -341,7 +342,7 @@ def under(seed=0, mean_s=0.1, **changes):
 def test_other_conditions_are_another_row(change, name, write, capsys):
     write('two/a.json', under())
     path = write('two/b.json', under(1, **change))
-    figures = compare.load(os.path.dirname(path)).figures
+    figures = load(os.path.dirname(path)).figures
     assert [len(figure.records) for figure in figures] == [1, 1]
     assert not any(figure.faults for figure in figures)
     assert pairs.differing(*figures) == [name]
@@ -359,11 +360,11 @@ def test_two_thread_settings_stand_against_the_same_setting(write):
                 10 * factor + i, factor * threads / 10, intra_op_threads=threads,
                 driver='55%d' % factor))
     folder = os.path.dirname(os.path.dirname(path))
-    pair, = compare.compare(compare.load(folder + '/before'), [compare.load(folder + '/after')])
+    pair, = pairs.compare(load(folder + '/before'), [load(folder + '/after')])
     assert [round(row.ratio, 1) for row in pair.rows] == [2.0, 2.0]
     assert [pairs.differing(row.base, row.other) for row in pair.rows] == [['driver']] * 2
-    one = compare.load(folder + '/after/1.json')
-    pair, = compare.compare(compare.load(folder + '/before'), [one])
+    one = load(folder + '/after/1.json')
+    pair, = pairs.compare(load(folder + '/before'), [one])
     assert [pairs.differing(row.base, row.other) for row in pair.rows] == [['driver']]
     line, = pair.apart
     assert re.fullmatch('before, alexnet lrn Forward tensors batch 32 float32: 0.[12].* s / batch: '
@@ -375,7 +376,7 @@ def test_another_commit_is_mentioned_and_no_fault(write, capsys):
         data = under(i)
         data['environment']['commit'] = str(i) * 40
         path = write('three/%d.json' % i, data)
-    figure, = compare.load(os.path.dirname(path)).figures
+    figure, = load(os.path.dirname(path)).figures
     assert len(figure.records) == 3 and not figure.faults
     assert compare.main([os.path.dirname(path), path]) == 0
     assert 'differs: commit: 0000' in capsys.readouterr().out
@@ -387,7 +388,7 @@ def test_an_interrupted_pass_is_called_so(write, capsys):
     for i in range(3):
         write('runs/%d.json' % i, record(entry(steps(seed=i))))
     path = write('runs/3.json', dict(record(cut), status='interrupted'))
-    figure, = compare.load(os.path.dirname(path)).figures
+    figure, = load(os.path.dirname(path)).figures
     assert len(figure.records) == 3 and not figure.faults        # it does not spoil the others
     assert compare.main([path]) == 0
     out = capsys.readouterr().out
@@ -404,14 +405,14 @@ def test_folders_in_folders_and_files_that_are_no_records(write, capsys):
     assert compare.main([deep]) == 0
     assert capsys.readouterr().err == (
         deep + ': 3 files are no records of these benchmarks: x, y, z\n')
-    assert compare.load(deep).figures[0].records == ('a/b/1', 'c/1')
+    assert load(deep).figures[0].records == ('a/b/1', 'c/1')
 
 
 def test_no_line_is_wider_than_a_terminal(capsys):
     results = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
     for argv in ([results], [results + '/classic', results + '/modern'], ['chapter', results],
                  [results + '/classic', results + '/modern', '--details'] + GATE,
-                 *([name, '--details'] for name in compare.reference_names())):
+                 *([name, '--details'] for name in reference_names())):
         compare.main(argv)
         assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
@@ -437,7 +438,7 @@ def test_csv_has_a_row_for_each_pass(write, tmp_path):
     assert compare.main([path, 'chapter', '--csv', str(tmp_path / 'all.csv')]) == 0
     with open(str(tmp_path / 'all.csv'), newline='') as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 + len(compare.load('chapter').figures)
+    assert len(rows) == 2 + len(load('chapter').figures)
     first, second, third = rows[:3]
     assert (first['source'], first['pass'], first['batch'], first['outcome']) == (
         'a', 'Forward', '32', 'ok')
@@ -554,7 +555,7 @@ def test_bad_usage(argv, capsys):
 def test_help_says_what_the_names_are(capsys):
     assert compare.main(['--help']) == 0
     out = ' '.join(capsys.readouterr().out.split())
-    assert compare.NO_DIFFERENCE in out and ', '.join(compare.reference_names()) in out
+    assert pairs.NO_DIFFERENCE in out and ', '.join(reference_names()) in out
 
 
 def test_neither_tensorflow_nor_matplotlib_is_imported():

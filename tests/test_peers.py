@@ -19,7 +19,7 @@ from common.machine import device
 from common.networks import PASSES
 from common.tf1 import tf
 from common.workload import Run
-from suite import compare
+from suite import pairs
 from suite.peers import command, contenders, rounds, tables, worker
 from suite.peers import tensorflow_peer as on_tensorflow
 
@@ -257,13 +257,13 @@ def test_the_ratio_is_of_the_same_rounds():
 @pytest.mark.parametrize('interval, control, words', [
     ((1.01, 1.2), None, 'ours is slower'),               # a record without a control
     ((0.8, 0.99), None, 'ours is faster'),
-    ((0.99, 1.2), None, compare.NO_DIFFERENCE),
+    ((0.99, 1.2), None, pairs.NO_DIFFERENCE),
     ((1.03, 1.2), (0.98, 1.02), 'ours is slower'),
-    ((1.01, 1.2), (0.98, 1.02), compare.NO_DIFFERENCE),  # overlaps the control
-    ((0.8, 0.99), (0.98, 1.02), compare.NO_DIFFERENCE),
+    ((1.01, 1.2), (0.98, 1.02), pairs.NO_DIFFERENCE),  # overlaps the control
+    ((0.8, 0.99), (0.98, 1.02), pairs.NO_DIFFERENCE),
     ((0.8, 0.97), (0.98, 1.02), 'ours is faster'),
-    ((0.8, 0.97), (0.90, 0.99), compare.NO_DIFFERENCE),
-    ((1.01, 1.02), (1.05, 1.1), compare.NO_DIFFERENCE),  # above 1, but below the control
+    ((0.8, 0.97), (0.90, 0.99), pairs.NO_DIFFERENCE),
+    ((1.01, 1.02), (1.05, 1.1), pairs.NO_DIFFERENCE),  # above 1, but below the control
     ((1.12, 1.2), (1.05, 1.1), 'ours is slower'),
 ])
 def test_a_verdict_counts_only_beyond_the_control(interval, control, words):

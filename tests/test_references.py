@@ -33,7 +33,7 @@ FILES = ['anosy', 'caffe', 'jcjohnson', 'lambda_blog', 'lambda_pytorch', 'lambda
 
 
 def read(name):
-    with open(os.path.join(compare.REFERENCES, name + '.json')) as file:
+    with open(os.path.join(figures.REFERENCES, name + '.json')) as file:
         return json.load(file)
 
 
@@ -50,10 +50,10 @@ def test_the_chapter():
             'tensors', 32, 'float32', [])
 
 
-@pytest.mark.parametrize('name', compare.reference_names())
+@pytest.mark.parametrize('name', figures.reference_names())
 def test_a_reference_says_what_it_is(name):
     data = read(name)
-    source = compare.load(name)
+    source = figures.load(name)
     assert source.problems == [] and len(source.figures) == len(data['figures'])
     for one in data['figures']:
         facts = {key: one.get(key, data.get(key)) for key in figures.PUBLISHED}
@@ -67,7 +67,7 @@ def test_a_reference_says_what_it_is(name):
         assert one['precision'] in ('float32', 'tf32', 'mixed_float16', 'float16')
 
 
-@pytest.mark.parametrize('name', compare.reference_names())
+@pytest.mark.parametrize('name', figures.reference_names())
 def test_times_and_rates_are_possible(name):
     """In seconds and images / s: a unit taken for another is wrong by a factor of 10 to 1000."""
     for one in read(name)['figures']:
@@ -76,9 +76,9 @@ def test_times_and_rates_are_possible(name):
         assert 10 < rate < 20000, one
 
 
-@pytest.mark.parametrize('name', compare.reference_names())
+@pytest.mark.parametrize('name', figures.reference_names())
 def test_a_figure_stands_on_one_line(name):
-    with open(os.path.join(compare.REFERENCES, name + '.json'), encoding='utf-8') as file:
+    with open(os.path.join(figures.REFERENCES, name + '.json'), encoding='utf-8') as file:
         lines = [line for line in file if line.startswith('  {')]
     assert [json.loads(line.rstrip(',\n')) for line in lines] == read(name)['figures']
 
@@ -87,7 +87,7 @@ def test_no_figure_is_there_twice():
     """A figure by GPU, work, time or rate, and software, which tells TensorFlow from PyTorch."""
     seen = [(figure.published['hardware'], figure.published['software'], *figure[:2],
              figure.images_per_s)
-            for name in compare.reference_names() for figure in compare.load(name).figures]
+            for name in figures.reference_names() for figure in figures.load(name).figures]
     assert len(set(seen)) == len(seen)
 
 
@@ -101,22 +101,22 @@ def test_nothing_is_lost():
 def test_published_rates_keep_their_unit():
     assert all(figure.mean_s is None and figure.images_per_s
                for name in ('tensorflow_guide', 'lambda_tensorflow')
-               for figure in compare.load(name).figures)
+               for figure in figures.load(name).figures)
     rates = {(figure.published['hardware'], *figure.work[:2], figure.work.batch_size):
-             figure.images_per_s for figure in compare.load('tensorflow_guide').figures}
+             figure.images_per_s for figure in figures.load('tensorflow_guide').figures}
     assert rates['Tesla P100 (one of a DGX-1)', 'resnet_v2', 'v1_152', 64] == 91.8
 
 
 def test_tf32_is_not_called_float32():
     """Ampere and later compute float32 convolutions at TF32 unless told otherwise."""
     later = re.compile(r'A100|A6000|RTX (30|40|50)|A10\b|H[12]00|GH200|B200|Ada|PRO 6000')
-    precisions = {figure.work.precision for name in FILES for figure in compare.load(name).figures
+    precisions = {figure.work.precision for name in FILES for figure in figures.load(name).figures
                   if later.search(figure.published['hardware'])}
     assert precisions == {'tf32', 'float16', 'mixed_float16'}
 
 
 def test_lambdas_v100_ran_without_xla():
-    found = {figure.work.variant: figure for figure in compare.load('lambda_tensorflow').figures
+    found = {figure.work.variant: figure for figure in figures.load('lambda_tensorflow').figures
              if 'V100' in figure.published['hardware'] and figure.work.precision == 'float32'}
     assert (found['D'].images_per_s, found['D'].work.batch_size) == (249.19, 192)
     assert not any('XLA' in text for figure in found.values() for text in figure.differs)
@@ -124,11 +124,11 @@ def test_lambdas_v100_ran_without_xla():
 
 
 def test_a_reference_of_several_gpus_names_the_gpu_of_each_figure(capsys):
-    source = compare.load('lambda_tensorflow')
+    source = figures.load('lambda_tensorflow')
     assert source.facts['hardware'] == '9 GPUs' and source.facts['year'] == '2020 to 2021'
     assert figures.titled(source, source.figures[0]) == 'lambda_tensorflow (%s)' % (
         source.figures[0].published['hardware'])
-    chapter = compare.load('chapter')
+    chapter = figures.load('chapter')
     assert figures.titled(chapter, chapter.figures[0]) == 'chapter'
     assert compare.main(['lambda_tensorflow']) == 0
     heading, *rows = [line for line in capsys.readouterr().out.splitlines()

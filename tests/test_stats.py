@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from step_series import healthy, noise
+from step_series import NO_SERIES, healthy, noise
 
 from common.stats import interval, ratio, summarise
 
@@ -110,13 +110,7 @@ def test_correlated_steps_are_worth_fewer():
         assert least <= worth[0] and worth[1] <= most, (correlation, worth)
 
 
-@pytest.mark.parametrize('seconds, message', [
-    ([], 'at least one step'),
-    ([[0.1, 0.2]], r'shape \(1, 2\)'),
-    ([0.1, float('nan')], 'step 1 took nan s'),
-    ([float('inf'), 0.1], 'step 0 took inf s'),
-    ([0.1, 0.1, -0.5], 'step 2 took -0.5 s'),
-])
+@pytest.mark.parametrize('seconds, message', NO_SERIES)
 def test_what_is_not_a_series_of_durations(seconds, message):
     with pytest.raises(ValueError, match=message):
         summarise(seconds)

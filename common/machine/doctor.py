@@ -12,6 +12,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from common import files, record, tf1
+from common.arguments import returns_exit_code
 from common.machine import device, host, session, support
 
 
@@ -65,6 +66,7 @@ def examine(requested: str, machine: Optional[device.Machine] = None) -> device.
     return chosen
 
 
+@returns_exit_code
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Prints the diagnosis, or with --json the device alone; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -72,10 +74,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help='as of the benchmarks (default: auto)')
     parser.add_argument('--json', action='store_true',
                         help='print the device that would be timed as one line of JSON')
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:       # argparse's way out; 0 after --help
-        return stop.code
+    args = parser.parse_args(argv)
     try:
         return _print_device(args.device) if args.json else _print_diagnosis(args.device)
     except KeyboardInterrupt:

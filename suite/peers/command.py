@@ -34,8 +34,8 @@ from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device
 from common.probes import Refused, precision, settings
 from common.workload import Run
-from suite import compare
 from suite.peers import contenders, rounds, tables
+from suite.tables import Block, format_text
 
 MIN_ROUNDS = 3                       # fewer have no useful interval
 
@@ -63,7 +63,7 @@ def time_all(args: argparse.Namespace) -> int:
             print('%s, %s: %.3f times the step of %s (%s)' % (
                 network, entry['info_string'], entry['ratio'], entry['peer'], entry['verdict']),
                 flush=True)
-    print('\n' + compare.format_text([compare.Block(
+    print('\n' + format_text([Block(
         'Ours beside its peers', tables.table(log['results']), tables.notes(log['results']))]),
         end='')
     return int(any(entry['faults'] for entry in log['results']))
@@ -122,6 +122,7 @@ def entries(network: str, names: Sequence[str], answers: Sequence[Dict[str, Dict
     return [dict(entry, verdict=tables.entry_verdict(entry, result)) for entry in result]
 
 
+@arguments.returns_exit_code
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs what `argv` asks for; returns the exit code."""
     parser = cli.argument_parser(__doc__, leave_out=(
@@ -132,16 +133,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help='timed steps of each, in %d rounds (default: 100)' % rounds.ROUNDS)
     parser.add_argument('--only', nargs='+', choices=list(contenders.MATCHES), metavar='NAME',
                         help='out of %s (default: all)' % ', '.join(contenders.MATCHES))
-    try:
-        args = parser.parse_args(argv)
-        if is_launched():
-            parser.error(NO_SCRIPT)
-        if args.num_batches % rounds.ROUNDS:
-            parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
-                         % (args.num_batches, rounds.ROUNDS))
-        problem = args.json and files.why_unwritable(args.json)
-        if problem:
-            parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
-    except SystemExit as stop:       # argparse's way out; 0 after --help
-        return stop.code
+    args = parser.parse_args(argv)
+    if is_launched():
+        parser.error(NO_SCRIPT)
+    if args.num_batches % rounds.ROUNDS:
+        parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
+                     % (args.num_batches, rounds.ROUNDS))
+    problem = args.json and files.why_unwritable(args.json)
+    if problem:
+        parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
     return cli.exit_code(lambda: time_all(args), args.batch_size)

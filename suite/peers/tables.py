@@ -6,8 +6,8 @@ import math
 import statistics
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from suite import compare
-from suite.figures import T_INTERVAL
+from suite.figures import t_interval
+from suite.pairs import NO_DIFFERENCE
 from suite.peers.contenders import OURS
 
 # By network and peer: what the peer computes differently. The GFLOP of both are in the table.
@@ -38,7 +38,7 @@ def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, flo
     """Returns (ratio, low, high): the geometric mean of ours / peer's over the rounds, and its 95 %
     interval by Student's t on the logarithms. Both lists are seconds, by round; 3 to 10 rounds."""
     logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
-    half = T_INTERVAL[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
+    half = t_interval(len(logs)) * statistics.stdev(logs) / math.sqrt(len(logs))
     mean = statistics.mean(logs)
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
@@ -51,7 +51,7 @@ def verdict(low: float, high: float, control: Optional[Sequence[float]] = None) 
         return 'ours is slower'
     if high < min(1, control_low):
         return 'ours is faster'
-    return compare.NO_DIFFERENCE
+    return NO_DIFFERENCE
 
 
 def entry_verdict(entry: Dict[str, Any], entries: Sequence[Dict[str, Any]]) -> str:

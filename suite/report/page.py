@@ -12,14 +12,13 @@ import markupsafe
 
 from common import files, report
 from common.text import significant
-from suite import compare, outcome, records
+from suite import compare, outcome, pairs, records, tables
 from suite.figures import (
     FLOAT32,
     Figure,
     Source,
     Work,
     load,
-    processes,
     rate,
     reference_names,
 )
@@ -177,7 +176,7 @@ def _passes(runs: Sequence[Run]) -> Table:
         if data['status'] != 'finished' or not data['results']:
             outcomes.append((run, outcome.of_run(data)))
             rows.append(['-', '%s %s' % (data['benchmark'], data['variant']), _batch_size(run),
-                         str(processes(data))] + ['-'] * 6)
+                         str(report.process_count(data))] + ['-'] * 6)
     head = ['pass', 'network', 'batch', 'processes', 'fetch', 'precision', 'ms / batch',
             '95 % interval of the mean', 'images / s', 'share of peak']
     table = _folded([head] + rows)
@@ -192,11 +191,7 @@ def _pass_cells(entry: Dict[str, Any], figure: Figure) -> List[str]:
         return cells + ['-'] * 4
     return cells + [_ms(figure.mean_s), ' to '.join(map(_ms, figure.ci95_s or [])) or '-',
                     significant(rate(figure), 4),
-                    '-' if share is None else _percent(share)]
-
-
-def _percent(share: float) -> str:
-    return '%.1f %%' % (100 * share)
+                    '-' if share is None else tables.percent(share)]
 
 
 def _batch_size(run: Run) -> str:
@@ -204,7 +199,7 @@ def _batch_size(run: Run) -> str:
 
 
 def _folded(table: List[List[str]]) -> Table:
-    common, (head, *rows) = compare.folded(table)
+    common, (head, *rows) = tables.folded(table)
     return Table(common, head, rows)
 
 
@@ -215,7 +210,7 @@ def _times(sources: Sequence[Source], references: Sequence[Source]
     """Bars of the mean times by network: one chart for what differs in the variant and the
     precision alone, which the bars name."""
     swept = _swept(sources) | {figure.work for source in sources
-                             for figures in compare.curves(source).values() for figure in figures}
+                             for figures in pairs.curves(source).values() for figure in figures}
     bars = {}                                            # type: Dict[str, Dict[Tuple, List]]
     for work, items in _by_work(sources, references).items():
         if work not in swept or len(items) > 1:          # _sweeps and _scaling draw the others
@@ -231,7 +226,7 @@ def _by_work(sources, references):
     """The names of sources with their figures, by work: those that published the same work too."""
     items = [(source, figure) for source in sources for figure in source.figures]
     items += [(pair.other, row.other) for source in sources
-              for pair in compare.beside_references(source, references) for row in pair.rows]
+              for pair in pairs.beside_references(source, references) for row in pair.rows]
     by_work = {}                                         # type: Dict[Work, List]
     for source, figure in items:
         item = _source_name(source, figure) + _conditions(source, figure), figure
@@ -242,9 +237,8 @@ def _by_work(sources, references):
 
 def _conditions(source: Source, figure: Figure) -> str:
     """In which conditions a figure of a source differs from others of the same work."""
-    names = compare.varying(source.figures) if figure.records else []
-    return ''.join(', %s %s' % (name, dict(figure.conditions).get(name, '(not set)'))
-                   for name in names)
+    names = tables.varying(source.figures) if figure.records else []
+    return ''.join(', %s %s' % (name, tables.condition(figure, name)) for name in names)
 
 
 def _source_name(source: Source, figure: Figure) -> str:
@@ -337,7 +331,7 @@ def _unfinished(runs: Sequence[Run], key: Tuple) -> List[str]:
     return ['batch %s: %s' % (_batch_size(run), outcome.of_run(run.data)) for run in runs
             if run.data['status'] != 'finished' and key == (
                 run.source, run.data['benchmark'], run.data['variant'],
-                run.data['options'].get('fetch'), key[4], processes(run.data))]
+                run.data['options'].get('fetch'), key[4], report.process_count(run.data))]
 
 
 def _time_of_image(figure: Figure) -> charts.Point:
@@ -363,7 +357,7 @@ def _scaling(sources: Sequence[Source]
     parts = []
     for source in sources:
         lines = {}                                       # type: Dict[Tuple, List[charts.Line]]
-        for work, figures in compare.curves(source).items():
+        for work, figures in pairs.curves(source).items():
             measured, ideal = _scaling_points([one for one in figures if not one.faults])
             if ideal:                                    # a valid job
                 lines.setdefault(work[:2] + work[3:6], []).extend(
@@ -394,7 +388,7 @@ def _scaling_points(figures: Sequence[Figure]
             interval = [images_per_s * figure.mean_s / bound for bound in figure.ci95_s]
         measured.append(charts.Point(number, images_per_s, interval))
         if figure.alone_s:
-            ideal.append(charts.Point(number, compare.ideal(figure)))
+            ideal.append(charts.Point(number, pairs.ideal(figure)))
     return measured, ideal
 
 
@@ -408,7 +402,7 @@ def _shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.BarCh
             label = '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
                                                  work.fetch, source)
             bars.setdefault(work.benchmark, []).append(
-                charts.Bar(label, 100 * share, None, _percent(share), _colour(work)))
+                charts.Bar(label, 100 * share, None, tables.percent(share), _colour(work)))
     return [charts.BarChart('%s: share of peak, %%' % benchmark, rows, least=100)
             for benchmark, rows in bars.items()]
 
@@ -417,14 +411,14 @@ def _shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.BarCh
 
 def _comparison(sources: Sequence[Source], references: Sequence[Source]) -> List[Block]:
     """What `suite compare` prints for the same sources, without the tables of _scaling."""
-    pairs = compare.compare(sources[0], sources[1:]) if len(sources) > 1 else \
-        compare.beside_references(sources[0], references)
+    compared = pairs.compare(sources[0], sources[1:]) if len(sources) > 1 else \
+        pairs.beside_references(sources[0], references)
     shown = [block for source in sources for block in compare.scaling(source)]
-    return [_block(block) for block in compare.blocks(sources, pairs, details=True)
+    return [_block(block) for block in compare.blocks(sources, compared, details=True)
             if block not in shown]
 
 
-def _block(block: compare.Block) -> Block:
+def _block(block: tables.Block) -> Block:
     return Block(block.title, _folded(block.table) if block.table else None, block.lines,
                  open=' against ' in block.title)
 

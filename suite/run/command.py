@@ -26,7 +26,7 @@ import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common import networks
-from common.arguments import integer
+from common.arguments import integer, returns_exit_code
 from suite.run import execute, plan, summary
 from suite.run.execute import Device, Refused, Unusable
 
@@ -34,6 +34,7 @@ RANKS = 'HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK'           # set by horovodrun and
 MAX_REPEAT = 1000                    # all runs are listed before the first starts
 
 
+@returns_exit_code
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs what `argv` asks for, prints the table, returns the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
@@ -44,8 +45,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         chosen = plan.make(args, device.kind)
         folder = new_folder(device) if args.output is None else args.output
         held, done, problems = open_folder(parser, folder, chosen.runs, device)
-    except SystemExit as stop:       # argparse's way out; 0 after --help
-        return stop.code
     except Unusable as error:
         print(error, file=sys.stderr)
         return 3
