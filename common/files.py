@@ -6,7 +6,7 @@ import sys
 import tempfile
 from typing import Any, Callable, Optional
 
-LONGEST_ROW = 200                    # characters of an object in a list that is written as a row
+LONGEST_LINE = 160                   # characters of JSON that are written on one line, not indented
 
 
 def guarded(main: Callable[[], int]) -> int:
@@ -62,9 +62,9 @@ def write(path: str, text: str) -> None:
 
 
 def json_text(value: Any, indent: int = 0) -> str:
-    """Returns a value as JSON, indented by one blank a level. Two things are written on one line: a
-    list of numbers or strings, so that the samples of a pass take one line and not a hundred, and
-    a short object in a list, so that a list of layers reads as a table.
+    """Returns a value as JSON, indented by one blank a level. A list of numbers or strings is
+    written on one line, so that the samples of a pass take one line and not a hundred; so is
+    everything short, so that a list of layers reads as a table.
 
     Args:
         value: what json.dumps takes, with strings as the keys of objects.
@@ -72,18 +72,17 @@ def json_text(value: Any, indent: int = 0) -> str:
 
     Raises TypeError, ValueError: as json.dumps; NaN and infinity are not allowed in JSON.
     """
-    if isinstance(value, dict) and value:
+    line = json.dumps(value, allow_nan=False)
+    if len(line) <= LONGEST_LINE:
+        return line
+    if isinstance(value, dict):
         brackets, lines = '{}', ['%s: %s' % (json.dumps(key), json_text(one, indent + 1))
                                  for key, one in value.items()]
     elif isinstance(value, (list, tuple)) and any(isinstance(one, (dict, list, tuple))
                                                   for one in value):
-        brackets, lines = '[]', []
-        for one in value:
-            row = json.dumps(one, allow_nan=False)
-            is_short = isinstance(one, dict) and len(row) <= LONGEST_ROW
-            lines.append(row if is_short else json_text(one, indent + 1))
+        brackets, lines = '[]', [json_text(one, indent + 1) for one in value]
     else:
-        return json.dumps(value, allow_nan=False)
+        return line
     blanks = '\n' + ' ' * indent
     return brackets[0] + ','.join(blanks + ' ' + line for line in lines) + blanks + brackets[1]
 

@@ -115,29 +115,25 @@ def test_a_rename_that_fails_otherwise_leaves_the_old_file(tmp_path, monkeypatch
 
 
 def test_json_has_each_list_of_numbers_on_one_line():
-    value = {'samples_s': [0.25, 1e-07], 'command': ['a', '\u4e2d'], 'none': [], 'empty': {},
-             'nested': [[1, 2], []], 'layers': [{'name': 'conv1', 'shape': [1, 2]}],
-             'results': [{'long': 'x' * 200}], 'pair': (1, None)}
+    samples = [0.25] * 100
+    value = {'samples_s': samples, 'command': ['a', '\u4e2d'], 'none': [], 'empty': {},
+             'pairs': [[1, 2], []], 'pair': (1, None),
+             'layers': [{'name': 'conv1', 'shape': [1, 2]}, {'name': 'x' * 160}]}
     text = files.json_text(value)
     assert text == """{
- "samples_s": [0.25, 1e-07],
+ "samples_s": %s,
  "command": ["a", "\\u4e2d"],
  "none": [],
  "empty": {},
- "nested": [
-  [1, 2],
-  []
- ],
+ "pairs": [[1, 2], []],
+ "pair": [1, null],
  "layers": [
-  {"name": "conv1", "shape": [1, 2]}
- ],
- "results": [
+  {"name": "conv1", "shape": [1, 2]},
   {
-   "long": "%s"
+   "name": "%s"
   }
- ],
- "pair": [1, null]
-}""" % ('x' * 200)
+ ]
+}""" % (samples, 'x' * 160)
     assert json.loads(text) == dict(value, pair=[1, None])
 
 
