@@ -30,7 +30,7 @@ from common.arguments import returns_exit_code
 from common.networks import PASSES
 from suite import figures, history, records, scaling_model
 from suite.peers import tables as peers
-from suite.results_table import results_table
+from suite.results_table import CHINESE, results_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDS = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
@@ -73,18 +73,13 @@ def sample(path: str, shorten: bool = False) -> str:
     return _code(shown + [report.next_step(os.path.basename(record_path))])
 
 
-def harness_cost(sentence: str) -> str:
-    """Returns what the timer itself costs, in the words of `sentence`: microseconds a step, percent
-    of a forward step of AlexNet, version of TensorFlow."""
+def harness_cost() -> str:
+    """Returns what the timer itself costs."""
     cost = _load_json(os.path.join(ROOT, 'results', 'cpu-2-cores', 'harness_cost.json'))
-    return sentence % (1e6 * cost['harness_s_per_step'], 100 * cost['harness_share_of_alexnet'],
-                       cost['tensorflow'])
-
-
-HARNESS_ENGLISH = ('%.1f microseconds a step, %.4f %% of a forward step of AlexNet at batch size '
-                   '32 on two CPU cores (TensorFlow %s).')
-HARNESS_CHINESE = ('每步 %.1f 微秒，占 AlexNet（batch 为 32）前向一步的 %.4f %%（两个 CPU 核，'
-                   'TensorFlow %s）。')
+    return ('%.1f microseconds a step, %.4f %% of a forward step of AlexNet at batch size 32 on '
+            'two CPU cores (TensorFlow %s).' % (
+                1e6 * cost['harness_s_per_step'], 100 * cost['harness_share_of_alexnet'],
+                cost['tensorflow']))
 
 
 def false_verdicts() -> str:
@@ -306,15 +301,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 PRINTED = 'results/cpu-2-cores/alexnet.txt'
 PRINTED_BY_A_JOB = 'results/cpu-2-cores-2-processes/alexnet.txt'
-HARNESS = 'harness: results/cpu-2-cores/harness_cost.json'
 
 # (page, marker): the function that makes the text between the marker and END.
 PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('README.md', 'table: chapter'): results_table,
-    ('README.md', HARNESS): lambda: harness_cost(HARNESS_ENGLISH),
-
-    ('README.zh-CN.md', 'table: chapter'): results_table,
-    ('README.zh-CN.md', HARNESS): lambda: harness_cost(HARNESS_CHINESE),
+    ('README.zh-CN.md', 'table: chapter'): lambda: results_table(words=CHINESE),
 
     ('docs/flags.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
 
@@ -327,6 +318,7 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
         lambda: layers('classic/resnet_v2-profile'),
     ('docs/performance.md', 'table: options'): options,
     ('docs/performance.md', 'table: start'): start,
+    ('docs/performance.md', 'harness: results/cpu-2-cores/harness_cost.json'): harness_cost,
 
     ('docs/record.md', 'verdicts: results/cpu-2-cores/aa.json'): false_verdicts,
 

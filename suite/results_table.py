@@ -1,12 +1,31 @@
 """The table of the README: the chapter's figures beside those of the GPU records in results/."""
 import os
-from typing import List
+from typing import List, NamedTuple, Tuple
 
 from common import networks, text
 from suite.figures import FLOAT32, RESULTS, Figure, Source, Work, load, order
 from suite.tables import LABELS, named, seconds, work_cells
 
-CAPTION = 'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.'
+
+class Words(NamedTuple):
+    """The words of the table in one language; `measured` has places for the GPU, the version of
+    TensorFlow and the folder of the records."""
+    head: Tuple[str, ...]
+    chapter: str
+    measured: str
+    about: str
+    not_measured: str
+    caption: str
+
+
+ENGLISH = Words(
+    LABELS[:3], 'GTX 1080 in the chapter, 2016, s / batch',
+    '%s, TensorFlow %s (results/%s), s / batch', 'about ', 'not measured',
+    'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.')
+CHINESE = Words(
+    ('网络', '变体', '计算过程'), '书中的 GTX 1080，2016 年，秒 / batch',
+    '%s，TensorFlow %s（results/%s），秒 / batch', '约 ', '未测量',
+    'batch 为 32，float32，每步取回结果张量：各步耗时的平均值 +/- 标准差。')
 
 
 class Notes:
@@ -31,9 +50,10 @@ class Notes:
         return ['[%d] %s' % numbered for numbered in enumerate(self._texts, 1)]
 
 
-def results_table(results: str = RESULTS) -> str:
-    """Returns the table as Markdown, with a column for the chapter and for each folder of `results`
-    that has GPU records, and a row for each work of the chapter that one of them has."""
+def results_table(results: str = RESULTS, words: Words = ENGLISH) -> str:
+    """Returns the table as Markdown, in the language of `words`: a column for the chapter and for
+    each folder of `results` that has GPU records, a row for each work of the chapter that one of
+    them has."""
     chapter = load('chapter')
     folders = sorted(os.listdir(results)) if os.path.isdir(results) else []
     measured = [load(os.path.join(results, folder), 'gpu') for folder in folders
@@ -43,17 +63,17 @@ def results_table(results: str = RESULTS) -> str:
              for figure in chapter.figures for info_string in networks.PASSES}
     columns = [(source, {figure.work: figure for figure in source.figures})
                for source in [chapter] + measured]
-    table = [list(LABELS[:3]) + ['GTX 1080 in the chapter, 2016, s / batch'] + [
-        '%s, TensorFlow %s (results/%s), s / batch' % (
-            source.facts['device'], source.facts['tensorflow'], source.name)
+    table = [list(words.head) + [words.chapter] + [
+        words.measured % (source.facts['device'], source.facts['tensorflow'], source.name)
         for source in measured]]
     notes = Notes()
     for work in sorted(works, key=order):
         if any(work in figures for _, figures in columns):
             table.append(work_cells(work)[:3] + [
-                _with_sd(figures[work]) + notes.marks(source, figures[work])
-                if work in figures else 'not measured' for source, figures in columns])
-    lines = text.markdown(table) + ['', CAPTION]
+                _with_sd(figures[work]).replace('about ', words.about)
+                + notes.marks(source, figures[work])
+                if work in figures else words.not_measured for source, figures in columns])
+    lines = text.markdown(table) + ['', words.caption]
     if notes.lines():
         lines += [''] + ['* ' + note for note in notes.lines()]
     return '\n'.join(lines) + '\n'
