@@ -9,11 +9,12 @@ from typing import Any, Dict, List, NamedTuple
 
 
 class Variant(NamedTuple):
-    """The name to show, the flags that select the variant, and its trainable parameters, biases and
-    batch norm's beta and gamma included."""
+    """The name to show, the flags that select the variant, its trainable parameters, biases and
+    batch norm's beta and gamma included, and whether the chapter times it."""
     title: str
     flags: Dict[str, Any]
     parameters: int
+    in_chapter: bool = False
 
 
 class Network(NamedTuple):
@@ -26,21 +27,21 @@ class Network(NamedTuple):
 
 NETWORKS = {
     'alexnet': Network('AlexNet', '6.1', {       # figure 6-5: 64, 192, 384, 256, 256 kernels
-        'lrn': Variant('AlexNet with LRN', {'lrn': True, 'fc': False}, 2469696),
-        'no_lrn': Variant('AlexNet without LRN', {'lrn': False, 'fc': False}, 2469696),
+        'lrn': Variant('AlexNet with LRN', {'lrn': True, 'fc': False}, 2469696, True),
+        'no_lrn': Variant('AlexNet without LRN', {'lrn': False, 'fc': False}, 2469696, True),
         'lrn_fc': Variant('AlexNet with LRN and FC layers', {'lrn': True, 'fc': True}, 61100840),
         'no_lrn_fc': Variant('AlexNet with FC layers', {'lrn': False, 'fc': True}, 61100840)}),
     'vgg16': Network('VGGNet', '6.2', {          # figure 6-7: 133, 133, 134, 138, 144 million
-        'D': Variant('VGG-16 (D)', {'configuration': 'D'}, 138357544),
+        'D': Variant('VGG-16 (D)', {'configuration': 'D'}, 138357544, True),
         'A': Variant('VGG-11 (A)', {'configuration': 'A'}, 132863336),
         'A-LRN': Variant('VGG-11 with LRN (A-LRN)', {'configuration': 'A-LRN'}, 132863336),
         'B': Variant('VGG-13 (B)', {'configuration': 'B'}, 133047848),
         'C': Variant('VGG-16 (C)', {'configuration': 'C'}, 133638952),
         'E': Variant('VGG-19 (E)', {'configuration': 'E'}, 143667240)}),
     'inception_v3': Network('Inception V3', '6.3', {     # tf.contrib.slim.nets
-        'aux': Variant('Inception V3', {}, 27143152)}),
+        'aux': Variant('Inception V3', {}, 27143152, True)}),
     'resnet_v2': Network('ResNet V2', '6.4', {           # tf.contrib.slim.nets
-        '152': Variant('ResNet V2 152', {'depth': 152}, 60236904),
+        '152': Variant('ResNet V2 152', {'depth': 152}, 60236904, True),
         '50': Variant('ResNet V2 50', {'depth': 50}, 25568360),
         '101': Variant('ResNet V2 101', {'depth': 101}, 44577896),
         '200': Variant('ResNet V2 200', {'depth': 200}, 64726120)}),

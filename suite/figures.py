@@ -94,15 +94,16 @@ class Source(NamedTuple):
     records: List[Record]
 
 
-def load(name: str, kind: Optional[str] = None) -> Source:
+def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
     """Returns the figures of a record, of a folder of records at any depth, or of a reference by
     its name.
 
     Args:
         name: a path, or a name out of reference_names().
         kind: 'gpu' or 'cpu' to leave out the records of other devices.
+        deep: whether the records in folders of the folder count too.
     """
-    paths, problems = _paths(name)
+    paths, problems = _paths(name, deep)
     files, records, published = [], [], []               # type: List, List, List
     others = []                                          # type: List[str]
     for path in paths:
@@ -138,13 +139,13 @@ def load(name: str, kind: Optional[str] = None) -> Source:
                   problems + _no_records(name, others), records)
 
 
-def _paths(name):
+def _paths(name, deep):
     """The files that a name stands for, and what is wrong with it."""
     if os.path.isdir(name):
         paths, problems = [], []                         # type: List[str], List[str]
         for folder, folders, files in os.walk(name, onerror=lambda error: problems.append(
                 '%s: %s' % (error.filename, error.strerror))):
-            folders[:] = [one for one in folders if not one.startswith('.')]
+            folders[:] = [one for one in folders if deep and not one.startswith('.')]
             paths += [os.path.join(folder, file) for file in files
                       if file.endswith('.json') and not file.startswith('.')]
         if not paths and not problems:

@@ -53,10 +53,11 @@ class Notes:
 def results_table(results: str = RESULTS, words: Words = ENGLISH) -> str:
     """Returns the table as Markdown, in the language of `words`: a column for the chapter and for
     each folder of `results` that has GPU records, a row for each work of the chapter that one of
-    them has."""
+    them has. Folders in such a folder hold runs for another purpose, such as profiles, and do not
+    count."""
     chapter = load('chapter')
     folders = sorted(os.listdir(results)) if os.path.isdir(results) else []
-    measured = [load(os.path.join(results, folder), 'gpu') for folder in folders
+    measured = [load(os.path.join(results, folder), 'gpu', deep=False) for folder in folders
                 if os.path.isdir(os.path.join(results, folder))]
     measured = [source for source in measured if source.figures]
     works = {Work(*figure.work[:2], info_string, 'tensors', 32, FLOAT32)

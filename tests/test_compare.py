@@ -14,6 +14,7 @@ import pytest
 from suite import compare, pairs
 from suite.figures import load, reference_names
 from suite.results_table import results_table
+from suite.run import command, plan
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
@@ -541,6 +542,33 @@ def test_the_table_of_the_readme(write, tmp_path):
     assert '| inception_v3 | aux | Forward-backward | not measured | 0.1000 +/- 0.0000 |' in table
     assert '| vgg16 | D | Forward | 0.152 +/- 0.002 | not measured |' in table
     assert 'CPU Y' not in table and '9.000' not in table
+
+
+def test_a_run_on_a_gpu_fills_its_column_of_the_readme(write, tmp_path):
+    """The records that `python -m suite run` writes there: AlexNet without LRN is one of them."""
+    runs = plan.make(command.argument_parser().parse_args([]), 'gpu').runs
+    for i, run in enumerate(runs):
+        write('h100/%s.json' % run.name, dict(
+            record(entry([0.001 * (i + 1)] * 100),
+                   entry([0.003 * (i + 1)] * 100, info_string='Forward-backward'),
+                   device='NVIDIA H100', tensorflow='2.21.0'),
+            benchmark=run.benchmark, variant=run.variant))
+    for name in 'h100/profile/a.json', 'h100/sweep/alexnet-lrn-tensors-b32.json':
+        write(name, record(entry([9] * 100), device='NVIDIA H100'))    # for another purpose
+    heading, _, *rows = results_table(str(tmp_path)).split('\n\n')[0].splitlines()
+    assert heading == ('| network | variant | pass | GTX 1080 in the chapter, 2016, s / batch | '
+                       'NVIDIA H100, TensorFlow 2.21.0 (results/h100), s / batch |')
+    assert rows == [
+        '| alexnet | lrn | Forward | 0.026 +/- 0.000 | 0.001000 +/- 0.000000 |',
+        '| alexnet | lrn | Forward-backward | 0.078 +/- 0.000 | 0.003000 +/- 0.000000 |',
+        '| alexnet | no_lrn | Forward | about 0.007 | 0.002000 +/- 0.000000 |',
+        '| alexnet | no_lrn | Forward-backward | about 0.025 | 0.006000 +/- 0.000000 |',
+        '| vgg16 | D | Forward | 0.152 +/- 0.002 | 0.003000 +/- 0.000000 |',
+        '| vgg16 | D | Forward-backward | 0.617 +/- 0.002 | 0.009000 +/- 0.000000 |',
+        '| inception_v3 | aux | Forward | 0.145 +/- 0.000 | 0.004000 +/- 0.000000 |',
+        '| inception_v3 | aux | Forward-backward | not measured | 0.01200 +/- 0.00000 |',
+        '| resnet_v2 | 152 | Forward | 0.203 +/- 0.000 | 0.005000 +/- 0.000000 |',
+        '| resnet_v2 | 152 | Forward-backward | not measured | 0.01500 +/- 0.00000 |']
 
 
 @pytest.mark.parametrize('argv', [

@@ -206,11 +206,11 @@ def test_no_tensorflow_is_imported():
 # Running
 
 def test_the_folder_is_named_by_date_machine_and_device(stubs, capsys):
-    assert command.main(['--only', 'alexnet']) == 0
+    assert command.main(['--only', 'vgg16']) == 0
     folder, = os.listdir('results-local')
     assert re.match(r'\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_[\w.-]+_Some-GPU$', folder)
     assert sorted(os.listdir(os.path.join('results-local', folder))) == [
-        'alexnet-lrn-tensors-b32.json', 'alexnet-lrn-tensors-b32.log']
+        'vgg16-D-tensors-b32.json', 'vgg16-D-tensors-b32.log']
     assert 'Results: results-local/%s\n' % folder in capsys.readouterr().out
 
 
@@ -225,13 +225,13 @@ def test_the_folder_is_named_by_date_machine_and_device(stubs, capsys):
 def test_what_fails_in_one_does_not_stop_the_rest(does, words, shown, code, stubs, capsys):
     stubs(vgg16=does)
     assert command.main(['--output', 'out']) == code
-    assert len(stubs()) == 4
+    assert len(stubs()) == 5
     out = capsys.readouterr().out
     assert '\r' not in out
-    assert re.search(r'\[2 of 4\] vgg16-D-tensors-b32: %s, \d+ s\n(    .*\n)*    %s\n'
+    assert re.search(r'\[3 of 5\] vgg16-D-tensors-b32: %s, \d+ s\n(    .*\n)*    %s\n'
                      % (words, shown), out)
     rows = [line for line in out.splitlines() if re.match('AlexNet|VGG|Inception|ResNet', line)]
-    assert len(rows) == (7 if does in ('crash at once', 'no device', 'damaged record') else 8)
+    assert len(rows) == (9 if does in ('crash at once', 'no device', 'damaged record') else 10)
     assert sum(words in row for row in rows if row.startswith('VGG')) == 1 + (code == 1)
     assert all(' ok' in row for row in rows if not row.startswith('VGG'))
 
@@ -247,9 +247,9 @@ def test_what_finished_is_not_run_again(stubs, capsys):
     stubs()
     assert command.main(['--output', 'out']) == 1        # the invalid figures are still there
     assert stubs() == ['vgg16-D-tensors-b32', 'resnet_v2-152-tensors-b32']
-    assert '[1 of 4] alexnet-lrn-tensors-b32: ok, in an earlier call\n' in capsys.readouterr().out
+    assert '[1 of 5] alexnet-lrn-tensors-b32: ok, in an earlier call\n' in capsys.readouterr().out
     assert command.main(['--output', 'out', '--repeat', '2', '--only', 'alexnet']) == 0
-    assert stubs() == ['alexnet-lrn-tensors-b32-r2']
+    assert stubs() == ['alexnet-lrn-tensors-b32-r2', 'alexnet-no_lrn-tensors-b32-r2']
 
 
 @pytest.mark.parametrize('flags, variable', [
@@ -258,10 +258,10 @@ def test_records_of_other_runs_are_neither_taken_nor_overwritten(flags, variable
                                                                  monkeypatch, capsys):
     if variable:
         monkeypatch.setenv(variable, 'other')
-    assert command.main(['--output', 'out', '--only', 'alexnet']) == 0
+    assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
     stubs()
-    assert command.main(['--output', 'out', '--only', 'alexnet'] + flags) == 2
-    assert 'alexnet-lrn-tensors-b32.json in out was made with' in capsys.readouterr().err
+    assert command.main(['--output', 'out', '--only', 'vgg16'] + flags) == 2
+    assert 'vgg16-D-tensors-b32.json in out was made with' in capsys.readouterr().err
     assert stubs() == []
 
 
@@ -269,13 +269,13 @@ def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, mon
     monkeypatch.setenv('STUB_CONDITIONS', conditions(
         'a' * 40, {'OMP_NUM_THREADS': '1', 'CUDA_CACHE_PATH': 'x'}, usable_threads=1001,
         quota_cpus=1.5))
-    assert command.main(['--output', 'out', '--only', 'alexnet', 'vgg16']) == 0
+    assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3']) == 0
     assert capsys.readouterr().err == ''
     stubs()
     monkeypatch.setattr(host, 'quota_cpus', lambda root: None)
     monkeypatch.setenv('STUB_CONDITIONS', conditions())
     monkeypatch.setenv('TF_NUM_INTRAOP_THREADS', '4')
-    assert command.main(['--output', 'out', '--only', 'alexnet', 'vgg16', 'resnet_v2']) == 0
+    assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3', 'resnet_v2']) == 0
     assert stubs() == ['resnet_v2-152-tensors-b32']      # what there is, is kept
     assert capsys.readouterr().err.splitlines() == [
         'out: 2 runs had another CPU quota: 1.5 (now none)',
@@ -284,12 +284,12 @@ def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, mon
         'out: 2 runs had another commit: %s (now %s)' % ('a' * 40, 'c' * 40),
         'out: 2 runs had another number of usable CPUs: 1001 (now %d)' % len(host.usable_cpus()),
         ('They are kept. To run them again, name another --output, or delete them and repeat this '
-         'command: rm out/alexnet-lrn-tensors-b32.json out/vgg16-D-tensors-b32.json')]
+         'command: rm out/vgg16-D-tensors-b32.json out/inception_v3-aux-tensors-b32.json')]
 
-    os.unlink('out/alexnet-lrn-tensors-b32.json')
+    os.unlink('out/vgg16-D-tensors-b32.json')
     monkeypatch.delenv('TF_NUM_INTRAOP_THREADS')
-    assert command.main(['--output', 'out', '--only', 'alexnet', 'resnet_v2']) == 0
-    assert stubs() == ['alexnet-lrn-tensors-b32']
+    assert command.main(['--output', 'out', '--only', 'vgg16', 'resnet_v2']) == 0
+    assert stubs() == ['vgg16-D-tensors-b32']
     assert capsys.readouterr().err == ''                 # nothing differs from now
 
 
@@ -300,72 +300,72 @@ DAMAGED = '{"schema": %d, "benchmark": 2, "results": [3], "status": "finished"}'
                                         (DAMAGED % 1, 'damaged: it lacks')])
 def test_a_damaged_record_is_named_and_run_again(text, line, stubs, capsys):
     os.mkdir('out')
-    with open('out/alexnet-lrn-tensors-b32.json', 'w') as file:
+    with open('out/vgg16-D-tensors-b32.json', 'w') as file:
         file.write(text)
-    assert command.main(['--output', 'out', '--only', 'alexnet']) == 0
-    assert stubs() == ['alexnet-lrn-tensors-b32']
+    assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
+    assert stubs() == ['vgg16-D-tensors-b32']
     err, = capsys.readouterr().err.splitlines()
-    assert err.startswith('out/alexnet-lrn-tensors-b32.json: ' + line)
+    assert err.startswith('out/vgg16-D-tensors-b32.json: ' + line)
 
 
 def test_a_record_of_another_version_is_not_overwritten(stubs, capsys):
     os.mkdir('out')
-    with open('out/alexnet-lrn-tensors-b32.json', 'w') as file:
+    with open('out/vgg16-D-tensors-b32.json', 'w') as file:
         file.write(DAMAGED % 2)
-    assert command.main(['--output', 'out', '--only', 'alexnet']) == 2
-    assert 'out/alexnet-lrn-tensors-b32.json: schema 2, and 1' in capsys.readouterr().err
-    with open('out/alexnet-lrn-tensors-b32.json') as file:
+    assert command.main(['--output', 'out', '--only', 'vgg16']) == 2
+    assert 'out/vgg16-D-tensors-b32.json: schema 2, and 1' in capsys.readouterr().err
+    with open('out/vgg16-D-tensors-b32.json') as file:
         assert file.read() == DAMAGED % 2
 
 
 def test_a_sweep_ends_where_memory_does_and_is_not_repeated(stubs, capsys):
-    flags = ['--output', 'out', '--sweep', '--only', 'alexnet', 'vgg16']
-    stubs(alexnet__lrn__tensors__b8='out of memory', vgg16__D__tensors__b4='killed by 9')
+    flags = ['--output', 'out', '--sweep', '--only', 'vgg16', 'inception_v3']
+    stubs(vgg16__D__tensors__b8='out of memory', inception_v3__aux__tensors__b4='killed by 9')
     assert command.main(flags) == 3                      # for the crash
-    assert stubs() == ['alexnet-lrn-tensors-b%d' % size for size in (1, 2, 4, 8)] \
-        + ['vgg16-D-tensors-b%d' % size for size in (1, 2, 4)]
+    assert stubs() == ['vgg16-D-tensors-b%d' % size for size in (1, 2, 4, 8)] \
+        + ['inception_v3-aux-tensors-b%d' % size for size in (1, 2, 4)]
     out = capsys.readouterr().out
-    assert '[1 of at most 34] alexnet-lrn-tensors-b1: started; 0:00:00 elapsed, unknown left' in out
-    assert 'alexnet-lrn-tensors: the largest batch that ran is 4; 8: out of memory\n' in out
-    assert 'vgg16-D-tensors: the largest batch that ran is 2; 4: crashed: SIGKILL\n' in out
+    assert '[1 of at most 34] vgg16-D-tensors-b1: started; 0:00:00 elapsed, unknown left' in out
+    assert 'vgg16-D-tensors: the largest batch that ran is 4; 8: out of memory\n' in out
+    assert 'inception_v3-aux-tensors: the largest batch that ran is 2; 4: crashed: SIGKILL\n' in out
     assert re.search(r'batch +ms / image +ms / batch +images / s +TFLOP / s +memory +outcome', out)
-    assert re.search(r'AlexNet with LRN +Forward-backward +4 +1\.000 +4 \+/- 9 +1 000 +0\.158 +'
+    assert re.search(r'VGG-16 \(D\) +Forward-backward +4 +1\.000 +4 \+/- 9 +1 000 +0\.158 +'
                      r'20\.0 MB +ok\n', out)
 
-    stubs(vgg16__D__tensors__b8='out of memory')
+    stubs(inception_v3__aux__tensors__b8='out of memory')
     assert command.main(flags) == 0
-    assert stubs() == ['vgg16-D-tensors-b4', 'vgg16-D-tensors-b8']
+    assert stubs() == ['inception_v3-aux-tensors-b4', 'inception_v3-aux-tensors-b8']
     assert '8: out of memory' in capsys.readouterr().out.partition('largest')[2]
 
 
 def test_a_sweep_in_which_nothing_fits(stubs, capsys):
-    stubs(alexnet='out of memory')
-    assert command.main(['--sweep', '--only', 'alexnet']) == 3
+    stubs(vgg16='out of memory')
+    assert command.main(['--sweep', '--only', 'vgg16']) == 3
     assert 'ran is none; 1: out of memory' in capsys.readouterr().out
 
 
 def test_a_sweep_on_a_cpu_ends_when_a_step_takes_long(stubs, monkeypatch, capsys):
-    stubs(alexnet__lrn__tensors__b2='slow')
+    stubs(vgg16__D__tensors__b2='slow')
     monkeypatch.setattr(execute, 'find_device', lambda requested: CPU)
-    assert command.main(['--sweep', '--only', 'alexnet']) == 0
-    assert len(stubs(alexnet__lrn__tensors__b2='slow')) == 2
+    assert command.main(['--sweep', '--only', 'vgg16']) == 0
+    assert len(stubs(vgg16__D__tensors__b2='slow')) == 2
     assert 'ran is 2; 2: larger ones were not tried, because its step took 20.0 s (limit on a CPU' \
         in capsys.readouterr().out
     assert '%g s' % execute.SWEEP_CPU_STEP_S in command.__doc__.replace('\n', ' ')
 
     monkeypatch.setattr(execute, 'find_device', lambda requested: GPU)
     monkeypatch.setattr(plan, 'SWEEP_LIMIT', 4)
-    assert command.main(['--sweep', '--only', 'alexnet']) == 0
+    assert command.main(['--sweep', '--only', 'vgg16']) == 0
     assert 'the largest batch that ran is 4\n' in capsys.readouterr().out
 
 
 def test_repetitions_stand_together_with_their_range(stubs, capsys):
-    assert command.main(['--repeat', '2', '--only', 'alexnet', 'vgg16']) == 0
+    assert command.main(['--repeat', '2', '--only', 'vgg16', 'inception_v3']) == 0
     assert [name[-3:] for name in stubs()] == ['b32', 'b32', '-r2', '-r2']
     out = capsys.readouterr().out
-    assert re.findall(r'(?m)^(AlexNet|VGG).* 32 +(\d) ', out) == [
-        ('AlexNet', '1')] * 2 + [('AlexNet', '2')] * 2 + [('VGG', '1')] * 2 + [('VGG', '2')] * 2
-    assert 'alexnet-lrn-tensors-b32, Forward: 32.000 to 32.000 ms / batch in 2 processes' in out
+    assert re.findall(r'(?m)^(VGG|Inception).* 32 +(\d) ', out) == [
+        ('VGG', '1')] * 2 + [('VGG', '2')] * 2 + [('Inception', '1')] * 2 + [('Inception', '2')] * 2
+    assert 'vgg16-D-tensors-b32, Forward: 32.000 to 32.000 ms / batch in 2 processes' in out
 
 
 # Interrupted
@@ -382,7 +382,7 @@ def start(*flags, stdout=subprocess.PIPE, device_code=CPU_DOCTOR):
             'plan.ROOT = %r; execute.DOCTOR = %r; sys.exit(files.guarded(suite.main))'
             % (plan.ROOT, doctor(device_code)))
     return subprocess.Popen(
-        [sys.executable, '-c', code, 'run', '--only', 'alexnet', 'vgg16', *flags], text=True,
+        [sys.executable, '-c', code, 'run', '--only', 'vgg16', 'inception_v3', *flags], text=True,
         env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=CPU.name), stdout=stdout,
         stderr=subprocess.PIPE)
 
@@ -396,35 +396,35 @@ def wait_for(path, words):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_lets_the_child_write_its_record_and_says_how_to_go_on(number, stubs):
-    stubs(vgg16='wait')
+    stubs(inception_v3='wait')
     process = start()
-    assert any('vgg16' in line for line in iter(process.stdout.readline, ''))
+    assert any('inception_v3' in line for line in iter(process.stdout.readline, ''))
     folder = os.path.join('results-local', os.listdir('results-local')[0])
-    wait_for(os.path.join(folder, 'vgg16-D-tensors-b2.log'), 'waiting')
+    wait_for(os.path.join(folder, 'inception_v3-aux-tensors-b2.log'), 'waiting')
     process.send_signal(number)
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
-    assert re.search(r'vgg16-D-tensors-b2: interrupted, \d+ s\n', out)
-    assert re.search(r'(?m)^AlexNet with LRN +Forward ', out)     # the table of what finished
-    assert err == ('Interrupted. To resume: %s -m suite run --only alexnet vgg16 --output '
+    assert re.search(r'inception_v3-aux-tensors-b2: interrupted, \d+ s\n', out)
+    assert re.search(r'(?m)^VGG-16 \(D\) +Forward ', out)     # the table of what finished
+    assert err == ('Interrupted. To resume: %s -m suite run --only vgg16 inception_v3 --output '
                    '%s\n' % (sys.executable, folder))
-    with open(os.path.join(folder, 'vgg16-D-tensors-b2.json')) as file:
+    with open(os.path.join(folder, 'inception_v3-aux-tensors-b2.json')) as file:
         assert json.load(file)['status'] == 'interrupted'
 
-    assert stubs() == ['alexnet-lrn-tensors-b2', 'vgg16-D-tensors-b2']
+    assert stubs() == ['vgg16-D-tensors-b2', 'inception_v3-aux-tensors-b2']
     assert start('--output', folder).wait(timeout=LIMIT_S) == 0
-    assert stubs() == ['vgg16-D-tensors-b2']
+    assert stubs() == ['inception_v3-aux-tensors-b2']
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_first_run(number, stubs):
-    stubs(alexnet='wait')
+    stubs(vgg16='wait')
     process = start('--output', 'out')
-    wait_for('out/alexnet-lrn-tensors-b2.log', 'waiting')
+    wait_for('out/vgg16-D-tensors-b2.log', 'waiting')
     process.send_signal(number)
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
-    assert re.search(r'alexnet-lrn-tensors-b2: interrupted, \d+ s\n\n$', out)   # and no table
+    assert re.search(r'vgg16-D-tensors-b2: interrupted, \d+ s\n\n$', out)   # and no table
     assert err.count('\n') == 1 and 'Interrupted. To resume: ' in err
 
 
@@ -438,16 +438,16 @@ def test_ctrl_c_before_the_first_run(stubs):
 
 
 def test_a_killed_parent_takes_the_child_with_it_and_the_folder_is_free(stubs):
-    stubs(vgg16='wait')
+    stubs(inception_v3='wait')
     process = start('--output', 'out')
-    wait_for('out/vgg16-D-tensors-b2.log', 'waiting')
+    wait_for('out/inception_v3-aux-tensors-b2.log', 'waiting')
     process.kill()
     process.communicate(timeout=LIMIT_S)
     deadline = time.monotonic() + LIMIT_S
     stubs()
     while start('--output', 'out').wait(timeout=LIMIT_S) == 2:   # in use: the child is about to end
         assert time.monotonic() < deadline
-    assert stubs() == ['vgg16-D-tensors-b2']
+    assert stubs() == ['inception_v3-aux-tensors-b2']
 
 
 # Nothing ends in a traceback
@@ -467,9 +467,9 @@ def test_a_folder_in_use_is_refused_and_let_go_afterwards(stubs, capsys):
     assert command.main(['--output', 'out']) == 2
     assert 'out is in use by another `suite run`' in capsys.readouterr().err
     os.close(held)
-    assert command.main(['--output', 'out', '--only', 'alexnet']) == 0
-    assert command.main(['--output', 'out', '--only', 'alexnet', '--num_batches', '7']) == 2
-    assert command.main(['--output', 'out', '--only', 'alexnet']) == 0
+    assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
+    assert command.main(['--output', 'out', '--only', 'vgg16', '--num_batches', '7']) == 2
+    assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
     os.close(execute.lock('out'))
 
 

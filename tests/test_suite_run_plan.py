@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from common import networks
+from common import chapter, networks
 from suite.run import command, plan
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -14,12 +14,14 @@ def planned(*flags, device='gpu'):
     return plan.make(command.argument_parser().parse_args(flags), device).runs
 
 
-def test_the_chapters_four_in_order():
+def test_what_the_chapter_times_in_order():
     runs = planned()
     assert [run.name for run in runs] == [
-        'alexnet-lrn-tensors-b32', 'vgg16-D-tensors-b32', 'inception_v3-aux-tensors-b32',
-        'resnet_v2-152-tensors-b32']
-    assert runs[1].command == [
+        'alexnet-lrn-tensors-b32', 'alexnet-no_lrn-tensors-b32', 'vgg16-D-tensors-b32',
+        'inception_v3-aux-tensors-b32', 'resnet_v2-152-tensors-b32']
+    assert {(run.benchmark, run.variant) for run in runs} == {
+        (figure['benchmark'], figure['variant']) for figure in chapter.figures()}
+    assert runs[2].command == [
         sys.executable, os.path.relpath(os.path.join(ROOT, 'vgg16_benchmark.py')),
         '--batch_size', '32', '--num_batches', '100', '--num_steps_burn_in', '10',
         '--device', 'gpu', '--fetch', 'tensors', '--configuration', 'D']
@@ -31,22 +33,21 @@ def test_all_scripts_are_there():
 
 
 @pytest.mark.parametrize('flags, names', [
-    (['--only', 'vgg16', 'alexnet'], ['alexnet-lrn-tensors-b32', 'vgg16-D-tensors-b32']),
+    (['--only', 'vgg16', 'alexnet'],
+     ['alexnet-lrn-tensors-b32', 'alexnet-no_lrn-tensors-b32', 'vgg16-D-tensors-b32']),
     (['--only', 'resnet_v2', '--variants'], ['resnet_v2-%s-tensors-b32' % depth
                                              for depth in (152, 50, 101, 200)]),
     (['--only', 'alexnet', '--variants', '--fetch', 'ops'],
      ['alexnet-lrn-ops-b32', 'alexnet-no_lrn-ops-b32', 'alexnet-lrn_fc-ops-b32',
       'alexnet-no_lrn_fc-ops-b32']),
-    (['--only', 'alexnet', '--fetch', 'both'],
-     ['alexnet-lrn-tensors-b32', 'alexnet-lrn-ops-b32']),
-    (['--only', 'alexnet', '--fetch', 'both', '--repeat', '2', '--batch-size', '8'],
-     ['alexnet-lrn-tensors-b8', 'alexnet-lrn-ops-b8', 'alexnet-lrn-tensors-b8-r2',
-      'alexnet-lrn-ops-b8-r2']),
-    (['--only', 'alexnet', '--sweep'], ['alexnet-lrn-tensors-b%d' % 2 ** i for i in range(17)]),
-    (['--only', 'alexnet', '--precision', 'mixed'], ['alexnet-lrn-tensors-mixed-b32']),
-    (['--only', 'alexnet', '--precision', 'tf32', '--xla', '--repeat', '2'],
-     ['alexnet-lrn-tensors-tf32-xla-b32', 'alexnet-lrn-tensors-tf32-xla-b32-r2']),
-    (['--only', 'alexnet', '--xla', '--precision', 'float32'], ['alexnet-lrn-tensors-xla-b32']),
+    (['--only', 'vgg16', '--fetch', 'both'], ['vgg16-D-tensors-b32', 'vgg16-D-ops-b32']),
+    (['--only', 'vgg16', '--fetch', 'both', '--repeat', '2', '--batch-size', '8'],
+     ['vgg16-D-tensors-b8', 'vgg16-D-ops-b8', 'vgg16-D-tensors-b8-r2', 'vgg16-D-ops-b8-r2']),
+    (['--only', 'vgg16', '--sweep'], ['vgg16-D-tensors-b%d' % 2 ** i for i in range(17)]),
+    (['--only', 'vgg16', '--precision', 'mixed'], ['vgg16-D-tensors-mixed-b32']),
+    (['--only', 'vgg16', '--precision', 'tf32', '--xla', '--repeat', '2'],
+     ['vgg16-D-tensors-tf32-xla-b32', 'vgg16-D-tensors-tf32-xla-b32-r2']),
+    (['--only', 'vgg16', '--xla', '--precision', 'float32'], ['vgg16-D-tensors-xla-b32']),
     (['--only', 'inception_v3', '--protocol', 'quick'], ['inception_v3-aux-tensors-b2'])])
 def test_planning(flags, names):
     assert [run.name for run in planned(*flags)] == names
@@ -73,7 +74,7 @@ def test_the_protocols_and_what_overrides_them():
 
 
 def test_precision_and_xla_are_passed_on():
-    run, = planned('--only', 'alexnet', '--precision', 'mixed', '--xla')
+    run, = planned('--only', 'vgg16', '--precision', 'mixed', '--xla')
     words = run.command
     assert words[words.index('--precision') + 1] == 'mixed' and '--xla' in words
     assert run.has_baseline and not planned()[0].has_baseline

@@ -35,7 +35,7 @@ def test_the_position_after_the_float32_baseline(log, where):
 
 
 def test_the_time_left_comes_from_what_finished():
-    alexnet, vgg16 = planned('--only', 'alexnet', 'vgg16')
+    alexnet, _, vgg16 = planned('--only', 'alexnet', 'vgg16')
     assert progress.time_left([], [alexnet], 0) == 'unknown'
     # by sqrt(138357544 / 2469696) = 7.485 times as long as AlexNet
     assert progress.time_left([(alexnet, 60)], [alexnet, vgg16], 20) == 'about 0:08:09'
@@ -68,7 +68,7 @@ def test_a_terminal_shows_where_the_run_is_in_one_line(monkeypatch, clock, capsy
 
 
 def test_elsewhere_each_run_has_two_lines(clock, capsys, tmp_path):
-    alexnet, vgg16 = planned('--only', 'alexnet', 'vgg16')
+    alexnet, _, vgg16 = planned('--only', 'alexnet', 'vgg16')
     (tmp_path / 'log').write_text(''.join('line %d\n' % i for i in range(9)))
     shows = progress.Progress()
     shows.begin('[1 of 2] alexnet: ', [alexnet, vgg16], str(tmp_path / 'log'))

@@ -48,7 +48,7 @@ def test_the_chapter_stands_beside_the_same_work_only(figures):
 
 
 def test_the_float32_baseline_is_not_in_the_table(figures):
-    run, = planned('--only', 'alexnet', '--precision', 'mixed', '--xla')
+    run, *_ = planned('--only', 'alexnet', '--precision', 'mixed', '--xla')
     same = completed('alexnet', 'lrn').record['results']
     faster = [dict(entry, mean_s=0.25, precision='mixed_float16', xla=True) for entry in same]
     record = {'benchmark': 'alexnet', 'variant': 'lrn', 'status': 'finished', 'faults': [],

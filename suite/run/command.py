@@ -80,7 +80,8 @@ def argument_parser() -> argparse.ArgumentParser:
     add('--protocol', choices=list(plan.PROTOCOLS), help='; '.join(
         '%s: batch size %d, %d steps after a burn-in of %d' % ((name,) + tuple(counts.values()))
         for name, counts in plan.PROTOCOLS.items()))
-    add('--variants', action='store_true', help="all variants, not only the chapter's")
+    add('--variants', action='store_true',
+        help='all variants, not only those that the chapter times')
     add('--fetch', choices=['tensors', 'ops', 'both'], default='tensors',
         help='as for the scripts; both: a run of each (default: tensors)')
     add('--precision', choices=['float32', 'tf32', 'mixed'], default='float32',

@@ -99,7 +99,7 @@ def make(args: argparse.Namespace, device: str) -> Plan:
             for repeat in range(1, args.repeat + 1)
             for benchmark, network in networks.NETWORKS.items()
             if benchmark in (args.only or networks.NETWORKS)
-            for name, variant in list(network.variants.items())[:None if args.variants else 1]
+            for name, variant in network.variants.items() if args.variants or variant.in_chapter
             for fetch in (['tensors', 'ops'] if args.fetch == 'both' else [args.fetch])
             for batch_size in batch_sizes]
     return Plan(protocol, reason, runs)
