@@ -51,6 +51,8 @@ def schema():
 def test_a_record_is_valid_and_finished(path, schema):
     record = records.load(os.path.join(RESULTS, path))   # raises ValueError
     jsonschema.validate(read(path), schema)
+    if 'sweep' in path.split(os.sep) and record['status'] == 'out_of_memory':
+        return                                           # its end, as it should be
     assert record['status'] == 'finished' and record['faults'] == []
     assert record['results'] and not any(one['faults'] for one in record['results'])
     for runtime in {'classic', 'modern'} & set(path.split(os.sep)):
