@@ -93,7 +93,7 @@ check() {
 # What a record in a folder says, as the value of an expression: `read_record FOLDER 'log["status"]'`.
 read_record() {
     python3 -c 'import glob, json, sys
-path, = glob.glob(sys.argv[1] + "/**/alexnet*.json", recursive=True)
+path, = glob.glob(sys.argv[1] + "/**/*.json", recursive=True)
 log = json.load(open(path))
 print(eval(sys.argv[2]))' "$@"
 }
@@ -133,7 +133,7 @@ try() {
     check "it names CUDA $2" \
         [ "$(read_record "$folder" 'log["environment"]["variables"]["CUDA_VERSION"]')" = "$2" ]
     rm -rf "${folder:?}"/*
-    expect 0 'Protocol: quick' --user $USER_ID:$USER_ID -v "$folder:/results" "$image" --only alexnet
+    expect 0 'Protocol: quick' --user $USER_ID:$USER_ID -v "$folder:/results" "$image" --only vgg16
     check 'the suite leaves a record' [ "$(read_record "$folder" 'log["status"]')" = finished ]
     stop_in_mid_run "$image"
     # shellcheck disable=SC2016  # for the shell in the image

@@ -1,6 +1,7 @@
 """tools/gpu_programme.sh, with a stub in the place of python: what it runs, how it goes on."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -50,8 +51,8 @@ class Programme:
     def start(self, *flags, **variables):
         path = '%s:%s' % (self.folder / 'bin', os.environ['PATH'])
         return subprocess.Popen(
-            ['bash', 'tools/gpu_programme.sh', *flags], cwd=self.folder, text=True,
-            env=dict(os.environ, PATH=path, **variables), stdout=subprocess.PIPE,
+            [shutil.which('bash'), 'tools/gpu_programme.sh', *flags], cwd=self.folder, text=True,
+            env=dict(os.environ, **dict({'PATH': path}, **variables)), stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
 
     def run(self, *flags, **variables):
@@ -144,18 +145,19 @@ def test_a_part_that_takes_too_long_is_ended(programme):
 
 
 def test_what_has_no_time_left_is_run_by_the_next_call(programme):
-    programme.behave('case $words in *forward_only*) exec sleep 600 ;; esac')
-    code, summary, _ = programme.run('out', LIMIT_S='3')
+    """Each part would sleep for ten minutes, and the whole may take two seconds."""
+    programme.behave('exec sleep 600')
+    code, summary, _ = programme.run('out', LIMIT_S='2')
     assert code == 1 and list(summary) == PARTS
-    assert summary['doctor'] == ('0', 'as expected')
-    assert re.match(r'ended at its limit of [123] s$', summary['smoke'][1])
-    assert {row for name, row in summary.items() if name not in ('doctor', 'smoke')} == {
-        ('-', 'not run: no time left')}
-    assert programme.noted() == ['doctor', 'smoke']
+    begun = programme.noted()
+    assert len(begun) <= 2 and begun == PARTS[:len(begun)]
+    for name, row in summary.items():
+        assert row == ('-', 'not run: no time left') or name in begun \
+            and re.match(r'ended at its limit of [12] s$', row[1])
 
     programme.behave('')
     assert programme.run('out')[0] == 0
-    assert programme.noted() == ['doctor', 'smoke'] + PARTS[1:]
+    assert programme.noted() == begun + PARTS
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -208,3 +210,12 @@ def test_without_a_folder_nothing_runs(flags, programme):
     assert process.returncode == 2
     assert err.startswith('usage: bash tools/gpu_programme.sh FOLDER')
     assert programme.calls() == []
+
+
+def test_without_a_python_nothing_runs(programme):
+    process = programme.start('out', PATH=str(programme.folder))
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 3
+    assert err == ('There is no python on PATH: activate an environment, such as '
+                   '. .venv-modern/bin/activate\n')
+    assert not (programme.folder / 'out').exists()

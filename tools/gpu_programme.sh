@@ -10,7 +10,8 @@
 # after Ctrl-C or after the 25 minutes, runs the parts that have not ended as expected yet. The environment variable
 # LIMIT_S is another limit for the whole, in seconds.
 #
-# Exit codes: 0 all parts ended as expected; 1 some did not, or had no time left; 2 bad usage; 130 interrupted.
+# Exit codes: 0 all parts ended as expected; 1 some did not, or had no time left; 2 bad usage; 3 no Python; 130
+# interrupted.
 set -u
 
 # What sets the weights of AlexNet to NaN. Its convolutions run, and a ReLU and a max_pool may hide the NaN.
@@ -127,6 +128,10 @@ main() {
         echo 'usage: bash tools/gpu_programme.sh FOLDER [flags of a rehearsal, such as --device cpu --batch_size 1]' >&2
         exit 2
     fi
+    command -v python >/dev/null || {
+        echo 'There is no python on PATH: activate an environment, such as . .venv-modern/bin/activate' >&2
+        exit 3
+    }
     mkdir -p "$1/logs" "$1/profile" "$1/xla" "$1/peers" || exit 2
     folder=$(cd "$1" && pwd)
     shift
