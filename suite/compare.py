@@ -45,9 +45,11 @@ from suite.figures import (
     Source,
     load,
     reference_names,
+    short_names,
 )
 from suite.pairs import (
     Pair,
+    Row,
     against_float32,
     beside_references,
     compare,
@@ -60,18 +62,26 @@ from suite.tables import Block, format_csv, format_markdown, format_text
 MOST_NOTES = 10                      # lines of a block of notes; --details shows all
 NAME_WIDTHS = 24, 16, 12, 10, 8      # of a heading, until the table fits into a terminal
 MAX_GPU = 45                         # characters of a GPU's name in a table
+NOTHING_SHARED = 'There are no valid figures of the same work'
+
+
+def pairs_of(sources: Sequence[Source], references: Sequence[Source]) -> List[Pair]:
+    """Returns the pairs that are compared: the first source and each of the others, or a single
+    source and the references of the same work; a published figure is always the base, and the
+    chapter comes first."""
+    found = (compare(sources[0], sources[1:]) if len(sources) > 1 else
+             beside_references(sources[0], references))
+    return sorted(map(_published_first, found), key=lambda pair: pair.base.name != 'chapter')
 
 
 def blocks(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
-           percent: Optional[float] = None) -> List[Block]:
+           percent: Optional[float] = None, width: float = tables.WIDTH) -> List[Block]:
     """Returns what is shown: the outcome of the gate, if it has `percent` as its limit, the tables,
     on what the sources ran and how that differs, figures without counterpart, notes. A single
     source has a table of its own figures behind that of the chapter. Without `details` the lines of
-    a block are few."""
-    shown = [] if percent is None else [_gate(gate.judge(pairs, percent), pairs, percent, details)]
-    pairs = sorted((_published_first(pair) for pair in pairs),
-                   key=lambda pair: pair.base.name != 'chapter')
-    tables_of_pairs = [_against(pair.base, pair.other, pair.rows, percent)
+    a block are few; names of sources are cut until a table fits into `width` columns."""
+    shown = [] if percent is None else [_gate(gate.judge(pairs, percent), percent, details)]
+    tables_of_pairs = [_against(pair.base, pair.other, pair.rows, percent, width)
                        for pair in pairs if pair.rows]
     if len(sources) == 1:
         first = int(bool(pairs) and bool(pairs[0].rows) and pairs[0].base.name == 'chapter')
@@ -79,7 +89,7 @@ def blocks(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = Fal
     shown += tables_of_pairs
     for source in sources:
         shown += scaling(source)
-        shown += [_against(source._replace(name=FLOAT32), source, rows)
+        shown += [_against(source._replace(name=FLOAT32), source, rows, width=width)
                   for rows in [against_float32(source)] if rows]
     compared = list(sources) + [pair.base for pair in pairs if len(sources) == 1 and pair.rows]
     shown.append(Block('What is compared', [], [
@@ -103,7 +113,7 @@ def few(lines: List[str], details: bool) -> List[str]:
 
 def _published_first(pair):
     """The pair with published figures as its base, if one of the two is published."""
-    is_run = 'device' in pair.base.facts and 'device' not in pair.other.facts
+    is_run = 'device' in pair.base.facts and 'hardware' in pair.other.facts
     return reversed_pair(pair) if is_run else pair
 
 
@@ -172,33 +182,36 @@ def _own_figures(source):
     return tables.figures_block(source.name, head, rows, lines)
 
 
-def _gate(judgements, pairs, percent, details):
+def _gate(judgements, percent, details):
     """The block of the gate."""
-    missing = ['nothing of %s can be judged' % pair.other.name for pair in pairs if not pair.rows]
-    return Block('Gate, at most %g %% slower: %s' % (percent, gate.overall(judgements)), [],
-                 few(gate.lines(judgements) + missing, details))
+    return Block('%s: %s' % (gate.title(percent), gate.overall(judgements)), [],
+                 few(gate.lines(judgements), details))
 
 
-def _against(base, other, rows, percent=None):
+def times_as(base: Source, row: Row) -> str:
+    """Returns how fast the other figure of a row is: '1.8 times as fast (1.6 to 2.1)', or 'about 8
+    times as fast as the chapter's GTX 1080'; '-' where a figure is not valid."""
+    times = tables.times(row)
+    if 'device' in base.facts or row.ratio is None:
+        return times
+    return '%s %s %s' % (times, 'as' if row.ratio <= 1 else 'than', _called(base, row.base))
+
+
+def _against(base, other, rows, percent=None, width=tables.WIDTH):
     """The block of the rows, with the words of the gate instead of verdicts if it has a limit."""
     is_published = 'device' not in base.facts
-    cells = []
-    for row in rows:
-        times = tables.times(row)
-        if is_published and row.ratio is not None:
-            times += ' %s %s' % ('as' if row.ratio <= 1 else 'than', _called(base, row.base))
-        cells.append((row.other, [
-            tables.milliseconds(row.base), tables.milliseconds(row.other), times,
-            row.verdict if percent is None else gate.outcome(row, percent)[0]]))
-    for width in NAME_WIDTHS:
-        head = [_clipped(base.name, width), _clipped(other.name, width)]
+    cells = [(row.other, [
+        tables.milliseconds(row.base), tables.milliseconds(row.other), times_as(base, row),
+        row.verdict if percent is None else gate.outcome(row, percent)[0]]) for row in rows]
+    for letters in NAME_WIDTHS:
+        head = _clipped([base.name, other.name], letters)
         head += [head[1] + ' is', 'verdict' if percent is None else 'gate']
         if is_published:
             cells = [(figure, texts[:3]) for figure, texts in cells]
             head = head[:3]
         block = tables.figures_block('%s against %s, ms / batch' % (other.name, base.name), head,
                                      cells)
-        if tables.width(block) <= tables.WIDTH:
+        if tables.width(block) <= width:
             break
     return block
 
@@ -211,8 +224,13 @@ def _called(reference, figure):
     return '%s (%s)' % (hardware, reference.name)
 
 
-def _clipped(name, width):
-    return name if len(name) <= width else '..' + name[2 - width:]
+def _clipped(names, letters):
+    """The names cut to a length: at the front, or where that makes them equal, at the end."""
+    for cut in lambda name: '..' + name[2 - letters:], lambda name: name[:letters - 2] + '..':
+        clipped = [name if len(name) <= letters else cut(name) for name in names]
+        if len(set(clipped)) == len(clipped):
+            return clipped
+    return clipped
 
 
 def _mixes(sources):
@@ -260,25 +278,22 @@ def _problem(args):
 
 
 def _compare(args):
-    sources = [load(name) for name in args.results]
-    if len({source.name for source in sources}) < len(sources):
-        sources = [source._replace(name=name) for source, name in zip(sources, args.results)]
+    sources = [load(name)._replace(name=short)
+               for name, short in zip(args.results, short_names(args.results))]
     for problem in [problem for source in sources for problem in source.problems]:
         print(problem, file=sys.stderr)
-    code = (_write_page(args.html, args.results, sources) if args.html else 0) or (
-        _write_csv(args.csv, sources) if args.csv else 0)
+    references = [load(name) for name in reference_names()]
+    code = (_write_page(args.html, sources, references, args.fail_if_slower) if args.html else 0
+            ) or (_write_csv(args.csv, sources) if args.csv else 0)
     if code:
         return code
     if not sources[0].figures:
         return _nothing('%s has no figures' % sources[0].name)
-    if len(sources) > 1:
-        pairs = list(map(_published_first, compare(sources[0], sources[1:])))
-    else:
-        pairs = beside_references(sources[0], [load(name) for name in reference_names()])
+    pairs = pairs_of(sources, references)
     shown = blocks(sources, pairs, args.details, args.fail_if_slower)
     print((format_markdown if args.markdown else format_text)(shown), end='', flush=True)
     if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
-        print('There are no valid figures of the same work.', file=sys.stderr)
+        print(NOTHING_SHARED + '.', file=sys.stderr)
         return 2
     return 0 if args.fail_if_slower is None else _code(pairs, args.fail_if_slower)
 
@@ -298,7 +313,7 @@ def _write_csv(path, sources):
     return 0
 
 
-def _write_page(path, names, sources):
+def _write_page(path, sources, references, percent):
     """Writes the page of --html; returns an exit code."""
     try:
         # Not at the top: only the page needs matplotlib and jinja2.
@@ -307,7 +322,7 @@ def _write_page(path, names, sources):
         return _nothing('--html needs matplotlib and jinja2 (%s): %s -m pip install '
                         'matplotlib jinja2' % (error, os.path.basename(sys.executable)))
     try:
-        page.write(path, names, sources)
+        page.write(path, sources, references, percent)
     except OSError as error:
         return _nothing('%s: %s' % (path, error.strerror), 3)
     return 0

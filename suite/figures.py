@@ -195,6 +195,25 @@ def _short(name, folder=None):
     return short[:-5] if short.endswith('.json') else short
 
 
+def short_names(names: Sequence[str]) -> List[str]:
+    """Returns the shortest names that tell several sources apart: those of the files or folders,
+    or where these are the same, the last part in which their paths differ."""
+    short = list(map(_short, names))
+    for shared in {name for name in short if short.count(name) > 1}:
+        indices = [i for i, name in enumerate(short) if name == shared]
+        paths = [os.path.abspath(names[i]).split(os.sep) for i in indices]
+        for parts in zip(*map(reversed, paths)):
+            if all(parts) and len(set(parts)) == len(parts):
+                for i, part in zip(indices, parts):
+                    short[i] = reading.one_line(part)
+                break
+    if len(set(short)) == len(short):
+        return short
+    if len(set(names)) == len(names):
+        return list(names)
+    return ['%s (%d)' % (name, i) for i, name in enumerate(short, 1)]
+
+
 def _record(name, data):
     """The facts and the figures of a record."""
     facts, figures = _facts(data), []

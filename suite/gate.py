@@ -11,8 +11,8 @@ MOST_REPEATS = 100                   # more than that is not worth asking for
 
 
 class Judgement(NamedTuple):
-    """The outcome of a row, or of a work that the other source could not finish (`row` is None),
-    and why it is not decided ('' where it is)."""
+    """The outcome of a row, or (`row` is None) of a work that the other source could not finish or
+    of a source without any row; and why it is not decided ('' where it is)."""
     name: str
     row: Optional[pairs.Row]
     word: str
@@ -33,6 +33,9 @@ def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
         judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED,
                                  'the run of %s did not finish' % pair.other.name)
                        for figure in pairs.unfinished(pair)]
+        if not pair.rows:
+            judgements.append(Judgement(pair.other.name, None, UNDECIDED,
+                                        'nothing of it can be judged'))
     return judgements
 
 
@@ -42,9 +45,14 @@ def overall(judgements: Sequence[Judgement]) -> str:
     return FAIL if FAIL in words else UNDECIDED if UNDECIDED in words else PASS
 
 
-def lines(judgements: Sequence[Judgement]) -> List[str]:
-    """Returns a line for each row that does not pass, failures first."""
-    shown = [one for word in (FAIL, UNDECIDED) for one in judgements if one.word == word]
+def title(percent: float) -> str:
+    """Returns what the gate asks for."""
+    return 'Gate, at most %g %% slower' % percent
+
+
+def lines(judgements: Sequence[Judgement], words: Sequence[str] = (FAIL, UNDECIDED)) -> List[str]:
+    """Returns a line for each row with these outcomes, in the order of `words`."""
+    shown = [one for word in words for one in judgements if one.word == word]
     return ['%s: %s: %s' % (one.word, one.name, '; '.join(filter(None, [
         tables.times(one.row) if one.row and one.row.ratio else '', one.why]))) for one in shown]
 

@@ -36,6 +36,13 @@ def of_pass(record: Dict[str, Any], entry: Dict[str, Any]) -> str:
     return _of_checks([record, entry])
 
 
+def of_figure(figure: Any) -> str:
+    """Returns the word for a suite.figures.Figure of records."""
+    if figure.faults:
+        return figure.word or 'INVALID'
+    return _of_cautions(len(figure.warnings))
+
+
 def kind(word: str) -> str:
     """Returns 'good', 'warn' or 'bad' for a word of this module."""
     if word == 'ok':
@@ -47,7 +54,10 @@ def _of_checks(parts: Sequence[Dict[str, Any]]) -> str:
     """`parts` are the record and passes of it. A pass without the key 'faults' was not checked."""
     if any(part.get('faults', ['not checked']) for part in parts):
         return 'INVALID'
-    count = sum(len(part.get('warnings', [])) for part in parts)
+    return _of_cautions(sum(len(part.get('warnings', [])) for part in parts))
+
+
+def _of_cautions(count: int) -> str:
     return '%d caution%s' % (count, 's' * (count > 1)) if count else 'ok'
 
 

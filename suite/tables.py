@@ -243,14 +243,26 @@ def _grouped(table, labels):
     header, *rows = _aligned([[row[i] for i in rest] for row in table])
     groups = {}
     for row, line in zip(table[1:], rows):
-        name = ', '.join('%s %s' % (head[i], row[i]) if head[i] in ('fetch', 'batch', 'processes')
-                         or head[i] not in LABELS else row[i]
-                         for i in range(labels) if i not in rest and row[i] != '-')
+        name = _row_name([(head[i], row[i]) for i in range(labels) if i not in rest])
         groups.setdefault(name, []).append('    ' + line)
     lines = ['    ' + header]
     for name, of_group in groups.items():
         lines += _wrapped(name, '  ') + of_group
     return lines
+
+
+def _row_name(cells):
+    """The cells of a row that say what it is about, by their heading, in one line."""
+    return ', '.join('%s %s' % (head, cell) if head in ('fetch', 'batch', 'processes')
+                     or head not in LABELS else cell for head, cell in cells if cell != '-')
+
+
+def row_names(figures: Sequence[Figure]) -> Tuple[str, List[str]]:
+    """Returns what the work of all figures has in common, and a name for each, which has the rest
+    and the conditions that tell them apart: 'lrn, Forward, tensorflow 2.21.0'."""
+    common, (head, *rows) = folded(
+        figures_block('', [], [(figure, []) for figure in figures]).table, ['pass'])
+    return common, [_row_name(zip(head, row)) for row in rows]
 
 
 def format_markdown(blocks: Sequence[Block]) -> str:
@@ -280,6 +292,7 @@ def format_csv(sources: Sequence[Source]) -> str:
                 writer.writerow(dict(
                     _csv_work(source, figure), outcome='published', mean_s=figure.mean_s,
                     sd_s=figure.sd_s, images_per_s=figure.images_per_s,
+                    device=figure.published['hardware'], date=figure.published['year'],
                     differs='; '.join(figure.differs)))
     return file.getvalue()
 

@@ -448,7 +448,8 @@ def test_csv_has_a_row_for_each_pass(write, tmp_path):
     assert first['ci95_low_s'] == '' and float(second['ci95_low_s']) == pytest.approx(0.2)
     assert (second['cautions'], second['outcome']) == ('a, "b"', '1 caution')
     assert first['driver'] == '535.1' and first['threads'] == 'as TensorFlow chooses'
-    assert (third['source'], third['outcome'], third['mean_s']) == ('chapter', 'published', '0.026')
+    assert [third[key] for key in ('source', 'outcome', 'mean_s', 'device', 'date')] == [
+        'chapter', 'published', '0.026', 'GeForce GTX 1080', '2016']
     assert compare.main([path, '--csv', str(tmp_path / 'no' / 'all.csv')]) == 3
     assert compare.main([path, '--csv', path]) == 2
 
@@ -522,7 +523,7 @@ def test_markdown_is_in_the_order_of_the_chapter(write, capsys):
     assert [row[2:] for row in rows[:4]] == [
         ['Forward', 'tensors'], ['Forward', 'ops'],
         ['Forward-backward', 'tensors'], ['Forward-backward', 'ops']]
-    assert 'all is | verdict |' in out
+    assert 'all (2) is | verdict |' in out
 
 
 def test_the_table_of_the_readme(write, tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from suite import compare, outcome
-from suite.report import page as report_page
+from suite.report import charts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))),
@@ -64,6 +64,29 @@ def page(tmp_path, capsys):
     return make
 
 
+@pytest.fixture
+def side(tmp_path):
+    """A function that writes records to a folder, and returns its path."""
+    def write(name, records):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        for record_name, data in records.items():
+            (folder / (record_name + '.json')).write_text(json.dumps(data))
+        return str(folder)
+    return write
+
+
+def repeats(mean_s, seed=0, benchmark='alexnet', variant='lrn', scatter=0.0):
+    """Three records of the same work in fresh processes, whose means differ by `scatter`."""
+    return {'%s-%s-r%d' % (benchmark, variant, i): record(
+        benchmark, variant, mean_s=mean_s * (1 + scatter * (i - 2)), seed=seed + i)
+        for i in (1, 2, 3)}
+
+
+def headline(text):
+    return html.unescape(re.search('<h1[^>]*>(.*?)</h1>', text).group(1))
+
+
 def check(text, records):
     """Checks that apply to every page."""
     seen = Tags()
@@ -73,6 +96,10 @@ def check(text, records):
     assert len(set(seen.ids)) == len(seen.ids)
     assert {link[1:] for link in seen.links} <= set(seen.ids)
     assert all(link.startswith('#') for link in seen.links)
+    assert [seen.tags.count(tag) for tag in ('main', 'h1')] == [1, 1]
+    assert set(seen.scopes) <= {'col', 'row'}
+    assert all(seen.tags[i + 1] == 'caption' for i, tag in enumerate(seen.tags) if tag == 'table')
+    assert 'not known' not in text.lower()
     drawings = re.findall('(?s)<svg .*?</svg>', text)
     for drawing in drawings:
         xml.etree.ElementTree.fromstring(drawing)
@@ -95,13 +122,16 @@ class Tags(html.parser.HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.ids, self.links = [], [], []
+        self.open, self.ids, self.links, self.tags, self.scopes = [], [], [], [], []
 
     def handle_startendtag(self, tag, attrs):
         self._note(attrs)
 
     def handle_starttag(self, tag, attrs):
         self._note(attrs)
+        self.tags.append(tag)
+        if tag == 'th':
+            self.scopes.append(dict(attrs).get('scope'))
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -149,15 +179,198 @@ def bars(text, caption):
     return [html.unescape(one) for one in re.findall('<text [^>]*>([^<]*)</text>', drawing)]
 
 
+# The headline
+
+@pytest.mark.parametrize('scale, scatter, limit, word, counts', [
+    (1.0, 0.0, '5', 'PASS', '2 PASS'), (1.3, 0.0, '5', 'FAIL', '2 FAIL'),
+    (1.3, 0.0, '50', 'PASS', '2 PASS'), (1.0, 0.2, '5', 'UNDECIDED', '2 UNDECIDED')])
+def test_the_headline_is_the_outcome_of_the_gate(scale, scatter, limit, word, counts, page, side,
+                                                 capsys):
+    after = side('after', repeats(0.03 * scale, seed=9, scatter=scatter))
+    text = page(repeats(0.03), after, '--fail-if-slower', limit)
+    assert headline(text) == word
+    assert '<p>Gate, at most %s %% slower: %s</p>' % (limit, counts) in text
+    first = re.search('<p class="row">(.*?)</p>', text).group(1)
+    assert re.match(word + r': alexnet lrn Forward tensors batch 32 float32: \d\.\d+ times ', first)
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert 'Gate, at most %s %% slower: %s' % (limit, word) in printed
+    assert word == 'PASS' or first in printed
+
+
+def test_the_gate_names_its_rows_failures_first(page, side):
+    before = dict(repeats(0.03), **repeats(0.1, 20, 'vgg16', 'D'), **repeats(0.2, 40, 'vgg16', 'E'))
+    after = dict(repeats(0.03, 60), **repeats(0.1, 80, 'vgg16', 'D', scatter=0.2),
+                 **repeats(0.3, 99, 'vgg16', 'E'))
+    text = page(before, side('after', after), '--fail-if-slower', '5')
+    rows = re.findall('<p class="row">(.*?) tensors', text)
+    assert headline(text) == 'FAIL'
+    assert rows == ['FAIL: vgg16 E Forward', 'FAIL: vgg16 E Forward-backward',
+                    'UNDECIDED: vgg16 D Forward', 'UNDECIDED: vgg16 D Forward-backward',
+                    'PASS: alexnet lrn Forward', 'PASS: alexnet lrn Forward-backward']
+    assert '<summary>and 2 more</summary>' in text
+
+
+def test_the_gate_does_not_pass_what_it_cannot_judge(page, tmp_path):
+    text = page(repeats(0.03), str(tmp_path / 'typo'), '--fail-if-slower', '5')
+    assert headline(text) == 'UNDECIDED'
+    assert '<p class="row">UNDECIDED: typo: nothing of it can be judged</p>' in text
+
+
+def test_the_headline_of_two_sides_is_their_ratio(page, side, capsys):
+    text = page(repeats(0.03), side('other', repeats(0.02, seed=9)))
+    times = re.fullmatch(r'other is (1\.\d+ times as fast \(1\.\d+ to 1\.\d+\))', headline(text))
+    assert times.group(1) in capsys.readouterr().out
+    assert '<span class="verdict good">faster</span>' in text
+    assert re.search(r': mine [23]\d\.\d+, other [12]\d\.\d+ ms / batch\. All 2 rows: 2 '
+                     'faster</p>', text)
+
+
+def test_the_headline_of_one_side_with_nothing_beside_it_is_its_figure(page):
+    text = page({'alexnet': record(batch_size=16)})
+    assert headline(text) == '15.01 ms / batch, 1066 images / s'
+    assert '<span class="verdict good">ok</span>' in text
+
+
+def test_the_headline_of_published_figures(page):
+    text = page({}, 'chapter', 'anosy')
+    assert headline(text) == 'mine has no figures'
+
+
+def test_the_headline_where_all_is_invalid(page):
+    data = record()
+    for entry in data['results']:
+        entry['faults'] = ['a loss is NaN']
+    text = page({'alexnet': data})
+    assert headline(text) == 'INVALID'
+    assert '<p>0 of 2 figures of mine are valid</p>' in text
+    assert headline(page({'alexnet': data}, 'chapter')) == 'INVALID'
+
+
+def test_the_headline_where_nothing_is_the_same_work(page, side):
+    text = page({'alexnet': record()}, side('other', {'alexnet': record(batch_size=16)}))
+    assert headline(text) == 'There are no valid figures of the same work'
+    assert '<p>mine has 2 valid figures, other has 2 valid figures</p>' in text
+
+
+def test_the_headline_where_nothing_can_be_read(page, side, tmp_path):
+    text = page({})
+    assert headline(text) == 'mine has no figures'
+    assert 'a folder without records' in text
+    memory = dict(record(), status='out_of_memory', results=[], error='it is full')
+    text = page({'alexnet': memory})
+    assert headline(text) == 'mine has no figures'
+    assert '<span class="verdict bad">out of memory</span>' in text
+
+
+# The rest of the page
+
+def test_the_forest_plot_has_a_row_for_each_work(page, side):
+    slower = dict(repeats(0.06, 9), other=record('vgg16', 'D', seed=99))
+    text = page(dict(repeats(0.03), other=record('vgg16', 'D')), side('slower', slower))
+    plot = bars(text, 'slower against mine: network alexnet, variant lrn, fetch tensors')
+    assert plot[:3] == ['1', '1.5', '2'] and 'times slower' in plot          # the axis
+    assert plot[3] == 'Forward' and plot[5] == 'Forward-backward'
+    assert re.fullmatch(r'2\.\d+ times slower \(1\.\d+ to 2\.\d+\)', plot[4])
+    drawing = re.search('(?s)<figcaption>slower against mine: network alexnet.*?</svg>', text)
+    assert 'fill-opacity: 0' not in drawing.group()
+    drawing = re.search('(?s)<figcaption>slower against mine: network vgg16.*?</svg>', text)
+    assert drawing.group().count('fill-opacity: 0') == 3         # the mark, and two rows: hollow
+
+
+def test_the_forest_plot_shows_the_outcome_of_the_gate(page, side):
+    text = page(repeats(0.03), side('slower', repeats(0.06, 9)), '--fail-if-slower', '5')
+    plot = bars(text, 'slower against mine')
+    assert [one[:9] for one in plot if 'FAIL' in one] == ['FAIL, 2.0'] * 2
+    assert 'Dashed: the limit of the gate' in text
+
+
+@pytest.mark.parametrize('ends, labels', [
+    ((0.5, 2.0), ['2', '1.5', '1', '1.5', '2']), ((0.99, 1.0), ['1.01', '1.005', '1']),
+    ((0.02, 1.0), ['50', '10', '2', '1']), ((1.0, 300.0), ['1', '2', '10', '50', '200'])])
+def test_the_axis_of_ratios_is_labelled_as_the_sentences_are(ends, labels):
+    ticks = charts._ratio_ticks(*ends)
+    assert [ticks[place] for place in sorted(ticks)] == labels
+
+
+def test_labels_are_not_cut_where_they_differ(page):
+    runs = {}
+    for threads in (1, 2):
+        runs['t%d' % threads] = record(seed=threads)
+        runs['t%d' % threads]['environment']['variables']['TF_A_RATHER_LONG_NAME_OF_A_SETTING'] = (
+            'a value that is rather long too %d' % threads)
+    shown = ' '.join(bars(page(runs), 'Forward, fetch tensors, batch 32:'))
+    for threads in (1, 2):
+        assert ('lrn, mine, TF_A_RATHER_LONG_NAME_OF_A_SETTING a value that is rather long too %d'
+                % threads) in shown
+
+
+def test_numbers_are_right_aligned_in_one_unit(page):
+    data = record()
+    data['results'][1]['warnings'] = [{'kind': 'throttled', 'text': 'it drifted'}]
+    text = page({'alexnet': data, 'other': record('resnet_v2', '50', seed=1)})
+    passes = re.search('(?s)<section id="passes">.*?</section>', text).group()
+    assert re.findall('<th scope="col" class="number">([^<]*)</th>', passes) == [
+        'ms / batch', '95 % interval of the mean', 'images / s']
+    assert len(re.findall(r'<td class="number">\d[\d.]*( to \d[\d.]*)?</td>', passes)) == 4 * 3
+    assert '<td>50</td>' in text                         # a variant is no number, but a name
+    comparison = re.search('(?s)<section id="comparison">.*?</section>', text).group()
+    assert re.search(r'<td class="number">[89]\d\.\d+<span class="mark"> \*</span>', comparison)
+    assert '.number { text-align: right }' in text
+
+
+@pytest.mark.parametrize('count', [9, 10])
+def test_ten_records_have_a_contents_list(count, page):
+    text = page({'r%d' % i: record(batch_size=1 + i, seed=i) for i in range(count)})
+    assert text.count('<nav') == (count >= 10)
+    links = re.findall('<li><a href="#([a-z]+)">', text)
+    assert links == (['passes', 'sweeps', 'comparison', 'runs'] if count >= 10 else [])
+
+
+def test_two_folders_of_the_same_name_are_told_apart(side, tmp_path, capsys):
+    sides = [side(name + '/gpu', repeats(0.03, seed)) for name, seed in (('new', 0), ('old', 9))]
+    path = tmp_path / 'report.html'
+    compare.main(sides + ['--html', str(path)])
+    assert 'old against new, ms / batch' in capsys.readouterr().out
+    text = path.read_text(encoding='utf-8')
+    assert headline(text).startswith('old is ')
+    assert 'old: alexnet-lrn-r1' in text and 'lrn, old' in bars(text, 'Forward, fetch tensors')
+
+
+def luminance(colour):
+    """The relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
+    digits = colour[1:] if len(colour) == 7 else ''.join(2 * digit for digit in colour[1:])
+    parts = [int(digits[i:i + 2], 16) / 255 for i in (0, 2, 4)]
+    return np.dot([0.2126, 0.7152, 0.0722], [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts])
+
+
+def test_everything_drawn_has_a_contrast_of_4_5(page):
+    text = page({'alexnet': record()})
+    themes = [dict(re.findall(r'--(\w+): (#[0-9a-f]+)', theme)) for theme in re.search(
+        r'(?s)(:root .*?)(@media \(prefers-color-scheme: dark\).*?} })', text).groups()]
+    for theme in themes:
+        assert set(theme) == {'page', 'card', *charts.COLOURS}
+        for name in charts.COLOURS:
+            for ground in ('page', 'card'):
+                dark, light = sorted(luminance(theme[one]) for one in (name, ground))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, theme[name], ground)
+    used = set(re.findall(r'var\(--(\w+)\)', text))
+    assert used <= set(themes[0])
+    assert not re.findall('(?:fill|stroke|color|background): ?#', text)
+
+
 def test_one_record_stands_beside_the_chapter(page):
     text = page({'alexnet': record()})
     assert '1 record: <span class="good">1 without a caution</span>' in text
+    assert headline(text) == "mine is 1.2 times slower than the chapter's GTX 1080"
+    assert re.search(r'<span class="verdict good">ok</span></p>\n<p>alexnet lrn Forward tensors '
+                     r'batch 32 float32: 30.02 ms / batch, 1066 images / s', text)
     assert bars(text, 'Forward, fetch tensors, batch 32:')[-4:] == [
         'lrn, mine', '%.2f ms' % (1e3 * np.mean(record()['results'][0]['samples_s'])),
         'lrn, GeForce GTX 1080 (chapter, 2016)', '26 ms']
     assert 'Not the same work' in text
     assert 'Against the batch size' not in text
-    assert 'these devices have no float32 peak here' in text
+    assert 'Share of the peak' not in text               # it is not known
 
 
 def test_other_work_has_no_reference_beside_it(page):
@@ -167,8 +380,10 @@ def test_other_work_has_no_reference_beside_it(page):
 
 
 def test_no_references(page, monkeypatch):
-    monkeypatch.setattr(report_page, 'reference_names', list)
+    monkeypatch.setattr(compare, 'reference_names', list)
     text = page({'alexnet': record()})
+    assert headline(text) == '30.02 ms / batch, 1066 images / s'
+    assert 'id="ratios"' not in text
     assert 'GTX' not in text
     assert bars(text, 'Forward, fetch tensors')[-2] == 'lrn, mine'
 
@@ -176,6 +391,7 @@ def test_no_references(page, monkeypatch):
 @pytest.mark.slow
 def test_fifty_records(page):
     text = page(many())
+    assert len(text.encode('utf-8')) < 10 ** 6
     assert text.count('<article') == 50
     assert '50 records: <span class="bad">4 INVALID or not finished</span>' in text
     for caption in ('ms / image', 'peak memory, MB', 'share of peak, %'):
@@ -314,9 +530,9 @@ def test_the_curve_of_jobs(page):
     shown = bars(text, caption)
     assert {'1', '2', '4', '8', 'Forward', 'Forward-backward'} <= set(shown)
     drawing = re.search('(?s)<figcaption>%s.*?</svg>' % re.escape(caption), text).group()
-    assert drawing.count('stroke-dasharray') == 2        # ideal, of each pass
-    assert text.count('<td>84.0 %</td>') == 2           # the efficiency of 8, of each pass
-    assert 'mine: scaling' not in text                   # not once more in the comparison
+    assert drawing.count('stroke-dasharray: 5') == 2     # ideal, of each pass
+    assert text.count('<td class="number">84.0 %</td>') == 2     # the efficiency of 8, of each pass
+    assert text.count('mine: scaling') == 1              # not once more in the comparison
     assert 'in each of 8 processes' not in text          # one bar shows no more than the curve
     assert re.search(r'<p class="note warn"><a href="#run-\d">j\d</a>, Forward: rank \d on host1 '
                      r'\(GPU X\) is a straggler \(and 5 more like it\)</p>', text)
@@ -336,7 +552,7 @@ def test_two_folders_and_a_reference(page, tmp_path):
     other.mkdir()
     (other / 'alexnet.json').write_text(json.dumps(record(mean_s=0.02, seed=1)))
     text = page({'alexnet': record()}, str(other), 'anosy')
-    assert 'mine: alexnet' in text and 'other: alexnet' in text
+    assert '<h3>mine <span' in text and '<h3>other <span' in text
     assert 'other against mine' in text and '<td>one process: no verdict</td>' in text
     assert [one for one in bars(text, 'Forward, fetch tensors') if ', ' in one] == [
         'lrn, mine', 'lrn, other', 'lrn, GeForce GTX 1080 (chapter, 2016)']
@@ -391,19 +607,39 @@ def test_a_browser_shows_every_record_and_has_an_empty_console(page, tmp_path):
     assert shown.count('</svg>') == text.count('</svg>') > 100
 
     bad = tmp_path / 'bad.html'                          # the console would say it
-    bad.write_text(text.replace('<h1>', '<img src="x.png"><h1>'), encoding='utf-8')
+    bad.write_text(text.replace('<main>', '<main><img src="x.png">'), encoding='utf-8')
     assert 'Content Security Policy' in browse(bad, tmp_path)[1][0]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
 def test_nothing_is_wider_than_the_window(page, tmp_path):
+    """Also with everything unfolded; tables scroll in their own boxes."""
     frames = """<iframe width="%d" height="800" srcdoc="%s"
         onload="title = contentDocument.documentElement.scrollWidth"></iframe>"""
-    text, widths = html.escape(page(many())), [320, 360, 800, 1400]
+    text = html.escape(page(many()).replace('<details>', '<details open>'))
+    widths = [320, 390, 820, 1440]
     path = tmp_path / 'frames.html'
     path.write_text('<!DOCTYPE html><meta charset="utf-8">'
                     + ''.join(frames % (width, text) for width in widths), encoding='utf-8')
     shown, console = browse(path, tmp_path)
     assert console == []
     assert list(map(int, re.findall(r' title="(\d+)"', shown))) == widths
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
+@pytest.mark.parametrize('flags', [(), ('--fail-if-slower', '5')])
+def test_the_first_screen_of_a_phone_has_a_number_and_a_verdict(flags, page, side, tmp_path):
+    """The place of the end of the first ratio, and of the first verdict, of 844 pixels."""
+    text = page(repeats(0.03), side('other', repeats(0.02, seed=9)), *flags)
+    verdict = 'h1' if flags else '.verdict'
+    number = 'header p:nth-of-type(2)' if flags else 'h1'
+    assert re.search(r'\d', headline(text)) or 'PASS: alexnet lrn Forward' in text
+    path = tmp_path / 'frame.html'
+    path.write_text("""<!DOCTYPE html><meta charset="utf-8"><iframe width="390" height="844"
+        srcdoc="%s" onload="title = ['%s', '%s'].map(one => Math.ceil(contentDocument.querySelector(
+        one).getBoundingClientRect().bottom)).join(' ')"></iframe>"""
+                    % (html.escape(text), verdict, number), encoding='utf-8')
+    bottoms = re.search(r' title="(\d+) (\d+)"', browse(path, tmp_path)[0]).groups()
+    assert max(map(int, bottoms)) < 400

@@ -6,28 +6,33 @@ and for dark. The same chart always gives the same drawing.
 import contextlib
 import io
 import re
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
+import textwrap
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import markupsafe
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from suite import records
 
 WIDTH_IN = 4.5                       # of 72 CSS pixels each: about as wide as a phone
-ROW_IN, AXIS_IN = 0.5, 0.4           # height of a bar with its label; of the axis below the bars
-MAX_LETTERS = 52                     # in the line above a bar; the tables show the whole text
-MAX_DOTS = 500                       # a series of more steps is drawn as a line without dots
+LINE_IN, BAND_IN, AXIS_IN = 0.19, 0.34, 0.3      # height of a line of text, of what is below it
+MAX_LETTERS = 54                     # in a line of WIDTH_IN
+MAX_DOTS = 10                        # a series of more steps is drawn as a line without dots
 # matplotlib knows no CSS, so it draws in placeholder colours, which the page's then replace.
 COLOURS = {name: '#0a0b%02x' % i for i, name in enumerate(
-    ['text', 'muted', 'grid', 'forward', 'backward', 'published', 'bad'], 1)}
+    ['text', 'muted', 'grid', 'forward', 'backward', 'published', 'bad', 'warn', 'good'], 1)}
 STYLE = {'svg.fonttype': 'none', 'svg.hashsalt': 'report', 'font.family': 'sans-serif',
          'font.size': 10.5, 'axes.spines.top': False, 'axes.spines.right': False,
          'axes.spines.left': False, 'axes.grid': True, 'axes.axisbelow': True,
-         'grid.linewidth': 0.6, 'xtick.major.size': 0, 'ytick.major.size': 0,
+         'grid.linewidth': 0.5, 'grid.linestyle': (0, (1, 3)),
+         'xtick.major.size': 0, 'ytick.major.size': 0,
          'text.color': COLOURS['text'], 'axes.labelcolor': COLOURS['text'],
          'xtick.color': COLOURS['muted'], 'ytick.color': COLOURS['muted'],
          'axes.edgecolor': COLOURS['grid'], 'grid.color': COLOURS['grid']}
+WORD_COLOURS = 'bad', 'warn', 'good'     # of verdicts, in which their words are drawn too
 SVG_TAG = markupsafe.Markup(
     '<svg {} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     ' role="img" aria-label="{}">')
@@ -38,7 +43,7 @@ class Bar(NamedTuple):
     whose value is None has no bar."""
     label: str
     value: Optional[float]
-    interval: Optional[Sequence[float]]
+    interval: Sequence[float]
     text: str
     colour: str
 
@@ -46,31 +51,126 @@ class Bar(NamedTuple):
 class BarChart(NamedTuple):
     """Horizontal bars, each below its label. The axis reaches `least` or further."""
     caption: str
-    bars: List[Bar]
+    rows: List[Bar]
     least: float = 0.0
 
     def draw(self) -> Figure:
         """Returns the drawing."""
-        height = ROW_IN * len(self.bars) + AXIS_IN
-        figure = Figure(figsize=(WIDTH_IN, height))
-        axes = figure.add_axes([0.02, (AXIS_IN - 0.1) / height, 0.94,
-                                1 - (AXIS_IN - 0.1) / height])
-        right = max([self.least] + [max([bar.value, *(bar.interval or ())])
-                                    for bar in self.bars if bar.value is not None]) or 1
-        for i, bar in enumerate(self.bars):
-            if bar.value is not None:
-                axes.barh(i + 0.22, bar.value, 0.36, color=COLOURS[bar.colour])
-            if bar.interval:
-                axes.hlines(i + 0.22, *bar.interval, color=COLOURS['text'], linewidth=1.2)
-                axes.vlines(bar.interval, i + 0.1, i + 0.34, color=COLOURS['text'], linewidth=1.2)
-            axes.text(0, i - 0.2, _drawn(bar.label, MAX_LETTERS - len(bar.text)), va='center')
-            axes.text(right, i - 0.2, _drawn(bar.text), va='center', ha='right',
-                      color=COLOURS['bad' if bar.colour == 'bad' else 'text'])
+        figure, axes, places = _labelled(self.rows)
+        for row, y in zip(self.rows, places):
+            if row.value is not None:
+                axes.barh(y - 0.05, row.value, 0.11, color=COLOURS[row.colour])
+            if row.interval:                             # below the bar, to be seen beside it
+                axes.hlines(y + 0.05, *row.interval, color=COLOURS['text'], linewidth=1.2)
+                axes.vlines(row.interval, y + 0.02, y + 0.08, color=COLOURS['text'], linewidth=1.2)
+        right = max([self.least] + [max([row.value, *row.interval])
+                                    for row in self.rows if row.value is not None]) or 1
         axes.set_xlim(0, 1.01 * right)                   # room for the end of an interval
-        axes.set_ylim(len(self.bars) - 0.45, -0.5)
-        axes.set_yticks([])
         axes.locator_params(axis='x', nbins=5)
         return figure
+
+
+class Ratio(NamedTuple):
+    """A row of a forest plot: how many times as fast, its interval (none without a verdict, where
+    the point is hollow), and both in words. A row whose value is None has no point."""
+    label: str
+    value: Optional[float]
+    interval: Sequence[float]
+    text: str
+    colour: str
+
+
+class ForestChart(NamedTuple):
+    """Ratios with their intervals, each below its label, around a line at 1. The axis has all
+    between `ends`, and is logarithmic, so that twice as fast is as far from 1 as twice slower.
+    `limit` is that of a gate, dashed."""
+    caption: str
+    rows: List[Ratio]
+    ends: Tuple[float, float]
+    limit: Optional[float]
+
+    def draw(self) -> Figure:
+        """Returns the drawing."""
+        figure, axes, places = _labelled(self.rows, LINE_IN)
+        axes.set_xscale('log')
+        axes.set_xlim(self.ends[0] ** 1.08 / 1.001, self.ends[1] ** 1.08 * 1.001)
+        tops, bottoms = zip(*[(y - 0.12, y + 0.12) for y in places])     # the texts stay free
+        axes.vlines([1] * len(places), tops, bottoms, color=COLOURS['muted'], linewidth=1)
+        if self.limit:
+            axes.vlines([self.limit] * len(places), tops, bottoms, color=COLOURS['muted'],
+                        linewidth=1, linestyle=(0, (2, 1)))
+        for row, y in zip(self.rows, places):
+            if row.interval:
+                axes.hlines(y, *row.interval, color=COLOURS[row.colour], linewidth=1.6)
+            if row.value is not None:
+                axes.plot(row.value, y, 'o', markersize=6, color=COLOURS[row.colour],
+                          markerfacecolor=COLOURS[row.colour] if row.interval else 'none')
+        ticks = _ratio_ticks(*self.ends)
+        axes.set_xticks(list(ticks))
+        axes.set_xticklabels(list(ticks.values()))
+        axes.minorticks_off()
+        axes.grid(False)
+        below = axes.get_ylim()[0] + AXIS_IN
+        if self.ends[0] < 1:
+            _write(axes, 0, below, 'times slower', 'left', 'muted')
+        if self.ends[1] > 1:
+            _write(axes, 1, below, 'times as fast', 'right', 'muted')
+        return figure
+
+
+def _labelled(rows: Sequence[Union[Bar, Ratio]], below_in: float = 0.0
+              ) -> Tuple[Figure, Axes, List[float]]:
+    """A drawing of rows: the label of each, its text at the right, and below them a free band. y is
+    in inches, downwards. Returns it with the middle of each band; below the axis are `below_in`."""
+    texts = [_wrapped(row.label, row.text) for row in rows]
+    height_in = sum(len(lines) * LINE_IN + BAND_IN for lines in texts)
+    figure = Figure(figsize=(WIDTH_IN, height_in + AXIS_IN + below_in))
+    share = height_in / (height_in + AXIS_IN + below_in)
+    axes = figure.add_axes([0.02, 1 - share, 0.96, share])
+    axes.set_ylim(height_in, 0)
+    axes.set_yticks([])
+    y, middles = 0.0, []                                 # type: float, List[float]
+    for row, lines in zip(rows, texts):
+        for label, text in lines:
+            _write(axes, 0, y + LINE_IN / 2, label, 'left')
+            _write(axes, 1, y + LINE_IN / 2, text, 'right',
+                   row.colour if row.colour in WORD_COLOURS else 'text')
+            y += LINE_IN
+        middles.append(y + BAND_IN / 2 - 0.04)
+        y += BAND_IN
+    return figure, axes, middles
+
+
+def _wrapped(label: str, text: str) -> List[Tuple[str, str]]:
+    """The lines above a band, each with what is at its left and at its right."""
+    lines = [(line, '') for line in textwrap.wrap(
+        records.one_line(label), MAX_LETTERS, break_on_hyphens=False)] or [('', '')]
+    if len(lines[-1][0]) + len(text) < MAX_LETTERS:
+        return lines[:-1] + [(lines[-1][0], text)]
+    return lines + [('', text)]
+
+
+def _write(axes: Axes, x: float, y_in: float, text: str, side: str, colour: str = 'text') -> None:
+    """Writes a text at a part x of the width; y_in is of the middle of its line."""
+    if text:
+        axes.text(x, y_in, _drawn(text), transform=axes.get_yaxis_transform(), va='center',
+                  ha=side, color=COLOURS[colour])
+
+
+def _ratio_ticks(low: float, high: float) -> Dict[float, str]:
+    """Labels of a logarithmic axis by their place: 2 stands for twice as fast at one side of 1, and
+    for twice slower at the other."""
+    reach = max(high, 1 / low)
+    if reach < 3:
+        values = list(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(1, reach))
+    else:
+        values = [10.0 ** e * m for e in range(9) for m in (1, 2, 5)]
+    values = [value for value in values if 1.0001 < value <= reach]
+    ticks = {1.0: '1'}
+    for value in values[(len(values) - 1) % (1 + len(values) // 4)::1 + len(values) // 4]:
+        ticks.update((place, '%g' % round(value, 6)) for place in (1 / value, value)
+                     if low <= place <= high)
+    return ticks
 
 
 class Point(NamedTuple):
@@ -154,10 +254,11 @@ class StepChart(NamedTuple):
         axes.locator_params(axis='y', nbins=5)
         axes.ticklabel_format(useOffset=False, style='plain')
         axes.locator_params(axis='x', integer=True, nbins=6)
+        axes.grid(False, axis='x')
         return figure
 
 
-Chart = Union[BarChart, LineChart, StepChart]
+Chart = Union[BarChart, ForestChart, LineChart, StepChart]
 
 
 @contextlib.contextmanager
@@ -183,6 +284,7 @@ def svg(chart: Chart, number: int) -> markupsafe.Markup:
     drawing = re.sub(r'(?s) *<metadata>.*?</metadata>\n?| *<defs>\s*<style.*?</defs>\n?'
                      r'|<!--.*?-->\n?', '', drawing)
     drawing = re.sub(r'<g id="[^"]*"', '<g', drawing)
+    drawing = _smaller(drawing)
     drawing = re.sub(r'( id="|href="#|url\(#)', r'\1s%d-' % number, drawing)
     for name, colour in COLOURS.items():
         drawing = drawing.replace(colour, 'var(--%s)' % name)
@@ -190,6 +292,16 @@ def svg(chart: Chart, number: int) -> markupsafe.Markup:
     view_box = re.search(r'viewBox="[\d. -]*"', tag).group()
     return SVG_TAG.format(markupsafe.Markup(view_box), records.one_line(chart.caption)
                           ) + markupsafe.Markup(rest)
+
+
+def _smaller(drawing: str) -> str:
+    """A drawing without empty elements and rotations by nothing, its numbers with four digits."""
+    for nothing in (r'<path [^>]*style="fill: none"/>', r' transform="rotate\(-?0,[^"]*"', r'<g/>',
+                    r'<g>\s*</g>', r'<g>\s*</g>'):
+        drawing = re.sub(nothing, '', drawing)
+    drawing = re.sub(r' (?:d|x|y)="[^"]*"', lambda attribute: re.sub(
+        r'\d+\.\d\d+', lambda number: '%.4g' % float(number.group()), attribute.group()), drawing)
+    return re.sub(r'\s*\n\s*', '\n', drawing)
 
 
 def _drawn(text: str, letters: int = 200) -> str:
