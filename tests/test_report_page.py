@@ -231,9 +231,15 @@ def test_the_headline_of_one_side_with_nothing_beside_it_is_its_figure(page):
     assert '<span class="verdict good">ok</span>' in text
 
 
-def test_the_headline_of_published_figures(page):
-    text = page({}, 'chapter', 'anosy')
-    assert headline(text) == 'mine has no figures'
+def test_the_headline_of_published_figures(tmp_path):
+    path = tmp_path / 'report.html'
+    for name, line in (('server_gear', '709.4 images / s'),
+                       ('chapter', "anosy is 1.09 times as fast as the chapter's GTX 1080")):
+        assert compare.main([name, '--html', str(path)]) == 0
+        text = path.read_text(encoding='utf-8')
+        check(text, {})
+        assert headline(text) == line
+        assert '<span class="verdict ">published</span>' in text and 'INVALID' not in text
 
 
 def test_the_headline_where_all_is_invalid(page):
@@ -274,7 +280,7 @@ def test_the_forest_plot_has_a_row_for_each_work(page, side):
     drawing = re.search('(?s)<figcaption>slower against mine: network alexnet.*?</svg>', text)
     assert 'fill-opacity: 0' not in drawing.group()
     drawing = re.search('(?s)<figcaption>slower against mine: network vgg16.*?</svg>', text)
-    assert drawing.group().count('fill-opacity: 0') == 3         # the mark, and two rows: hollow
+    assert drawing.group().count('fill-opacity: 0') == 2         # two rows: hollow
 
 
 def test_the_forest_plot_shows_the_outcome_of_the_gate(page, side):

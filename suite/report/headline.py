@@ -52,9 +52,7 @@ def _of_row(pair: Pair, row: Row, rows: Sequence[Tuple[Pair, Row]]) -> Headline:
     title = '%s is %s' % (pair.other.name, compare.times_as(pair.base, row))
     name = tables.named_figure(row.other, tables.varying([one.other for one in pair.rows]))
     if not row.base.records:                             # published: no verdict about the ratio
-        word = outcome.of_figure(row.other)
-        return Headline(title, '', word, outcome.kind(word), '%s: %s' % (name, _speed(row.other)),
-                        [])
+        return Headline(title, '', *_word(row.other), '%s: %s' % (name, _speed(row.other)), [])
     about = '%s: %s %s, %s %s ms / batch' % (
         name, pair.base.name, _ms(row.base), pair.other.name, _ms(row.other))
     if len(rows) > 1:
@@ -63,8 +61,7 @@ def _of_row(pair: Pair, row: Row, rows: Sequence[Tuple[Pair, Row]]) -> Headline:
 
 
 def _of_figure(figure: Figure, figures: Sequence[Figure]) -> Headline:
-    word = outcome.of_figure(figure) if figure.records else 'published'
-    return Headline(_speed(figure), '', word, outcome.kind(word) if figure.records else '',
+    return Headline(_speed(figure), '', *_word(figure),
                     tables.named_figure(figure, tables.varying(figures)), [])
 
 
@@ -82,6 +79,14 @@ def _of_nothing(sources: Sequence[Source], valid: Sequence[Figure]) -> Headline:
     return Headline(compare.NOTHING_SHARED, 'warn', '', '', ', '.join(
         '%s has %d valid figures' % (source.name, sum(not one.faults for one in source.figures))
         for source in sources), [])
+
+
+def _word(figure: Figure) -> Tuple[str, str]:
+    """The verdict about a figure itself, and its colour."""
+    if not figure.records:
+        return 'published', ''
+    word = outcome.of_figure(figure)
+    return word, outcome.kind(word)
 
 
 def _joined(words: Sequence[str]) -> str:
