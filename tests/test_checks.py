@@ -98,6 +98,8 @@ NETWORKS = {
     'inception_v3': (inception_v3_benchmark, ['--forward_only'], {}, 'Conv2d_1a_3x3'),
     'resnet_v2': (resnet_v2_benchmark, ['--depth', '50'], {'IMAGE_SIZE': 64}, 'conv1'),
 }
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in ('inception_v3', 'resnet_v2') else [])
+         for name in NETWORKS]
 PRODUCTS = {'alexnet': 5, 'alexnet-fc': 8, 'vgg16': 16, 'inception_v3': 95, 'resnet_v2': 54}
 
 
@@ -133,7 +135,7 @@ def initial_values(monkeypatch):
     return replace
 
 
-@pytest.mark.parametrize('name', list(NETWORKS))
+@pytest.mark.parametrize('name', NAMES)
 def test_a_network_of_nan_is_invalid(name, invalid, initial_values):
     initial_values(lambda variable: variable.endswith(('weights', '/w')), NAN)
     code, found = invalid(name)
@@ -143,7 +145,7 @@ def test_a_network_of_nan_is_invalid(name, invalid, initial_values):
         assert faults == ['not finite: %s, the first of %d layers' % (first, PRODUCTS[name])]
 
 
-@pytest.mark.parametrize('name', list(NETWORKS))
+@pytest.mark.parametrize('name', NAMES)
 def test_images_of_nan_are_noticed(name, invalid, initial_values, monkeypatch):
     initial_values(lambda variable: variable == 'images', NAN)
     monkeypatch.setattr(tf, 'random_uniform', lambda shape: tf.fill(shape, NAN))

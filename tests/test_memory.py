@@ -27,7 +27,8 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope='module', params=list(NETWORKS))
+@pytest.fixture(scope='module', params=[
+    pytest.param(name, marks=pytest.mark.slow if name == 'resnet_v2' else []) for name in NETWORKS])
 def network(request, timed):
     """The name of a network, and the targets and variables of its graph at batch size 100000."""
     script, flags, _, _ = NETWORKS[request.param]

@@ -65,16 +65,23 @@ def counts(contender, network):
                            for one in passes]
 
 
+@pytest.fixture
+def resnet_50(monkeypatch):
+    """Takes ResNet V2 with 50 layers for 152, which take half a minute to build."""
+    monkeypatch.setitem(contenders.MATCHES, 'resnet_v2', contenders.MATCHES['resnet_v2']._replace(
+        variant='50', keras='ResNet50V2'))
+
+
 @pytest.mark.parametrize('network, peer, same', [
     ('vgg16', 'slim', True),
     ('vgg16', 'keras', True),
-    ('inception_v3', 'slim', True),
-    ('inception_v3', 'keras', False),                    # no auxiliary classifier
-    ('resnet_v2', 'slim', True),
-    ('resnet_v2', 'keras', True),
+    pytest.param('inception_v3', 'slim', True, marks=pytest.mark.slow),
+    pytest.param('inception_v3', 'keras', False, marks=pytest.mark.slow),    # no auxiliary one
+    pytest.param('resnet_v2', 'slim', True, marks=pytest.mark.slow),
+    pytest.param('resnet_v2', 'keras', True, marks=pytest.mark.slow),
     ('alexnet', 'slim', False),                          # see tables.DIFFERS
 ])
-def test_the_peers_are_the_same_networks(network, peer, same):
+def test_the_peers_are_the_same_networks(network, peer, same, resnet_50):
     ours, theirs = counts('ours', network), counts(peer, network)
     variant = contenders.MATCHES[network].variant
     assert ours[0] == networks.NETWORKS[network].variants[variant].parameters
@@ -87,7 +94,8 @@ def test_every_network_has_its_match():
     assert list(contenders.MATCHES) == list(networks.NETWORKS)
 
 
-@pytest.mark.parametrize('network, random_images', [('alexnet', False), ('inception_v3', True)])
+@pytest.mark.parametrize('network, random_images', [
+    ('alexnet', False), pytest.param('inception_v3', True, marks=pytest.mark.slow)])
 def test_the_input_and_the_passes_are_ours(network, random_images):
     for contender in 'ours', 'ours again', 'slim':
         passes = passes_of(contender, network)
@@ -313,6 +321,7 @@ def test_of_runs_with_equal_contenders_few_get_a_verdict(monkeypatch):
 
 # Real runs
 
+@pytest.mark.slow
 def test_a_run(tmp_path, monkeypatch, capsys):
     path = tmp_path / 'peers.json'
     monkeypatch.setattr(rounds, 'ROUNDS', 3)

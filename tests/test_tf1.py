@@ -96,6 +96,7 @@ def test_what_slim_needs_is_named_with_the_command(names, packages):
         'pip install --no-deps %s\n' % (tf1.VERSION, ' and '.join(names), packages))
 
 
+@pytest.mark.slow
 def test_alexnet_needs_no_slim():
     done = without(['tf_slim', 'tf_keras'], 'alexnet_benchmark.py')
     assert (done.returncode, done.stderr) == (0, '')

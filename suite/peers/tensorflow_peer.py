@@ -96,7 +96,8 @@ def slim_logits(network: str, images: Any, is_training: bool) -> List[Any]:
                 logits, end_points = nets.inception.inception_v3(images, is_training=is_training)
                 return [logits, end_points['AuxLogits']] if is_training else [logits]
         with slim.arg_scope(nets.resnet_v2.resnet_arg_scope()):
-            return [nets.resnet_v2.resnet_v2_152(images, 1000, is_training=is_training)[0]]
+            resnet = getattr(nets.resnet_v2, 'resnet_v2_' + MATCHES[network].variant)
+            return [resnet(images, 1000, is_training=is_training)[0]]
 
 
 class KerasLogits:
