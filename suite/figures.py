@@ -198,9 +198,10 @@ def _short(name, folder=None):
 def short_names(names: Sequence[str]) -> List[str]:
     """Returns the shortest names that tell several sources apart: those of the files or folders,
     or where these are the same, the last part in which their paths differ."""
-    short = list(map(_short, names))
+    short, references = list(map(_short, names)), reference_names()
     for shared in {name for name in short if short.count(name) > 1}:
-        indices = [i for i, name in enumerate(short) if name == shared]
+        indices = [i for i, name in enumerate(short)
+                   if name == shared and names[i] not in references]
         paths = [os.path.abspath(names[i]).split(os.sep) for i in indices]
         for parts in zip(*map(reversed, paths)):
             if all(parts) and len(set(parts)) == len(parts):

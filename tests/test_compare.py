@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from suite import compare, pairs
-from suite.figures import load, reference_names
+from suite.figures import load, reference_names, short_names
 from suite.results_table import results_table
 from suite.run import command, plan
 
@@ -430,6 +430,24 @@ def test_notes_are_ten_and_grouped(write, capsys):
                         'aaaa: 0 % of the steps ')
     assert compare.main([os.path.dirname(path), '--details']) == 0
     assert capsys.readouterr().out.count('* many, alexnet') == 24
+
+
+@pytest.mark.parametrize('paths, names', [
+    (['before', 'after'], ['before', 'after']),
+    (['driver-535/gpu', 'driver-550/gpu'], ['driver-535', 'driver-550']),
+    (['old/a/gpu/lrn.json', 'new/a/gpu/lrn.json', 'base.json'], ['old', 'new', 'base']),
+    (['a/x/gpu', 'a/y/gpu', 'b/x/gpu'], ['a/x/gpu', 'a/y/gpu', 'b/x/gpu']),
+    (['old/chapter', 'chapter'], ['old/chapter', 'chapter']),
+    (['gpu', 'gpu'], ['gpu (1)', 'gpu (2)'])])
+def test_the_shortest_names_that_tell_results_apart(paths, names):
+    assert short_names(paths) == names
+
+
+def test_names_that_are_cut_stay_apart(write, capsys):
+    long = 'driver-%d-of-the-machine-below-the-stairs'
+    paths = [os.path.dirname(write((long + '/a.json') % i, record(entry(steps())))) for i in (5, 6)]
+    assert compare.main(paths) == 0
+    assert 'driver-5-of-th..  driver-6-of-th..' in capsys.readouterr().out
 
 
 def test_csv_has_a_row_for_each_pass(write, tmp_path):

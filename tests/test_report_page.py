@@ -239,7 +239,7 @@ def test_the_headline_of_published_figures(tmp_path):
         text = path.read_text(encoding='utf-8')
         check(text, {})
         assert headline(text) == line
-        assert '<span class="verdict ">published</span>' in text and 'INVALID' not in text
+        assert '<span class="verdict">published</span>' in text and 'INVALID' not in text
 
 
 def test_the_headline_where_all_is_invalid(page):

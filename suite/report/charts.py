@@ -295,12 +295,13 @@ def svg(chart: Chart, number: int) -> markupsafe.Markup:
 
 
 def _smaller(drawing: str) -> str:
-    """A drawing without empty elements and rotations by nothing, its numbers with four digits."""
+    """A drawing without empty elements and rotations by nothing, in hundredths of a unit."""
     for nothing in (r'<path [^>]*style="fill: none"/>', r' transform="rotate\(-?0,[^"]*"', r'<g/>',
                     r'<g>\s*</g>', r'<g>\s*</g>'):
         drawing = re.sub(nothing, '', drawing)
     drawing = re.sub(r' (?:d|x|y)="[^"]*"', lambda attribute: re.sub(
-        r'\d+\.\d\d+', lambda number: '%.4g' % float(number.group()), attribute.group()), drawing)
+        r'\d+\.\d{3,}', lambda number: '%g' % round(float(number.group()), 2), attribute.group()),
+        drawing)
     return re.sub(r'\s*\n\s*', '\n', drawing)
 
 

@@ -34,7 +34,8 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], percent: Optional[float
     rows = [(pair, row) for pair in pairs for row in pair.rows if row.ratio is not None]
     valid = [figure for figure in sources[0].figures if not figure.faults]
     if rows:
-        return _of_row(*next((one for one in rows if one[1].interval), rows[0]), rows)
+        return _of_row(*next((one for one in rows if one[1].interval), rows[0]),
+                       [row.verdict for pair in pairs for row in pair.rows])
     if valid and len(sources) == 1:
         return _of_figure(valid[0], valid)
     return _of_nothing(sources, valid)
@@ -48,15 +49,16 @@ def _of_gate(pairs: Sequence[Pair], percent: float) -> Headline:
         gate.lines(judgements, (gate.FAIL, gate.UNDECIDED, gate.PASS)))
 
 
-def _of_row(pair: Pair, row: Row, rows: Sequence[Tuple[Pair, Row]]) -> Headline:
+def _of_row(pair: Pair, row: Row, verdicts: Sequence[str]) -> Headline:
+    """Of the ratio of one row; `verdicts` are those of all rows."""
     title = '%s is %s' % (pair.other.name, compare.times_as(pair.base, row))
     name = tables.named_figure(row.other, tables.varying([one.other for one in pair.rows]))
     if not row.base.records:                             # published: no verdict about the ratio
         return Headline(title, '', *_word(row.other), '%s: %s' % (name, _speed(row.other)), [])
     about = '%s: %s %s, %s %s ms / batch' % (
         name, pair.base.name, _ms(row.base), pair.other.name, _ms(row.other))
-    if len(rows) > 1:
-        about += '. All %d rows: %s' % (len(rows), _counts([one.verdict for _, one in rows]))
+    if len(verdicts) > 1:
+        about += '. All %d rows: %s' % (len(verdicts), _counts(verdicts))
     return Headline(title, '', row.verdict, KINDS.get(row.verdict, ''), about, [])
 
 

@@ -58,8 +58,8 @@ def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: O
 
 def _ratio(name: str, row: pairs.Row, percent: Optional[float]) -> charts.Ratio:
     if row.ratio is None:
-        words = [one.word or 'INVALID' for one in (row.base, row.other) if one.faults]
-        return charts.Ratio(name, None, (), (words or [row.verdict])[0], 'bad')
+        words = [outcome.of_figure(one) for one in (row.base, row.other) if one.faults]
+        return charts.Ratio(name, None, (), *(words[0], 'bad') if words else (row.verdict, 'muted'))
     text, word = tables.times(row), row.verdict
     if percent is not None:
         word = gate.outcome(row, percent)[0]
@@ -118,8 +118,10 @@ def _batch_text(work: Work) -> str:
 
 def _time_bar(source_name: str, figure: Figure) -> charts.Bar:
     label = '%s, %s' % (_variant(figure.work), source_name)
-    if figure.faults or figure.mean_s is None:
-        return charts.Bar(label, None, (), figure.word or 'INVALID', 'bad')
+    if figure.faults:
+        return charts.Bar(label, None, (), outcome.of_figure(figure), 'bad')
+    if figure.mean_s is None:                            # published as a rate
+        return charts.Bar(label, None, (), tables.images_per_s(figure) + ' images / s', 'published')
     mean_ms = 1e3 * figure.mean_s
     if not figure.records:                               # as it was published
         return charts.Bar(label, mean_ms, (), '%s%g ms' % ('about ' * figure.about, mean_ms),
