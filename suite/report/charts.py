@@ -295,9 +295,10 @@ def svg(chart: Chart, number: int) -> markupsafe.Markup:
 
 
 def _smaller(drawing: str) -> str:
-    """A drawing without empty elements and rotations by nothing, in hundredths of a unit."""
-    for nothing in (r'<path [^>]*style="fill: none"/>', r' transform="rotate\(-?0,[^"]*"', r'<g/>',
-                    r'<g>\s*</g>', r'<g>\s*</g>'):
+    """A drawing without empty elements, rotations by nothing, and fonts, which are those of the
+    page; in hundredths of a unit."""
+    for nothing in (r'<path [^>]*style="fill: none"/>', r' transform="rotate\(-?0[ ,][^"]*"',
+                    r'font-family: [^;"]*; ', r'<g/>', r'<g>\s*</g>', r'<g>\s*</g>'):
         drawing = re.sub(nothing, '', drawing)
     drawing = re.sub(r' (?:d|x|y)="[^"]*"', lambda attribute: re.sub(
         r'\d+\.\d{3,}', lambda number: '%g' % round(float(number.group()), 2), attribute.group()),
