@@ -3,38 +3,69 @@
 #
 #     image.sh [modern] [classic]      without words: both
 #
-# Debian, made by mmdebstrap, stands in for nvidia/cuda; it is kept, and made again after
-# `buildah rmi localhost/cnn-benchmark-base`. The modern image gets the lock without CUDA. For the classic one, a script
-# stands in for micromamba, which unpacks the Python 3.7 of `make test`, without CUDA 10.0. All else is as users get it.
-# Exit code: 0 all is well, 1 it is not, 3 buildah, podman or mmdebstrap is missing or does not start.
+# Debian, made by mmdebstrap, stands in for nvidia/cuda. The modern image gets the lock without CUDA. For the classic one,
+# a script stands in for micromamba; its Python 3.7 is that of `make test`, without CUDA 10.0. All else is as users get it.
+# Everything is in a folder of its own, which is removed at the end, so that several of these can run at once. Only
+# Debian is kept for the next time: remove ~/.cache/cnn-benchmark/debian-*.tar to get today's.
+# Exit code: 0 all is well, 1 it is not, 3 the image cannot be tested on this machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf '%s\n' "$*" >&2; }
-run=(podman --runtime runc --cgroup-manager=cgroupfs run --network none --ulimit nofile=20000:20000
-     --ulimit nproc=32768:32768)
-PREFIX=localhost/cnn-benchmark
+not_tested() {
+    say "The image is not tested: $*"
+    exit 3
+}
 USER_ID=54321                                            # has no entry in the image
 COMMIT=0123456789abcdef0123456789abcdef01234567
+FREE_GB=10                                               # 7 are used at once
+DEBIAN=(--variant=apt '--include=ca-certificates libffi8 libreadline8t64 libsqlite3-0' trixie)
+UNREACHABLE='Failed to fetch|connection broken|ReadTimeout|IncompleteRead|HTTP error|No matching distribution found'
 
-for tool in buildah podman runc mmdebstrap; do
-    command -v "$tool" >/dev/null || {
-        say "The image is not tested: $tool is missing (on Debian: apt-get install buildah podman runc mmdebstrap)."
-        exit 3
-    }
+for tool in buildah podman runc mmdebstrap python3; do
+    command -v "$tool" >/dev/null \
+        || not_tested "$tool is missing (on Debian: apt-get install buildah podman runc mmdebstrap python3)."
 done
-own=$(mktemp -d)
-trap 'podman rm -f -t 0 cnn-benchmark-test >/dev/null 2>&1 || :; rm -rf "$own"' EXIT
-chmod 755 "$own"
+[ "$(id -u)" = 0 ] || not_tested 'it needs root, to make folders of another user.'
+own=$(mktemp -d /var/tmp/cnn-benchmark.XXXXXX)           # /tmp may be in memory, which is too small
+[ "$(df --output=avail -BG "$own" | tr -dc 0-9)" -ge $FREE_GB ] || {
+    rmdir "$own"
+    not_tested "/var/tmp has less than $FREE_GB GB left."
+}
+store=(--root "$own/store" --runroot "$own/run" --storage-driver overlay)
+podman() { command podman --runtime runc --cgroup-manager=cgroupfs "${store[@]}" "$@"; }
+# No run takes a minute on an idle machine.
+run=(run --timeout 900 --network none --ulimit nofile=20000:20000 --ulimit nproc=32768:32768)
 
-build() { buildah bud --isolation chroot --format docker --network host --layers --quiet "$@" >&2; }
+clean_up() {
+    podman rm --all --force --time 0
+    buildah "${store[@]}" rm --all
+    awk -v own="$own/" 'index($2, own) == 1 { print $2 }' /proc/mounts | tac | xargs --no-run-if-empty umount --lazy
+    rm -rf "$own"
+} >/dev/null 2>&1
+trap 'clean_up || :' EXIT
+chmod 755 "$own"
+export TMPDIR=$own
+
+build() {
+    timeout --foreground 45m buildah "${store[@]}" bud --isolation chroot --format docker --network host "$@" \
+        >"$own/build.log" 2>&1
+}
 
 # Debian with what nvidia/cuda sets. Where this machine's pip needs a certificate or an index of its own, so does the
 # image's.
 make_base() {
-    mmdebstrap --quiet --variant=apt --include=ca-certificates,libffi8,libreadline8t64,libsqlite3-0 \
-        trixie "$own/base.tar" || return 3
-    cp "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$own/certificates.crt"
+    local kept
+    kept=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cnn-benchmark/debian-$(md5sum <<<"${DEBIAN[*]}" | cut -c 1-8).tar
+    if [ ! -e "$kept" ]; then
+        mkdir -p "$(dirname "$kept")"
+        mmdebstrap --quiet "${DEBIAN[@]}" "$own/base.tar" || not_tested 'mmdebstrap could not make Debian, see above.'
+        mv "$own/base.tar" "$kept.$$"
+        mv "$kept.$$" "$kept"
+    fi
+    cp "$kept" "$own/base.tar"
+    cp "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$own/certificates.crt" \
+        || not_tested 'there are no certificates (on Debian: apt-get install ca-certificates).'
     cat >"$own/Containerfile" <<END
 FROM scratch
 ADD base.tar /
@@ -44,33 +75,35 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CUDA_VERSI
 RUN mkdir -p /usr/local/cuda-12.9/compat && ln -s cuda-12.9 /usr/local/cuda
 ${PIP_INDEX_URL:+ENV PIP_INDEX_URL=$PIP_INDEX_URL}
 END
-    build -t $PREFIX-base -f "$own/Containerfile" "$own"
+    if ! { build -t localhost/base -f "$own/Containerfile" "$own" && podman "${run[@]}" --rm localhost/base true; }; then
+        cat "$own/build.log" >&2
+        not_tested 'buildah and podman do not start a container here, see above.'
+    fi
     rm "$own/base.tar"
 }
 
 make_conda() {
-    local python
-    python=$(RUNTIME=classic python3 tools/environment.py test)/bin/python
-    tar -czf "$own/python.tgz" --exclude=__pycache__ --exclude=site-packages --exclude=test \
-        -C "$("$python" -c 'import sys; print(sys.base_prefix)')" .
-    cat >"$own/micromamba" <<'END'
-#!/bin/sh
-set -eu
-[ "$1" = install ] || exit 0
-mkdir -p /opt/conda
-tar -xzf /opt/python.tgz --no-same-owner -C /opt/conda
-ln -sf python3.7 /opt/conda/bin/python
-echo /opt/conda/lib >/etc/ld.so.conf.d/conda.conf        # a Python of pyenv has a library
-ldconfig
-/opt/conda/bin/python -m ensurepip
-END
+    local python prefix
+    python=$(python3 -c 'from tools import environment; print(environment.find_python37())') \
+        || not_tested 'there is no Python 3.7 for the classic image, see above.'
+    prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
+    (cd "$prefix" && shopt -s nullglob && tar -czf "$own/python.tgz" --exclude=__pycache__ --exclude=site-packages \
+        --exclude=test --exclude='config-*' bin/python3.7 lib/python3.7 lib/*.so*)
+    printf '%s\n' '#!/bin/sh' "[ \"\$1\" != install ] || /opt/conda/bin/python -m ensurepip" >"$own/micromamba"
     chmod 755 "$own/micromamba"
+    # A Python of pyenv has a library, and looks for it where it was built.
     cat >"$own/Containerfile" <<END
-FROM $PREFIX-base
-COPY python.tgz /opt/
+FROM localhost/base
+ADD python.tgz /opt/conda/
 COPY micromamba /usr/local/bin/
+RUN ln -s python3.7 /opt/conda/bin/python \
+    && echo /opt/conda/lib >/etc/ld.so.conf.d/conda.conf && ldconfig \
+    && /opt/conda/bin/python -c 'import ctypes, ensurepip, ssl'
 END
-    build -t $PREFIX-conda -f "$own/Containerfile" "$own"
+    build -t localhost/conda -f "$own/Containerfile" "$own" || {
+        cat "$own/build.log" >&2
+        not_tested "$python does not run on Debian, see above."
+    }
 }
 
 # $1 exit code, $2 an expression that must be in the output; then the words of podman run. What does not hold is said
@@ -78,7 +111,7 @@ END
 failures=0
 expect() {
     local code=0 output
-    output=$("${run[@]}" --rm "${@:3}" 2>&1) || code=$?
+    output=$(podman "${run[@]}" --rm "${@:3}" 2>&1) || code=$?
     if [ "$code" = "$1" ] && grep -Eq -- "$2" <<<"$output"; then
         say "    ok: $(head -n 1 <<<"${*:3}")"
     else
@@ -102,23 +135,23 @@ stop_in_mid_run() {
     local folder=$own/stopped code=0
     mkdir "$folder"
     chown $USER_ID:$USER_ID "$folder"
-    "${run[@]}" -d --name cnn-benchmark-test --user $USER_ID:$USER_ID -v "$folder:/results" "$1" \
+    podman "${run[@]}" -d --name stopped --user $USER_ID:$USER_ID -v "$folder:/results" "$1" \
         alexnet --num_batches 1000000 >/dev/null
-    for ((i = 0; i < 120; i++)); do
-        ! podman logs cnn-benchmark-test 2>&1 | grep -q 'step 10,' || break
+    until grep -q 'step 10,' <<<"$(podman logs stopped 2>&1)" \
+        || [ "$(podman inspect -f '{{.State.Status}}' stopped)" != running ]; do
         sleep 1
     done
-    podman stop -t 60 cnn-benchmark-test >/dev/null
-    code=$(podman inspect -f '{{.State.ExitCode}}' cnn-benchmark-test)
-    [ "$code" = 130 ] || podman logs cnn-benchmark-test >&2
-    podman rm cnn-benchmark-test >/dev/null
+    podman stop -t 300 stopped >/dev/null
+    code=$(podman inspect -f '{{.State.ExitCode}}' stopped)
+    [ "$code" = 130 ] || podman logs stopped >&2
+    podman rm stopped >/dev/null
     check "stop in mid-run ends with 130 (it was $code)" [ "$code" = 130 ]
     check 'its record is kept' [ "$(read_record "$folder" 'log["status"]')" = interrupted ]
 }
 
 # $1 the image, $2 the CUDA version that its records name.
 try() {
-    local image=$PREFIX:$1 folder=$own/results
+    local image=localhost/$1 folder=$own/results
     rm -rf "$own/results" "$own/stopped" "$own/foreign"
     mkdir "$folder" "$own/foreign"
     chown $USER_ID:$USER_ID "$folder"
@@ -146,21 +179,30 @@ try() {
         echo clean'
 }
 
-podman image exists $PREFIX-base || make_base
+# $1 the image, then words of buildah.
+build_image() {
+    say "Building the $1 image ..."
+    build -f Dockerfile.cuda -t "localhost/$1" --build-arg IMAGE="$1" --build-arg "BENCHMARK_COMMIT=$COMMIT" \
+        --build-arg CUDA_IMAGE=localhost/base --build-arg DEVEL_IMAGE=localhost/base "${@:2}" . && return
+    tail -n 40 "$own/build.log" >&2
+    ! grep -Eq "$UNREACHABLE" "$own/build.log" || not_tested 'packages could not be downloaded, see above.'
+    say "FAILED: the $1 image cannot be built, see above."
+    failures=$((failures + 1))
+    return 1
+}
+
+make_base
 [ $# != 0 ] || set -- modern classic
 for image; do
-    say "Building the $image image ..."
-    arguments=(-f Dockerfile.cuda -t "$PREFIX:$image" --build-arg IMAGE="$image" --build-arg "BENCHMARK_COMMIT=$COMMIT"
-               --build-arg "CUDA_IMAGE=$PREFIX-base" --build-arg "DEVEL_IMAGE=$PREFIX-base")
     if [ "$image" = modern ]; then
-        build "${arguments[@]}" --build-arg MODERN_LOCK=requirements/modern-cpu.lock .
-        try modern 12.9.79
+        ! build_image modern --build-arg MODERN_LOCK=requirements/modern-cpu.lock || try modern 12.9.79
     else
         make_conda
-        build "${arguments[@]}" --build-arg MICROMAMBA_IMAGE=$PREFIX-conda .
-        try classic 10.0.130
-        expect 0 '^clean$' --entrypoint sh "$PREFIX:classic" -c \
-            '! python -c "import pytest" 2>/dev/null && ! command -v ruff hadolint && echo clean'
+        if build_image classic --build-arg MICROMAMBA_IMAGE=localhost/conda; then
+            try classic 10.0.130
+            expect 0 '^clean$' --entrypoint sh localhost/classic -c \
+                '! python -c "import pytest" 2>/dev/null && ! command -v ruff hadolint && echo clean'
+        fi
     fi
 done
 if [ "$failures" != 0 ]; then

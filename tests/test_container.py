@@ -223,6 +223,16 @@ def test_the_benchmark_itself_gets_the_signals(app):
     assert process.returncode == 130
 
 
+# tests/image.sh
+
+def test_without_its_tools_it_says_that_the_image_is_not_tested(tmp_path):
+    (tmp_path / 'dirname').symlink_to(shutil.which('dirname'))
+    done = subprocess.run([shutil.which('bash'), os.path.join(ROOT, 'tests', 'image.sh')],
+                          env={'PATH': str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, '')
+    assert done.stderr.startswith('The image is not tested: buildah is missing')
+
+
 # Dockerfile.cuda
 
 def dockerfile():
