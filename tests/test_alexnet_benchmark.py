@@ -197,6 +197,7 @@ def test_the_same_weights_give_what_numpy_gives(both):
     numpy.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * numpy.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_lrn_matters_to_the_comparison(both):
     lrn, image, parameters, output, _ = both
     other = numpy_alexnet(image, parameters, not lrn)

@@ -107,8 +107,8 @@ def test_the_layers_of_alexnet():
     (alexnet_benchmark, [], 2.89),
     (alexnet_benchmark, ['--fc'], 2.90),
     (vgg16_benchmark, [], 2.99),
-    (inception_v3_benchmark, [], 3.00),
-    (resnet_v2_benchmark, ['--depth', '50'], 2.97),
+    pytest.param(inception_v3_benchmark, [], 3.00, marks=pytest.mark.slow),
+    pytest.param(resnet_v2_benchmark, ['--depth', '50'], 2.97, marks=pytest.mark.slow),
 ])
 def test_forward_backward_is_nearly_three_times_forward(script, flags, ratio, timed):
     run = timed(script, ['--batch_size', '2'] + flags)

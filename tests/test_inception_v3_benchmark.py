@@ -356,6 +356,7 @@ def test_the_same_weights_give_what_slim_gives(what, both, assert_same):
     assert_same(names, ours, other)
 
 
+@pytest.mark.slow
 def test_the_comparison_covers_every_layer(both):
     # 98 convolutions, of which 96 have batch norm (beta alone) and 2 a bias.
     assert len(both['gradients'][0]) == len(set(both['gradients'][0])) == 98 + 96 + 2

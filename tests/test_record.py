@@ -33,7 +33,8 @@ def run(script, tmp_path, *flags):
 @pytest.mark.parametrize('script, flags', [
     (alexnet_benchmark, []), (alexnet_benchmark, ['--fc', '--fetch', 'ops']),
     (alexnet_benchmark, ['--num_batches', '25', '--forward_only', '--profile']),
-    (resnet_v2_benchmark, ['--depth', '50', '--forward_only'])])
+    pytest.param(resnet_v2_benchmark, ['--depth', '50', '--forward_only'],
+                 marks=pytest.mark.slow)])
 def test_records_fit_the_schema(script, flags, schema, tmp_path):
     code, written = run(script, tmp_path, *flags)
     assert code == 0

@@ -215,6 +215,7 @@ def test_the_same_weights_give_what_slim_gives(what, both, assert_same):
     assert_same(names, ours, other)
 
 
+@pytest.mark.slow
 def test_the_comparison_covers_every_layer(both):
     assert len(both['gradients'][0]) == len(set(both['gradients'][0])) == 174
     assert len(both['moving averages'][0]) == 98         # mean, variance of 16 x 3 + 1 batch norms

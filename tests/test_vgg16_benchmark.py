@@ -260,6 +260,7 @@ def test_the_same_weights_give_what_keras_gives(what, both, assert_same):
         assert our.any(), name
 
 
+@pytest.mark.slow
 def test_both_sides_of_the_last_relu_are_compared(both):
     fc8 = both['outputs'][1][0]
     assert 0.1 < (fc8 == 0).mean() < 0.9
