@@ -98,7 +98,7 @@ NETWORKS = {
     'inception_v3': (inception_v3_benchmark, ['--forward_only'], {}, 'Conv2d_1a_3x3'),
     'resnet_v2': (resnet_v2_benchmark, ['--depth', '50'], {'IMAGE_SIZE': 64}, 'conv1'),
 }
-NAMES = [pytest.param(name, marks=pytest.mark.slow if name in ('inception_v3', 'resnet_v2') else [])
+NAMES = [pytest.param(name, marks=[] if name == 'alexnet' else pytest.mark.slow)
          for name in NETWORKS]
 PRODUCTS = {'alexnet': 5, 'alexnet-fc': 8, 'vgg16': 16, 'inception_v3': 95, 'resnet_v2': 54}
 

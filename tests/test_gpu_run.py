@@ -16,6 +16,7 @@ from common.probes import gpu
 from common.tf1 import tf
 from tests import fake_nvml
 
+pytestmark = pytest.mark.slow
 V100 = device.Gpu('Tesla V100-SXM2-16GB', '0000:3B:00.0', (7, 0), 80, 16 * 2 ** 30)
 
 

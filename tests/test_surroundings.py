@@ -140,6 +140,7 @@ def memory_cgroup():
         os.rmdir(folder)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_small_cgroup_ends_in_a_sentence(memory_cgroup, tmp_path):
     done = run(tmp_path, *BATCH_512, customise='with open(%r, "w") as file: file.write("0")'
                % os.path.join(memory_cgroup, 'cgroup.procs'))
