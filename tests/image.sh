@@ -44,6 +44,7 @@ clean_up() {
     rm -rf "$own"
 } >/dev/null 2>&1
 trap 'clean_up || :' EXIT
+trap 'exit 130' INT
 chmod 755 "$own"
 export TMPDIR=$own
 
