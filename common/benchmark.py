@@ -82,15 +82,17 @@ def measure(run: Run, probes: List[Probe], session: Any, timed_pass: Pass, log: 
     args, target = run.args, graph.fetches(timed_pass.target, run.args.fetch)
     for probe in probes:
         probe.before(session, timed_pass)
-    with contextlib.ExitStack() as stack, record.unfinished(run, log):
-        for probe in probes:
-            stack.enter_context(probe.watching())
-        timing = time_tensorflow_run(session, target, timed_pass.info_string,
-                                     timed_pass.feed_dict, args.num_batches, args.num_steps_burn_in,
-                                     after_step=run.after_step)
-    record.add_first_steps(log, run.timer, timing)
-    entry, faults = record.result(run, timing), []
-    log['results'].append(entry)
+    with record.unfinished(run, log) as finished:
+        with contextlib.ExitStack() as stack:
+            for probe in probes:
+                stack.enter_context(probe.watching())
+            finished.append(time_tensorflow_run(
+                session, target, timed_pass.info_string, timed_pass.feed_dict, args.num_batches,
+                args.num_steps_burn_in, after_step=run.after_step))
+        timing, = finished
+        record.add_first_steps(log, run.timer, timing)
+        entry, faults = record.result(run, timing), []
+        log['results'].append(entry)
     step = Step(run, session, timed_pass, target, timing, graph.needed_ops(timed_pass.tensors),
                 graph.trace(session, target, timed_pass.feed_dict), log, entry, faults)
     for probe in probes:

@@ -4,7 +4,7 @@
     1    the run finished, but a validity check failed
     2    bad usage
     3    the machine cannot run it as asked: no GPU, missing libraries, out of memory, disk full
-    130  interrupted (Ctrl-C, or SIGTERM)
+    130  interrupted (Ctrl-C, SIGTERM, or the closing of the terminal)
 """
 import argparse
 import os
@@ -96,6 +96,8 @@ def main(parser: argparse.ArgumentParser,
     except launch.BadVariable as error:
         print(error, file=sys.stderr, flush=True)
         return 2
+    except OSError as error:         # of file_problem: the disk is full
+        return _fail('Cannot write %s' % files.why_failed(error), 3)
     return exit_code(lambda: run_benchmark(args), args.batch_size)
 
 
@@ -115,10 +117,14 @@ def file_problem(args: argparse.Namespace) -> Optional[str]:
 
 def exit_code(run: Callable[[], int], batch_size: int) -> int:
     """Returns what run() returns. If it raises a foreseeable error, prints one sentence on stderr
-    and returns its exit code. SIGTERM is treated as Ctrl-C: finished steps are kept."""
+    and returns its exit code. SIGTERM, and the closing of the terminal except under nohup, are
+    treated as Ctrl-C: finished steps are kept."""
     on_main_thread = threading.current_thread() is threading.main_thread()
+    handlers = {}
     if on_main_thread:
-        terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        handlers = {number: signal.signal(number, signal.default_int_handler)
+                    for number in (signal.SIGTERM, signal.SIGHUP)
+                    if signal.getsignal(number) != signal.SIG_IGN}
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
     try:
         return run()
@@ -137,10 +143,10 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
     except OSError as error:
-        return _fail('Cannot write the results: %s' % error, 3)
+        return _fail('Cannot write %s' % files.why_failed(error), 3)
     finally:
-        if on_main_thread:
-            signal.signal(signal.SIGTERM, terminate)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         os.environ.pop('CUDA_VISIBLE_DEVICES', None)
         if visible is not None:
             os.environ['CUDA_VISIBLE_DEVICES'] = visible

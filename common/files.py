@@ -6,7 +6,11 @@ import sys
 import tempfile
 from typing import Any, Callable, Optional
 
+DISK_FULL = errno.ENOSPC, errno.EDQUOT
+ROOM_BYTES = 100000                  # what is tried before a run: more than most records have
 LONGEST_LINE = 160                   # characters of JSON that are written on one line, not indented
+
+NO_FILE = 'it is a device or a pipe, which would be replaced by a file'
 
 
 def guarded(main: Callable[[], int]) -> int:
@@ -22,7 +26,7 @@ def guarded(main: Callable[[], int]) -> int:
         return code
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            print('Stopped: %s' % error, file=sys.stderr)
+            print('Stopped: %s' % why_failed(error), file=sys.stderr)
         # Python flushes stdout again at exit; /dev/null takes the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
@@ -41,10 +45,13 @@ def write(path: str, text: str) -> None:
     """Writes a text file as UTF-8. A reader sees the old file or the new one, never part of one;
     except where the file is itself a mount (docker run -v FILE:FILE) and cannot be replaced.
 
-    Raises OSError, with the path: the folder is missing, not writable, or full.
+    Raises OSError, with the path: the folder is missing, not writable, or full; or the path is not
+    that of a file.
     """
     try:
         path = os.path.realpath(path)                    # a link stays a link
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(errno.EINVAL, NO_FILE)
         folder, name = os.path.split(path)
         handle, temporary = tempfile.mkstemp(prefix='.' + name[:100], suffix='.tmp', dir=folder)
         try:
@@ -88,19 +95,49 @@ def json_text(value: Any, indent: int = 0) -> str:
 
 
 def why_unwritable(path: str) -> Optional[str]:
-    """Returns why `write` to this path would fail, or None. Leaves nothing behind."""
+    """Returns why `write` to this path would fail, or None. Leaves nothing behind.
+
+    Raises OSError: the disk is full.
+    """
     if not os.path.basename(path):
         return 'it has no file name'
     if os.path.isdir(path):
         return 'it is a folder'
-    if os.path.exists(path) and not os.path.isfile(path):
-        return 'it is a device or a pipe, which would be replaced by a file'
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            return NO_FILE
+        if any(_is_same(path, stream) for stream in (sys.stdout, sys.stderr)):
+            return 'the output goes there'
+        os.stat(path)                                    # the name is too long, a loop of links
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return error.strerror
     folder = os.path.dirname(os.path.realpath(path))
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b' ' * ROOM_BYTES)
+            file.flush()
             return None
     except OSError as error:
+        if error.errno in DISK_FULL:
+            raise OSError(error.errno, error.strerror, folder) from None
         return '%s: %s' % (folder, error.strerror)
+
+
+def _is_same(path, stream):
+    """Whether a file is where a stream goes, such as /dev/stdout in `> log`."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(stream.fileno()))
+    except (AttributeError, OSError, ValueError):        # closed, or without a file behind it
+        return False
+
+
+def why_failed(error: OSError) -> str:
+    """Returns what could not be written, and why; for a full disk also what to do."""
+    return '%s: %s%s' % (error.filename or 'the output', error.strerror or error,
+                         '; free some space, or write to another place'
+                         if error.errno in DISK_FULL else '')
 
 
 def _give_usual_mode(path):

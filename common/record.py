@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import numpy
 
@@ -16,7 +16,7 @@ from common import cautions, files, graph, stats, tf1
 from common.machine import host
 from common.probes import Found, Refused
 from common.startup import Startup
-from common.timing import Interrupted, Timing
+from common.timing import Timing
 from common.workload import Run
 
 SCHEMA = 1
@@ -107,13 +107,16 @@ def result(run: Run, timing: Timing) -> Dict[str, Any]:
 
 
 @contextlib.contextmanager
-def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[None]:
-    """If the pass ends early, by Ctrl-C or an error, adds its finished steps to the record."""
+def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[List[Timing]]:
+    """If the block ends early, by Ctrl-C or an error, adds its steps to the record: those of the
+    Timing that the block has put into the list, or else those that came with the error."""
+    finished, count = [], len(log['results'])            # type: List[Timing], int
     try:
-        yield
-    except (Interrupted, Exception) as error:
-        timing = getattr(error, 'timing', None)
-        if timing and (timing.seconds or timing.burn_in_seconds):
+        yield finished
+    except (KeyboardInterrupt, Exception) as error:
+        timing = finished[0] if finished else getattr(error, 'timing', None)
+        is_added = len(log['results']) > count
+        if timing and (timing.seconds or timing.burn_in_seconds) and not is_added:
             log['results'].append(result(run, timing))
         raise
 

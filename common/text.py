@@ -28,9 +28,15 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> List[str]:
 
 def markdown(rows: Sequence[Sequence[str]]) -> List[str]:
     """Returns the lines of a table in Markdown; `rows` are the cells, the header first."""
-    escaped = [[cell.replace('|', '\\|') for cell in row] for row in rows]
+    escaped = [[cell.replace('|', '\\|').replace('<', '&lt;') for cell in row] for row in rows]
     escaped.insert(1, ['---'] * len(escaped[0]))
     return ['| %s |' % ' | '.join(row) for row in escaped]
+
+
+def first_decimal(number: float) -> int:
+    """Returns after how many decimals a number above 0 has its first significant digit: 0.04 gives
+    2; 0 for numbers from 1 on."""
+    return max(0, -int(('%.0e' % number).split('e')[1]))
 
 
 def with_error(number: float, error: Optional[float]) -> str:
@@ -38,7 +44,7 @@ def with_error(number: float, error: Optional[float]) -> str:
     3.2134 and 0.021 give '3.21 +/- 0.02'. Without an error: four significant digits."""
     if not error:
         return significant(number, 4)
-    decimals = max(0, -int(('%.0e' % error).split('e')[1]))
+    decimals = first_decimal(error)
     return '%.*f +/- %.*f' % (decimals, number, decimals, error)
 
 

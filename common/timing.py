@@ -91,15 +91,15 @@ def time_tensorflow_run(session: Any,
             durations.append(duration)
             if i >= 0 and i % 10 == 0:
                 print('%s: step %d, duration = %.3f' % (datetime.now(), i, duration), flush=True)
+        timing = _timing(info_string, durations, num_steps_burn_in)
+        print('%s: %s across %d steps, %.3f +/- %.3f sec / batch' %
+              (datetime.now(), info_string, num_batches, timing.mean, timing.sd), flush=True)
+        return timing
     except KeyboardInterrupt:
         raise Interrupted(_timing(info_string, durations, num_steps_burn_in)) from None
     except Exception as error:
         error.timing = _timing(info_string, durations, num_steps_burn_in)
         raise
-    timing = _timing(info_string, durations, num_steps_burn_in)
-    print('%s: %s across %d steps, %.3f +/- %.3f sec / batch' %
-          (datetime.now(), info_string, num_batches, timing.mean, timing.sd), flush=True)
-    return timing
 
 
 def _timing(info_string, durations, num_steps_burn_in):

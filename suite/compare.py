@@ -272,8 +272,17 @@ def _problem(args):
     for flag, path in ('--html', args.html), ('--csv', args.csv):
         if path and path.endswith('.json'):
             return 'argument %s: %r would be taken for a record' % (flag, path)
+        why = path and files.why_unwritable(path)
+        if why:
+            return 'argument %s: cannot write %r: %s' % (flag, path, why)
+    if args.html and args.csv and os.path.realpath(args.html) == os.path.realpath(args.csv):
+        return 'argument --csv: it is the file of --html'
     if args.fail_if_slower is not None and len(args.results) < 2:
         return '--fail-if-slower needs two or more results'
+    paths = list(map(os.path.realpath, args.results))
+    if args.fail_if_slower is not None and len(set(paths)) < len(paths):
+        return '--fail-if-slower: %s is named twice, and would always pass' % max(
+            args.results, key=lambda name: paths.count(os.path.realpath(name)))
     return None
 
 

@@ -17,7 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
            'reference': os.path.join(ROOT, 'suite', 'reference.schema.json')}
 MAX_DEPTH = 20                       # of lists and objects in each other; a record has 6
-MAX_NUMBER = 1e100                   # its square is a float, and no count or time comes near it
+# Their squares are floats, and no count or time comes near them.
+MIN_NUMBER, MAX_NUMBER = 1e-100, 1e100
 MAX_SHOWN = 60                       # characters of a value in an error
 STEP_KINDS = cautions.KINDS + ('few_steps',)           # the last: in older records
 
@@ -44,6 +45,8 @@ def load(path: str) -> Dict[str, Any]:
         NoRecord: JSON that is something else.
         ValueError: the file is missing, is no record or is damaged; the text says why.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError('not a file')                   # reading a pipe would wait for ever
     try:
         with open(path, encoding='utf-8-sig') as file:   # with or without a byte-order mark
             data = _bounded(json.load(file))
@@ -76,7 +79,8 @@ def one_line(text: Any) -> str:
 
 
 def _bounded(value, depth=0):
-    """The value with its texts as lines. Raises ValueError: too deep, or a number too large."""
+    """The value with its texts as lines. Raises ValueError: too deep, or a number too large or too
+    small."""
     if depth > MAX_DEPTH:
         raise ValueError('more than %d levels' % MAX_DEPTH)
     if isinstance(value, str):
@@ -85,7 +89,7 @@ def _bounded(value, depth=0):
         return [_bounded(item, depth + 1) for item in value]
     if isinstance(value, dict):
         return {one_line(key): _bounded(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (int, float)) and not -MAX_NUMBER < value < MAX_NUMBER:
+    if isinstance(value, (int, float)) and value and not MIN_NUMBER < abs(value) < MAX_NUMBER:
         raise ValueError('a number of %s' % _shown(value))
     return value
 

@@ -149,6 +149,8 @@ def times(row: Any) -> str:
     if bounds:
         half = (max(bounds) - min(bounds)) / 2
         decimals = next((d for d in (0, 1, 2) if half >= 10 ** -d or value >= 10 ** (3 - d)), 3)
+        if value < 10:                                   # not '1 times slower (0 to 3)'
+            decimals = max(decimals, 1, text.first_decimal(min(bounds)))
         return '%.*f %s (%.*f to %.*f)' % (decimals, value, words, decimals, min(bounds), decimals,
                                            max(bounds))
     digits = min([3] + [len(('%g' % figure.mean_s).replace('.', '').strip('0'))
@@ -273,7 +275,7 @@ def format_markdown(blocks: Sequence[Block]) -> str:
         if block.table:
             lines += text.markdown(block.table) + ['']
         if block.lines:
-            lines += ['* ' + line for line in block.lines] + ['']
+            lines += ['* ' + line.replace('<', '&lt;') for line in block.lines] + ['']
     return '\n'.join(lines).rstrip() + '\n'
 
 
@@ -286,15 +288,21 @@ def format_csv(sources: Sequence[Source]) -> str:
     for source in sources:
         for record in source.records:
             for entry, figure in zip(record.data['results'], record.figures):
-                writer.writerow(_csv_row(source, record, entry, figure))
+                writer.writerow(_as_text(_csv_row(source, record, entry, figure)))
         for figure in source.figures:
             if not figure.records:
-                writer.writerow(dict(
+                writer.writerow(_as_text(dict(
                     _csv_work(source, figure), outcome='published', mean_s=figure.mean_s,
                     sd_s=figure.sd_s, images_per_s=figure.images_per_s,
                     device=figure.published['hardware'], date=figure.published['year'],
-                    differs='; '.join(figure.differs)))
+                    differs='; '.join(figure.differs))))
     return file.getvalue()
+
+
+def _as_text(row):
+    """The row with an apostrophe before texts that a spreadsheet would take for a formula."""
+    return {key: "'" + value if isinstance(value, str) and value.startswith(('=', '+', '-', '@'))
+            else value for key, value in row.items()}
 
 
 def _csv_work(source, figure):

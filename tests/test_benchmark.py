@@ -115,6 +115,30 @@ def test_an_error_in_a_probe_leaves_the_pass_unchecked(run):
     assert len(entry['samples_s']) == 3 and 'faults' not in entry
 
 
+@pytest.mark.parametrize('moment', ['has watched', 'record'])
+def test_ctrl_c_after_the_last_step_keeps_the_pass(moment, run, monkeypatch):
+    log, result = new_log(), record.result
+
+    def interrupted(*args):
+        monkeypatch.setattr(record, 'result', result)
+        raise KeyboardInterrupt
+
+    class Interrupted(Noting):
+        @contextlib.contextmanager
+        def watching(self):
+            yield
+            if moment == 'has watched':
+                raise KeyboardInterrupt
+
+    if moment == 'record':
+        monkeypatch.setattr(record, 'result', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.measure(run, [Interrupted(run, 'a', [])], FakeSession([]), run.workload.passes[0],
+                          log)
+    entry, = log['results']
+    assert len(entry['samples_s']) == 3 and 'faults' not in entry
+
+
 def test_what_a_probe_knows_beforehand_is_merged_into_the_record():
     log = dict(new_log(), environment={'gpu': None, 'host': 'h'}, results=['baseline'])
     record.add(log, Found({'environment': {'gpu': 'X'}, 'results': ['more']},

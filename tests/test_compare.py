@@ -4,14 +4,16 @@ import json
 import math
 import os
 import re
+import stat
 import subprocess
 import sys
+import types
 
 import fake_job
 import numpy as np
 import pytest
 
-from suite import compare, pairs
+from suite import compare, pairs, tables
 from suite.figures import load, reference_names, short_names
 from suite.results_table import results_table
 from suite.run import command, plan
@@ -409,6 +411,39 @@ def test_folders_in_folders_and_files_that_are_no_records(write, capsys):
     assert load(deep).figures[0].records == ('a/b/1', 'c/1')
 
 
+@pytest.mark.parametrize('ratio, interval, words', [
+    (1.13, (0.4, 3.2), '1.1 times slower (0.4 to 3.2)'),
+    (1.13, (0.04, 33.0), '1.13 times slower (0.04 to 33.00)'),
+    (30.1, (28.2, 32.1), '30 times slower (28 to 32)'),
+    (0.5, (0.49, 0.51), '2.00 times as fast (1.96 to 2.04)')])
+def test_a_wide_interval_is_not_rounded_to_0(ratio, interval, words):
+    row = types.SimpleNamespace(ratio=ratio, interval=interval)
+    assert tables.times(row) == words
+
+
+@pytest.mark.parametrize('flag', ['--csv', '--html'])
+def test_a_device_is_not_replaced(flag, write, tmp_path, capsys):
+    os.mkfifo(str(tmp_path / 'pipe'))
+    assert compare.main([write('a.json', record(entry([0.1, 0.3]))), flag,
+                         str(tmp_path / 'pipe')]) == 2
+    assert "argument %s: cannot write '%s': it is a device or a pipe" % (
+        flag, tmp_path / 'pipe') in capsys.readouterr().err
+    assert stat.S_ISFIFO(os.stat(str(tmp_path / 'pipe')).st_mode)
+
+
+def test_the_gate_does_not_compare_a_folder_with_itself(write, capsys):
+    path = write('a.json', record(entry([0.1, 0.3])))
+    assert compare.main([path, os.path.join(os.path.dirname(path), '.', 'a.json')] + GATE) == 2
+    assert path + ' is named twice, and would always pass' in capsys.readouterr().err
+
+
+def test_page_and_rows_do_not_go_to_one_file(write, tmp_path, capsys):
+    same = str(tmp_path / 'same')
+    assert compare.main([write('a.json', record(entry([0.1, 0.3]))), '--csv', same, '--html',
+                         same]) == 2
+    assert 'argument --csv: it is the file of --html' in capsys.readouterr().err
+
+
 def test_no_line_is_wider_than_a_terminal(capsys):
     results = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
     for argv in ([results], [results + '/classic', results + '/modern'], ['chapter', results],
@@ -468,8 +503,19 @@ def test_csv_has_a_row_for_each_pass(write, tmp_path):
     assert first['driver'] == '535.1' and first['threads'] == 'as TensorFlow chooses'
     assert [third[key] for key in ('source', 'outcome', 'mean_s', 'device', 'date')] == [
         'chapter', 'published', '0.026', 'GeForce GTX 1080', '2016']
-    assert compare.main([path, '--csv', str(tmp_path / 'no' / 'all.csv')]) == 3
+    assert compare.main([path, '--csv', str(tmp_path / 'no' / 'all.csv')]) == 2
     assert compare.main([path, '--csv', path]) == 2
+
+
+def test_texts_of_a_record_are_no_formula_and_no_html(write, tmp_path, capsys):
+    data = record(entry([0.1, 0.3]))
+    data['environment']['tensorflow'] = '=1+1'
+    data['environment']['device']['name'] = '<script>'
+    path = write('a.json', data)
+    assert compare.main([path, 'chapter', '--markdown', '--csv', str(tmp_path / 'all.csv')]) == 0
+    assert '<script>' not in capsys.readouterr().out
+    with open(str(tmp_path / 'all.csv'), newline='') as file:
+        assert next(csv.DictReader(file))['tensorflow'] == "'=1+1"
 
 
 def test_what_differs_between_the_machines_is_said(write, capsys):

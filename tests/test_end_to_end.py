@@ -135,7 +135,7 @@ def start(*arguments, **environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('signal_', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('signal_', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(signal_, tmp_path):
     path = tmp_path / 'record.json'
     process = start('alexnet_benchmark.py', '--batch_size', '1', '--num_batches', '1000000',

@@ -15,7 +15,8 @@ import pytest
 from common import files
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LINE = 3, 'Stopped: [Errno 28] No space left on device\n'
+FULL = 'the output: No space left on device; free some space, or write to another place\n'
+LINE = 3, 'Stopped: ' + FULL
 CALLS = [['-m', 'suite', 'compare', 'chapter'], ['-m', 'suite', 'compare', '--help'],
          ['-m', 'suite', 'run', '--help'],
          ['-m', 'suite', 'run', '--only', 'alexnet', '--device', 'cpu', '--batch_size', '1',
@@ -46,7 +47,7 @@ def test_a_full_disk(words, tmp_path):
 @pytest.mark.parametrize('words', CALLS)
 def test_a_closed_stdout(words, tmp_path):
     assert call(words, tmp_path, '>&-') == (0, '')
-    assert (len(os.listdir(str(tmp_path))) == 2) == (words[-1] == '--output')
+    assert bool(os.listdir(str(tmp_path))) == (words[-1] == '--output')
 
 
 @pytest.mark.parametrize('words', CALLS[:3])

@@ -3,7 +3,9 @@ import json
 import os
 import resource
 import shutil
+import stat
 import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -188,9 +190,36 @@ def test_a_link_stays_a_link(tmp_path):
 def test_a_pipe_is_not_replaced(tmp_path):
     os.mkfifo(str(tmp_path / 'pipe'))
     assert 'a device or a pipe' in files.why_unwritable(str(tmp_path / 'pipe'))
+    with pytest.raises(OSError, match='a device or a pipe'):
+        files.write(str(tmp_path / 'pipe'), 'x')
+    assert stat.S_ISFIFO(os.stat(str(tmp_path / 'pipe')).st_mode)
 
 
-@pytest.mark.parametrize('path, why', [('no/such/record.json', 'No such file'), ('.', 'a folder')])
+def test_a_loop_of_links_is_not_replaced(tmp_path):
+    (tmp_path / 'a').symlink_to(tmp_path / 'b')
+    (tmp_path / 'b').symlink_to(tmp_path / 'a')
+    assert 'symbolic links' in files.why_unwritable(str(tmp_path / 'a'))
+
+
+def test_the_file_of_the_output_is_not_replaced(tmp_path, monkeypatch):
+    with open(str(tmp_path / 'log'), 'w') as log:
+        monkeypatch.setattr(sys, 'stdout', log)
+        assert files.why_unwritable(str(tmp_path / 'log')) == 'the output goes there'
+
+
+def test_a_full_disk_is_noticed_before_anything_is_timed(tmp_path, monkeypatch, capsys):
+    def full(dir):
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(files.tempfile, 'TemporaryFile', full)
+    code = alexnet_benchmark.main(SHORT + ['--json', str(tmp_path / 'x.json')])
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (3, '')
+    assert captured.err == ('Cannot write %s: No space left on device; free some space, or write '
+                            'to another place\n' % tmp_path)
+
+
+@pytest.mark.parametrize('path, why', [
+    ('no/such/record.json', 'No such file'), ('.', 'a folder'), (300 * 'x', 'name too long')])
 def test_why_unwritable(path, why, tmp_path):
     assert why in files.why_unwritable(str(tmp_path / path))
     assert os.listdir(str(tmp_path)) == []

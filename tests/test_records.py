@@ -48,6 +48,20 @@ def named(path):
     return ''.join('[%d]' % key if isinstance(key, int) else '.' + key for key in path).lstrip('.')
 
 
+@pytest.mark.parametrize('number', ['5e-321', '1e300', '1e999', '-1e200'])
+def test_numbers_that_no_run_has(number, tmp_path):
+    path = tmp_path / 'x.json'
+    path.write_text('{"schema": 1, "benchmark": "x", "results": [%s]}' % number)
+    with pytest.raises(ValueError, match='a number of'):
+        reading.load(str(path))
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(str(tmp_path / 'pipe'))
+    with pytest.raises(ValueError, match='^not a file$'):
+        reading.load(str(tmp_path / 'pipe'))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', sorted(FILES))
 def test_damage_is_one_sentence_that_names_the_place(kind):
