@@ -6,16 +6,16 @@ from typing import Any, Callable
 LARGEST = 2 ** 31 - 1                # larger counts overflow TensorFlow's shapes
 
 
-def integer(at_least: int) -> Callable[[str], int]:
-    """Returns an argparse type: an integer from at_least to LARGEST."""
+def integer(at_least: int, at_most: int = LARGEST) -> Callable[[str], int]:
+    """Returns an argparse type: an integer from at_least to at_most."""
     def parse(text):
         try:
             value = int(text)
         except ValueError:
             value = None
-        if value is None or not at_least <= value <= LARGEST:
+        if value is None or not at_least <= value <= at_most:
             raise argparse.ArgumentTypeError('%r is not an integer from %d to %d'
-                                             % (text, at_least, LARGEST))
+                                             % (text, at_least, at_most))
         return value
     return parse
 

@@ -22,6 +22,8 @@ from common.probes import Refused
 from common.probes.precision import PRECISIONS, BaselineFailed
 from common.tf1 import tf
 
+MAX_THREADS = 1024                   # millions fill the memory of the machine
+
 
 def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Returns a parser with the shared flags except those in `leave_out`; `doc` is the docstring
@@ -51,8 +53,8 @@ def argument_parser(doc: str, leave_out: Sequence[str] = ()) -> argparse.Argumen
              'CPU (default: float32)')
     add('--xla', action='store_true', help='compile the graph with XLA, by auto-clustering')
     for name in 'intra', 'inter':
-        add('--%s_op_threads' % name, '--%s-op-threads' % name, type=integer(0), default=0,
-            metavar='N', help='CPU threads %s (default: 0, TensorFlow chooses)'
+        add('--%s_op_threads' % name, '--%s-op-threads' % name, default=0, metavar='N',
+            type=integer(0, MAX_THREADS), help='CPU threads %s (default: 0, TensorFlow chooses)'
             % {'intra': 'within one operation', 'inter': 'for operations side by side'}[name])
     add('--profile', action='store_true',
         help='print where the time goes, layer by layer, from untimed steps')

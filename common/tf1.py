@@ -1,6 +1,6 @@
 """The TensorFlow 1 API as two names, `tf` and `slim`; every other file takes them from here.
 
-TensorFlow 1.13 to 1.15 and 2.4 to 2.21 run the same graphs, and no other file asks which:
+TensorFlow 1.13 to 1.15 and 2.4 to 2.21 run the same graphs:
     classic  TensorFlow 1: `tf` is tensorflow, `slim` is tf.contrib.slim
     modern   TensorFlow 2: `tf` is tensorflow.compat.v1, put back into graph mode with TensorFlow
              1's variables, and `slim` is tf_slim
@@ -14,10 +14,12 @@ written to, the process ends with exit code 3 and one line that says why. The sa
 which is imported when it is first needed: AlexNet runs without it.
 """
 import contextlib
+import glob
 import importlib
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -34,29 +36,34 @@ COMPARED = [(1, 13), (1, 14), (1, 15), (2, 4), (2, 10), (2, 15), (2, 17), (2, 18
 
 @contextlib.contextmanager
 def without_lines(*words: bytes) -> Iterator[None]:
-    """Drops the lines that hold one of `words` from stderr, C++'s among them; passes the others on
-    at the end. Without words it does nothing."""
-    if not words:
-        yield
-        return
+    """Keeps lines that contain one of `words` off stderr, those that C++ writes too. The others
+    pass through grep, a process of its own, so that the last words of a process that aborts are
+    shown. Without words, grep or an open stderr it does nothing."""
+    patterns = [part for word in words for part in (b'-e', word)]
     try:
         stderr = os.dup(2)
     except OSError:                                      # closed: nothing can be seen anyway
+        patterns = []
+    try:
+        grep = patterns and subprocess.Popen(
+            [b'grep', b'--text', b'--line-buffered', b'--fixed-strings', b'-v'] + patterns,
+            stdin=subprocess.PIPE, stdout=stderr, stderr=subprocess.DEVNULL,
+            start_new_session=True)                      # Ctrl-C is not for it
+    except OSError:
+        grep = None
+    if not grep:
         yield
         return
-    with tempfile.TemporaryFile() as log:
+    sys.stderr.flush()
+    os.dup2(grep.stdin.fileno(), 2)
+    grep.stdin.close()
+    try:
+        yield
+    finally:
         sys.stderr.flush()
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            log.seek(0)
-            for line in log:
-                if not any(word in line for word in words):
-                    os.write(stderr, line)
-            os.close(stderr)
+        os.dup2(stderr, 2)                               # closes the pipe; grep ends
+        os.close(stderr)
+        grep.wait()
 
 
 def _end(sentence: str) -> None:
@@ -73,11 +80,36 @@ def _refuse(why: str) -> None:
     elif python <= (3, 9):
         command = "pip install 'tensorflow==2.13.*' && pip install --no-deps " + TF_SLIM
     elif python <= (3, 13):
-        command = 'pip install -r requirements/modern.txt'
+        has_gpu = glob.glob('/dev/nvidia[0-9]*') or os.path.exists('/dev/dxg')       # dxg: WSL 2
+        command = 'pip install -r requirements/modern.txt' + (
+            ' -r requirements/cuda.txt' if has_gpu else '')
     else:
         command = 'it is too new, take Python 3.10 to 3.13'
     _end('TensorFlow cannot be used: %s. These scripts run on TensorFlow 1.13 to 1.15 and 2.4 to '
          '2.21. For this Python, %d.%d: %s' % ((why,) + python + (command,)))
+
+
+def _version(*packages: str) -> Optional[str]:
+    """Returns the version of the first of these packages that pip has installed."""
+    if sys.version_info < (3, 8):                        # no importlib.metadata
+        return None
+    from importlib import metadata
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return None
+
+
+def _release(version: Optional[str]) -> Tuple[int, ...]:
+    """Returns (2, 15) for '2.15.1', and () for None."""
+    return tuple(int(part) for part in re.findall(r'\d+', version or '')[:2])
+
+
+def _check_numpy() -> None:
+    """Ends the process if the import of TensorFlow would fail because NumPy is too new for it."""
+    numpy, version = _version('numpy'), _version('tensorflow', 'tensorflow-cpu', 'tensorflow-gpu')
+    if (2,) <= _release(numpy) and () < _release(version) < (2, 18):
+        _end("NumPy %s is too new for TensorFlow %s: pip install 'numpy<2'" % (numpy, version))
 
 
 def _reason(error: Exception) -> str:
@@ -164,13 +196,14 @@ except OSError as error:
     _end('No temporary folder can be written to (%s): set TMPDIR to one, or in a container add '
          '--tmpfs /tmp.' % error.strerror)
 
+_check_numpy()
 with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3, 8) else ())):
     warnings.simplefilter('ignore')  # numpy's FutureWarnings, and under -W error all the others
     try:
         import tensorflow
         tensorflow.get_logger().setLevel('ERROR')
         VERSION = tensorflow.__version__
-        RELEASE = tuple(int(part) for part in re.findall(r'\d+', VERSION)[:2])
+        RELEASE = _release(VERSION)
         if not ((1, 13) <= RELEASE <= (1, 15) or (2, 4) <= RELEASE <= (2, 21)):
             _refuse('version %s is installed' % VERSION)
         RUNTIME = 'classic' if RELEASE[0] == 1 else 'modern'
@@ -240,6 +273,9 @@ def _tf_slim() -> Any:
         _end('TensorFlow %s is installed, but not %s, which VGGNet, Inception V3 and ResNet V2 '
              'need: pip install --no-deps %s' % (VERSION, ' and '.join(missing),
                                                  ' '.join(wanted[name] for name in missing)))
+    if keras and _release(_version('tf_keras')) not in ((), RELEASE):
+        _end('tf_keras %s is not for TensorFlow %s: pip install --no-deps tf_keras==%d.%d.*'
+             % ((_version('tf_keras'), VERSION) + RELEASE))
     from tensorflow.python.framework import ops
     from tensorflow.python.layers import normalization
     if not hasattr(ops, 'Tensor'):                       # moved; tf_slim looks for it here

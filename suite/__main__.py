@@ -39,6 +39,8 @@ def main() -> int:
 
 def _start(verb):
     try:
+        if verb in ('doctor', 'peers'):                  # what is wrong with TensorFlow comes first
+            importlib.import_module('common.tf1')
         module = importlib.import_module(VERBS[verb])
     except ImportError as error:
         print('python -m suite %s cannot start (%s). To install what it needs: %s -m pip install '

@@ -148,6 +148,30 @@ def test_a_gpu_too_new_or_too_old_is_sent_to_the_other_runtime(runtime):
     assert 'use a later GPU, or take --device cpu' in sentence       # no TensorFlow here has it
 
 
+def test_a_gpu_that_is_too_old_is_not_told_to_update_its_driver(monkeypatch):
+    """Kepler's last drivers are 470."""
+    for name, value in (('VERSION', '2.21.0'), ('OLDEST_DRIVER', '525.60.13'),
+                        ('CAPABILITIES', ((6, 0), None))):
+        monkeypatch.setattr(tf1, name, value)
+    kepler = GOOD.gpus[0]._replace(name='Tesla K80', compute_capability=(3, 7))
+    sentence = device.problem(GOOD._replace(gpus=[kepler], driver='470.256.02'))
+    assert sentence.startswith(
+        'Tesla K80 (compute capability 3.7) is too old for TensorFlow 2.21.0')
+    assert 'the classic runtime' in sentence
+
+
+@pytest.mark.parametrize('error, hidden_by, said', [
+    (None, None, 'no NVIDIA GPU and no driver was found'),
+    (34, '-1', 'no NVIDIA GPU and no driver was found'),       # the toolkit's stub
+    (100, None, 'the NVIDIA driver shows no GPU'),
+    (100, '-1', 'the NVIDIA driver shows no GPU; CUDA_VISIBLE_DEVICES=-1 hides any there may be')])
+def test_why_the_cpu_is_timed(error, hidden_by, said):
+    nothing = device.Machine(0, None, [], [], error, hidden_by, [])
+    assert device.choose('auto', nothing).sentence.endswith(': ' + said)
+    with pytest.raises(device.Unusable, match='--device gpu was given, but ' + said):
+        device.choose('gpu', nothing)
+
+
 # TensorFlow, GPU, driver, CUDA of its library; what is refused, what is warned of.
 LIMITS = [
     ('2.21.0', H200, '535.104.05', (12, 2), None, [
@@ -167,12 +191,17 @@ LIMITS = [
        'up to 30 minutes', 'in /home/me/.nv/ComputeCache', 'CUDA_CACHE_PATH', 'CUDA_CACHE_MAXSIZE',
        'a container must mount', 'not tried'],
       ['--xla is expected to fail', 'tensorflow:25.02-tf2-py3', 'not tried']]),
-    ('2.15.1', RTX_5090, '570.86.15', (12, 8), None, []),      # not known
+    ('2.15.1', RTX_5090, '570.86.15', (12, 8), None,
+     [['2.15.1 is older than NVIDIA GeForce RTX 5090', 'compute capability 12.0', 'not tried']]),
+    ('2.10.1', H200, '535.104.05', (12, 2), None, [['2.10.1 is older than NVIDIA H200', '9.0']]),
+    ('2.11.1', H200, '535.104.05', (12, 2), None, []),         # not known
     ('2.16.1', RTX_5090, '570.86.15', (12, 8),
      ['2.16.1 has no code for NVIDIA GeForce RTX 5090', 'sm_90a', 'use TensorFlow 2.21'], []),
     ('2.20.0', B200, '580.65.06', (13, 0), ['sm_90a', 'tensorflow:25.02-tf2-py3'], []),
     ('1.15.0', GTX_750, '535.104.05', (12, 2), None,
      [['compiles TensorFlow 1.15.0 for compute capability 5.0 at the first start, and keeps']]),
+    ('1.13.2', GTX_750, '535.104.05', (12, 2), None,
+     [['compiles TensorFlow 1.13.2 for compute capability 5.0']]),
     ('1.15.0', GTX_750._replace(compute_capability=(5, 2)), '535.104.05', (12, 2), None, []),
     ('1.15.0', T4, '535.104.05', (12, 2), None, []),           # by the code for 7.0
     ('2.21.0', T4, '535.104.05', (12, 2), None, []),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 import uuid
 
 import jsonschema
@@ -82,6 +83,7 @@ def launched(monkeypatch):
     (None, 0, None), ('', 0, ''), ('0', 0, '0'), ('0,0', 0, '0,0'),
     ('NoDevFiles', 0, 'NoDevFiles')])                    # left over: there is no GPU
 def test_each_process_has_the_gpu_of_its_local_rank(given, gpus, left, launched, monkeypatch):
+    monkeypatch.setattr(device, 'has_driver_library', lambda: False)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
     if given is not None:
@@ -107,12 +109,33 @@ def test_fewer_gpus_than_processes_is_said_and_exit_code_3(given, gpus, said, la
     assert said in error and '-H host:1' in error
 
 
-def test_two_ranks_never_share_a_gpu(launched, monkeypatch, capsys):
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,0')
+@pytest.mark.parametrize('given', ['0,0', '0,00', '0, +0'])
+def test_two_ranks_never_share_a_gpu(given, launched, monkeypatch, capsys):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
     monkeypatch.setattr(device, 'count', lambda: 2)
     assert alexnet_benchmark.main([]) == 3
     assert capsys.readouterr().err.startswith(
-        'rank 1: CUDA_VISIBLE_DEVICES=0,0 lists a GPU twice: two of the 2 processes on ')
+        'rank 1: CUDA_VISIBLE_DEVICES=%s lists a GPU twice: two of the 2 processes on ' % given)
+
+
+def test_where_nobody_counts_the_gpus_each_process_still_has_its_own(launched, monkeypatch):
+    """In a container without nvidia-smi, or on a Jetson."""
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
+    monkeypatch.setattr(device, 'count', lambda: 0)
+    monkeypatch.setattr(device, 'has_driver_library', lambda: True)
+    launch.pin(launch.current(), 'auto')
+    assert os.environ['CUDA_VISIBLE_DEVICES'] == '1'
+
+
+def test_variables_left_over_from_a_job_are_named(launched, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'horovod.tensorflow', types.ModuleType('horovod.tensorflow'))
+    monkeypatch.delenv('HOROVOD_GLOO_RENDEZVOUS_ADDR', raising=False)
+    assert alexnet_benchmark.main(SHORT) == 3
+    assert capsys.readouterr().err == (
+        'rank 1: HOROVOD_SIZE is 4, but horovodrun did not start this process '
+        '(HOROVOD_GLOO_RENDEZVOUS_ADDR is not set): start it with horovodrun, or for a run of one '
+        'process unset HOROVOD_RANK, HOROVOD_SIZE, HOROVOD_LOCAL_RANK, HOROVOD_LOCAL_SIZE.\n')
 
 
 @pytest.mark.parametrize('flags', [['--xla'], ['--precision', 'mixed'], ['--profile'],

@@ -1,5 +1,6 @@
 """The versions of TensorFlow: what each needs; one that cannot be used ends in exit code 3 and one
 plain line, in every script."""
+import glob
 import os
 import re
 import subprocess
@@ -64,6 +65,15 @@ def test_the_command_is_one_for_this_python(python, command, monkeypatch, capsys
         tf1._refuse('version 1.0.0 is installed')
     assert stop.value.code == 3
     assert capsys.readouterr().err.endswith('%d.%d: %s\n' % (python + (command,)))
+
+
+def test_on_a_gpu_machine_the_command_brings_cuda(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'version_info', (3, 12, 0))
+    monkeypatch.setattr(tf1.glob, 'glob', lambda pattern: ['/dev/nvidia0'])
+    with pytest.raises(SystemExit):
+        tf1._refuse('it is not there')
+    assert capsys.readouterr().err.endswith(
+        ': pip install -r requirements/modern.txt -r requirements/cuda.txt\n')
 
 
 HIDDEN = """
@@ -208,6 +218,55 @@ def test_an_exception_loses_no_line(capfd):
         os.write(2, b'an error\n')
         raise ZeroDivisionError
     assert capfd.readouterr().err == 'an error\n'
+
+
+def test_the_last_words_of_a_process_that_aborts_are_shown():
+    done = subprocess.run([sys.executable, '-c', """import os
+from common import tf1
+with tf1.without_lines(b'noise'):
+    os.write(2, b'noise\\nwhy it aborts\\n')
+    os.abort()"""], cwd=ROOT, text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (-6, 'why it aborts\n')
+
+
+@pytest.mark.parametrize('numpy, tensorflow, is_refused', [
+    ('2.2.6', '2.10.1', True), ('1.26.4', '2.10.1', False), ('2.4.6', '2.21.0', False),
+    (None, '2.10.1', False), ('2.2.6', None, False)])
+def test_a_numpy_that_is_too_new(numpy, tensorflow, is_refused, monkeypatch, capsys):
+    versions = {'numpy': numpy, 'tensorflow': tensorflow}
+    monkeypatch.setattr(tf1, '_version', lambda name, *others: versions[name])
+    if not is_refused:
+        tf1._check_numpy()
+        return
+    with pytest.raises(SystemExit) as stop:
+        tf1._check_numpy()
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == (
+        "NumPy 2.2.6 is too new for TensorFlow 2.10.1: pip install 'numpy<2'\n")
+
+
+@pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='TensorFlow 1 has slim in itself')
+def test_a_tf_keras_of_another_version_is_named_with_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(tf1, '_version', lambda *names: '2.15.0')
+    with pytest.raises(SystemExit) as stop:
+        tf1._tf_slim()
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == (
+        'tf_keras 2.15.0 is not for TensorFlow %s: pip install --no-deps tf_keras==%d.%d.*\n'
+        % ((tf1.VERSION,) + tf1.RELEASE))
+
+
+@pytest.mark.parametrize('words', [SCRIPTS[0], '-m suite compare'])
+def test_a_python_that_is_too_old(words):
+    python = os.path.join(os.environ.get('PYENV_ROOT') or os.path.expanduser('~/.pyenv'),
+                          'versions', '3.6.*', 'bin', 'python3')
+    pythons = glob.glob(python)
+    if not pythons:
+        pytest.skip('no Python 3.6 in pyenv')
+    done = subprocess.run([pythons[0], '-B'] + words.split(), cwd=ROOT, stderr=subprocess.PIPE)
+    assert done.returncode == 3
+    assert done.stderr == (b'These benchmarks need Python 3.7 to 3.13; this is Python 3.6: start '
+                           b'them with another one.\n')
 
 
 @pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='TensorFlow 1.15 has no TF32')

@@ -59,7 +59,8 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
         The Job; None for a run of one process.
 
     Raises:
-        Unusable: Horovod cannot be imported, or the ranks do not all run the same.
+        Unusable: Horovod cannot be imported, or the ranks do not all run the same, or horovodrun
+            did not start them.
         liveness.Lost: a rank did not come, or was lost in the block.
     """
     if rank is None:
@@ -70,6 +71,9 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
             devnull = stack.enter_context(open(os.devnull, 'w'))
             stack.enter_context(contextlib.redirect_stdout(devnull))
         hvd, store = _horovod(), liveness.store()
+        left_over = launch.left_over()
+        if left_over:
+            raise Unusable(left_over)
         described = _gather(hvd, rank, store, device, _describe(device, script, options))
         different = disagreement([one['same'] for one in described])
         if different:
@@ -153,8 +157,8 @@ def _horovod():
         why = str(error).strip().split('\n')[0]
     raise Unusable(
         'More than one process needs Horovod, and it cannot be imported (%s): give the command '
-        '`make horovod RUNTIME=%s`, which builds it into the environment of that runtime '
-        '(docs/scaling.md).' % (why, tf1.RUNTIME)) from None
+        '`make horovod RUNTIME=%s`, which builds it into the environment of that runtime, and '
+        'start the job with its Python (docs/scaling.md).' % (why, tf1.RUNTIME)) from None
 
 
 def _version():

@@ -11,6 +11,8 @@ LAUNCHERS = [
     ['HOROVOD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')],
     ['OMPI_COMM_WORLD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')]]
 
+MEETING_PLACE = 'HOROVOD_GLOO_RENDEZVOUS_ADDR'           # set by horovodrun
+
 NO_SCRIPT = ('this command starts processes of its own: use horovodrun or mpirun to start one of '
              'the four scripts')
 
@@ -47,6 +49,17 @@ def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
     return _variables(environment) is not None
 
 
+def left_over(environment: Mapping[str, str] = os.environ) -> Optional[str]:
+    """Returns a sentence if the variables of horovodrun are set, but not the place where it lets
+    its processes meet: they are left over, and Horovod would abort after half a minute."""
+    names = _variables(environment)
+    if names != LAUNCHERS[0] or environment[names[1]] == '1' or MEETING_PLACE in environment:
+        return None
+    return ('HOROVOD_SIZE is %s, but horovodrun did not start this process (%s is not set): start '
+            'it with horovodrun, or for a run of one process unset %s.'
+            % (environment[names[1]], MEETING_PLACE, ', '.join(names)))
+
+
 def problem(args: Any) -> Optional[str]:
     """Returns which flag a job does not allow, and what to do instead; None if all are allowed."""
     if args.precision != 'float32' or args.xla:
@@ -63,17 +76,19 @@ def problem(args: Any) -> Optional[str]:
 def pin(rank: Rank, requested: str) -> None:
     """Sets CUDA_VISIBLE_DEVICES to one GPU, a different one for each rank of this host, out of
     those that it lists now, or of all if it is not set. Changes nothing for --device cpu, or
-    without a GPU.
+    without a GPU and a driver.
 
     Args:
         rank: of this process.
         requested: the value of --device.
 
-    Raises device.Unusable: there are fewer GPUs than processes on this host, or two processes would
-    get the same one.
+    Raises device.Unusable: there are fewer GPUs than processes on this host, or the variable lists
+    one of them twice.
     """
     installed = 0 if requested == 'cpu' else device.count()
-    if not installed:            # then CUDA_VISIBLE_DEVICES has no effect
+    if not installed and requested != 'cpu' and device.has_driver_library():
+        installed = rank.local_size                      # nobody counts them; CUDA knows
+    if not installed:
         return
     given = os.environ.get('CUDA_VISIBLE_DEVICES')
     gpus = list(map(str, range(installed))) if given is None else _visible(given)
@@ -126,4 +141,5 @@ def _visible(given: str) -> Sequence[str]:
     """The GPUs of CUDA_VISIBLE_DEVICES; CUDA ignores the entries from -1 on (CUDA C++ Programming
     Guide, "CUDA Environment Variables")."""
     entries: Iterable[str] = (entry.strip() for entry in given.split(','))
-    return [entry for entry in itertools.takewhile(lambda entry: entry != '-1', entries) if entry]
+    return [str(int(entry)) if entry.lstrip('+').isdigit() else entry        # 00 and +0 are 0
+            for entry in itertools.takewhile(lambda entry: entry != '-1', entries) if entry]

@@ -94,8 +94,8 @@ def choose(requested: str, machine: Optional[Machine] = None) -> Device:
         raise Unusable(reason)
     if not machine.gpus:
         if requested == 'gpu':
-            raise Unusable('--device gpu was given, but no NVIDIA GPU and no driver was found.')
-        return _cpu('no NVIDIA GPU and no driver was found')
+            raise Unusable('--device gpu was given, but %s.' % _no_gpu(machine))
+        return _cpu(_no_gpu(machine))
     gpu = machine.gpus[0]
     why = 'as --device gpu asks' if requested == 'gpu' else 'the first GPU that CUDA shows'
     line = '%s (compute capability %d.%d, driver %s): %s' % (
@@ -112,8 +112,17 @@ def problem(machine: Machine) -> Optional[str]:
         return reason
     if machine.driver is None and machine.cuda_error in (None, STUB_LIBRARY):
         return _no_driver(machine)
-    return (_driver_problem(machine) or _cuda_problem(machine)
-            or _gpu_problem(machine) or _library_problem(machine))
+    return (_gpu_problem(machine) or _driver_problem(machine) or _cuda_problem(machine)
+            or _library_problem(machine))
+
+
+def _no_gpu(machine):
+    """Why the CPU is timed where nothing shows that there is a GPU."""
+    if machine.cuda_error in (None, STUB_LIBRARY):
+        return 'no NVIDIA GPU and no driver was found'
+    return 'the NVIDIA driver shows no GPU' + (
+        '' if machine.hidden_by is None else
+        '; CUDA_VISIBLE_DEVICES=%s hides any there may be' % machine.hidden_by)
 
 
 def has_cuda() -> bool:
@@ -240,7 +249,7 @@ def cuda_version() -> Optional[Tuple[int, int]]:
     version = ctypes.c_int()
     try:
         error = _libcuda().cuDriverGetVersion(ctypes.byref(version))
-    except AttributeError:                               # no library, or a stub of it
+    except AttributeError:                               # no library, or one without that function
         return None
     return (version.value // 1000, version.value % 1000 // 10) if error == 0 else None
 
@@ -260,7 +269,7 @@ def cuda_gpus() -> Tuple[Optional[int], List[Gpu]]:
     cuda = _libcuda()
     try:
         error = cuda.cuInit(0)
-    except AttributeError:                               # no library, or a stub of it
+    except AttributeError:                               # no library, or one without that function
         return None, []
     gpu_count = ctypes.c_int()
     if error == 0:
@@ -299,6 +308,11 @@ def nvidia_smi() -> List[Tuple[str, str]]:
     lines = done.stdout.decode(errors='replace').splitlines() if done.returncode == 0 else []
     rows = [tuple(part.strip() for part in line.split(',', 1)) for line in lines]
     return [row for row in rows if len(row) == 2 and re.match(r'\d+\.\d', row[0])]
+
+
+def has_driver_library() -> bool:
+    """Returns whether the library of the NVIDIA driver can be opened."""
+    return _libcuda() is not None
 
 
 def count() -> int:

@@ -28,6 +28,11 @@ COMPILED = ('the driver compiles TensorFlow %(tensorflow)s for compute capabilit
             'not tried)')
 
 
+OLDER = ('TensorFlow %(tensorflow)s is older than %(name)s and may have no code for compute '
+         'capability %(capability)s: if it does not start or gives wrong results, use the modern '
+         'runtime (TensorFlow 2.21; not tried)')
+
+
 class CudaError(NamedTuple):
     """An error of cuInit: its name, and a text with the cause and the remedy."""
     name: str
@@ -78,7 +83,9 @@ class Limit(NamedTuple):
 MAXWELL, HOPPER, BLACKWELL = ((5, 0), (5, 1)), ((9, 0), (9, 9)), ((10, 0), (99, 9))
 
 LIMITS = [
-    Limit(((1, 15), (1, 15)), MAXWELL, None, None, False, COMPILED.format('')),
+    Limit(((1, 13), (1, 15)), MAXWELL, None, None, False, COMPILED.format('')),
+    Limit(((2, 4), (2, 10)), HOPPER, None, None, False, OLDER),
+    Limit(((2, 4), (2, 15)), BLACKWELL, None, None, False, OLDER),
     Limit(((2, 16), (2, 20)), BLACKWELL, None, None, True,
           'TensorFlow %(tensorflow)s has no code for %(name)s (compute capability %(capability)s), '
           'and its PTX (sm_90a) is for Hopper alone: use TensorFlow 2.21 (the modern runtime), '
