@@ -1,8 +1,9 @@
 """The same seeds and weights give the same outputs on every TensorFlow.
 
 tests/same_outputs.json holds what this test computed on TensorFlow 1.15.0 and a CPU; every version
-is held against it. `python -m pytest tests/test_runtimes.py --basetemp FOLDER` leaves what it
-computed now, and how far that differs, under FOLDER. It needs only TensorFlow and pytest.
+is held against it. `python -m pytest -m "" tests/test_runtimes.py --basetemp FOLDER` leaves what it
+computed now, and how far that differs, under FOLDER. It needs pytest, and what the four scripts
+need.
 """
 import json
 import os

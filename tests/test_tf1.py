@@ -3,6 +3,7 @@ plain line, in every script."""
 import glob
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from common import networks, tf1
 from common.probes import checks
+from tools import test_range
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPTS = list(map(networks.script, networks.NETWORKS))
@@ -190,6 +192,12 @@ def test_a_version_that_was_not_compared(monkeypatch):
     caution, = checks.untested_version()
     assert caution.kind == 'version'
     assert caution.text.startswith('the outputs of TensorFlow 2.11.1 have not been compared')
+    *_, compare = re.findall('`([^`]+)`', caution.text)
+    for command in shlex.split(compare)[1:], test_range.COMPARISON:
+        done = subprocess.run([sys.executable, *command, '--collect-only'], cwd=ROOT,
+                              stdout=subprocess.PIPE, text=True)
+        assert done.returncode == 0
+        assert done.stdout.count('test_the_same_weights_give_the_same_outputs') == 4
 
 
 def test_the_compared_versions_are_those_of_the_page():

@@ -44,6 +44,8 @@ RANGE = {
 }
 DEFAULT = ['1.14', '2.10', '2.15', '2.17', '2.20']
 
+# Without -m "" pytest leaves the comparison out: it is marked slow.
+COMPARISON = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', '', 'tests/test_runtimes.py']
 SHORT_RUN = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in',
              '1']
 HEADER = ('TensorFlow', 'Python', 'short runs', 'outputs differ by', 'gradients differ by', 'date')
@@ -96,8 +98,7 @@ class Result(NamedTuple):
 def examine(python: str, folder: str) -> Result:
     """Compares the outputs and runs the scripts; `folder` is for what they write. Raises Failed:
     an output differs, or a script fails or prints to stderr."""
-    run(python, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_runtimes.py',
-        '--basetemp', folder)
+    run(python, *COMPARISON, '--basetemp', folder)
     differences = {}                                     # type: Dict[str, float]
     for path in glob.glob(folder + '/*/difference.json'):
         with open(path) as file:

@@ -45,8 +45,9 @@ def untested_version() -> List[Caution]:
     if tf1.RELEASE in tf1.COMPARED:
         return []
     return [Caution('version', 'the outputs of TensorFlow %s have not been compared with those of '
-                    '1.15: run `python -m pytest tests/test_runtimes.py` before you quote the '
-                    'figure' % tf1.VERSION)]
+                    '1.15: before you quote the figure, in a checkout, run '
+                    '`python -m pip install pytest` and '
+                    '`python -m pytest -m "" tests/test_runtimes.py`' % tf1.VERSION)]
 
 
 def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
