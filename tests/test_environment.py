@@ -52,12 +52,16 @@ def machine(tmp_path, monkeypatch):
 # The runtime
 
 @pytest.mark.parametrize('box, no_python37, runtime, words', [
-    (NONE, None, 'classic', 'no GPU'),
+    (NONE, None, 'classic', 'no NVIDIA GPU was found'),
+    (NONE._replace(error=34), None, 'classic', 'no NVIDIA GPU was found'),       # a stub
+    (NONE._replace(error=100), None, 'classic', 'no NVIDIA GPU was found'),
     (NONE, 'no Python 3.7', 'modern', 'no Python 3.7'),
     (gpu(3, 7, True), None, 'classic', '3.7'),                   # Tesla K80
     (gpu(5, 2, True), None, 'classic', '5.2'),                   # GeForce GTX 980
     (gpu(6, 1, True), None, 'classic', '6.1'),                   # GeForce GTX 1080
+    (gpu(6, 1, True)._replace(cuda=11040), None, 'classic', '6.1'),
     (gpu(6, 1, False), None, 'modern', 'libcudart.so.10.0'),
+    (gpu(6, 1, False)._replace(cuda=12000), None, 'modern', 'libcudart.so.10.0'),
     (gpu(7, 0, False), None, 'modern', 'CUDA 10.0'),             # V100
     (gpu(7, 5, True), None, 'classic', '7.5'),                   # Tesla T4
     (gpu(7, 5, False), None, 'modern', 'CUDA 10.0'),
@@ -68,8 +72,8 @@ def machine(tmp_path, monkeypatch):
     (gpu(9, 0, True), None, 'modern', '9.0'),                    # H100
     (gpu(10, 0, True), None, 'modern', '10.0'),                  # B200
     (gpu(12, 0, True), None, 'modern', '12.0'),                  # GeForce RTX 5090
-    (Box(True, None, []), None, 'classic', 'does not tell'),     # a driver that does not tell
-    (Box(True, None, []), 'no Python 3.7', 'modern', 'does not tell')])
+    (Box(True, None, []), None, 'classic', 'nothing tells'),     # a driver that does not tell
+    (Box(True, None, []), 'no Python 3.7', 'modern', 'nothing tells')])
 def test_the_runtime_fits_the_machine(box, no_python37, runtime, words):
     chosen, reason = environment.choose(box, no_python37)
     assert chosen == runtime
@@ -105,6 +109,9 @@ def test_the_bounds_and_libraries_are_those_of_the_runtime():
     from common import tf1
     from common.machine import support
     assert environment.NVIDIA_IMAGE == support.NVIDIA_IMAGE
+    for error in 802, 803:
+        assert environment.REMEDIES[error] == support.CUDA_ERRORS[error].remedy
+    assert environment.OTHER_REMEDY == support.OTHER_ERROR.remedy
     oldest, newest = tf1.CAPABILITIES
     if tf1.RUNTIME == 'classic':
         assert (oldest, newest) == (environment.OLDEST_CLASSIC, environment.NEWEST_CLASSIC)
@@ -118,8 +125,12 @@ def test_the_bounds_and_libraries_are_those_of_the_runtime():
 class FakeCuda:
     """libcuda of a machine whose GPUs have these compute capabilities, in CUDA's order."""
 
-    def __init__(self, *capabilities, error=0):
-        self.capabilities, self.error = capabilities, error
+    def __init__(self, *capabilities, error=0, version=12040):
+        self.capabilities, self.error, self.version = capabilities, error, version
+
+    def cuDriverGetVersion(self, version):
+        version._obj.value = self.version or -1
+        return 0 if self.version else 34
 
     def cuInit(self, flags):
         return self.error
@@ -134,14 +145,14 @@ class FakeCuda:
 
 
 @pytest.mark.parametrize('cuda, answer', [
-    (FakeCuda((8, 6), (6, 1)), (0, (8, 6))),             # what CUDA shows first counts
-    (FakeCuda((6, 1), (8, 6)), (0, (6, 1))),
-    (FakeCuda(error=803), (803, None)),                  # driver and library differ
-    (FakeCuda(error=34), (34, None)),                    # the toolkit's stub
-    (FakeCuda(error=100), (100, None)),                  # all hidden
-    (FakeCuda(), (100, None)),
-    (types.SimpleNamespace(), (None, None)),             # a stub
-    (None, (None, None))])                               # no driver
+    (FakeCuda((8, 6), (6, 1)), (0, (8, 6), 12040)),      # what CUDA shows first counts
+    (FakeCuda((6, 1), (8, 6), version=11040), (0, (6, 1), 11040)),
+    (FakeCuda(error=803), (803, None, 12040)),           # driver and library differ
+    (FakeCuda(error=34, version=None), (34, None, None)),    # the toolkit's stub
+    (FakeCuda(error=100), (100, None, 12040)),           # all hidden
+    (FakeCuda(), (100, None, 12040)),
+    (types.SimpleNamespace(), (None, None, None)),       # a stub
+    (None, (None, None, None))])                         # no driver
 @pytest.mark.parametrize('place', ['libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1'])
 def test_the_driver_is_asked_for_the_first_gpu(cuda, answer, place):
     def open_library(path):
@@ -178,21 +189,37 @@ def test_nvidia_smi_of_wsl_2_need_not_be_on_path(machine, monkeypatch):
     assert environment.ask_nvidia_smi() == Box(True, (8, 6), [])
 
 
+def test_nvidia_smi_that_hangs_is_waited_for_once(machine, monkeypatch):
+    write_program(machine / 'bin' / 'nvidia-smi', 'echo >>asked\nexec /bin/sleep 60\n')
+    monkeypatch.setattr(environment, 'SMI_S', 1)
+    assert environment.ask_nvidia_smi() == Box(False, None, [])
+    assert (machine / 'asked').read_text() == '\n'
+
+
 SMI = Box(True, (8, 0), [])
+SHOWN = {'error': 0, 'capability': [6, 1], 'missing': ['x'], 'cuda': 12040}
 
 
-@pytest.mark.parametrize('said, box', [
-    ({'error': 0, 'capability': [6, 1], 'missing': []}, Box(True, (6, 1), [])),
-    ({'error': 0, 'capability': [6, 1], 'missing': ['x']}, Box(True, (6, 1), ['x'])),
-    ({'error': 100, 'capability': None, 'missing': []}, Box(False, None, [])),   # hidden: no GPU
-    ({'error': 802, 'capability': None, 'missing': ['x']}, SMI._replace(missing=['x'])),
-    ({'error': None, 'capability': None, 'missing': ['x']}, SMI._replace(missing=['x'])),
-    (None, SMI._replace(missing=list(CLASSIC_LIBRARIES)))])      # the driver crashed
-def test_nvidia_smi_is_asked_only_where_cuda_does_not_start(monkeypatch, said, box):
+@pytest.mark.parametrize('said, smi, hidden_by, box', [
+    (SHOWN, None, None, Box(True, (6, 1), ['x'], 0, 12040)),
+    (SHOWN, None, '1', Box(True, (6, 1), ['x'], 0, 12040)),
+    (dict(SHOWN, error=100, capability=None), None, None, Box(False, None, ['x'], 100, 12040)),
+    (dict(SHOWN, error=100, capability=None), SMI, '-1',
+     Box(False, None, ['x'], 100, 12040, '-1')),
+    (dict(SHOWN, error=100, capability=None), Box(False, None, []), '',
+     Box(False, None, ['x'], 100, 12040)),
+    (dict(SHOWN, error=802, capability=None), SMI, None, Box(True, (8, 0), ['x'], 802, 12040)),
+    ({'error': None, 'capability': None, 'missing': ['x'], 'cuda': None}, SMI, None,
+     Box(True, (8, 0), ['x'])),
+    (None, SMI, None, Box(True, (8, 0), list(CLASSIC_LIBRARIES)))])      # the driver crashed
+def test_nvidia_smi_is_asked_only_where_cuda_shows_no_gpu(monkeypatch, said, smi, hidden_by, box):
     out = b'' if said is None else b'a line of the driver\n' + json.dumps(said).encode() + b'\n'
     monkeypatch.setattr(environment.subprocess, 'run',
                         lambda *args, **options: types.SimpleNamespace(stdout=out))
-    monkeypatch.setattr(environment, 'ask_nvidia_smi', lambda: SMI)
+    monkeypatch.setattr(environment, 'ask_nvidia_smi', lambda: smi)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if hidden_by is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', hidden_by)
     assert environment.look() == box
 
 
@@ -446,6 +473,41 @@ def test_the_answer_is_the_only_line_on_stdout(ask, capsys, command, box, variab
     out, err = capsys.readouterr()
     assert out == answer + '\n'
     assert err or command != 'which'
+
+
+FOR_CPU = 'For CPU figures: make bench RUNTIME=classic ARGS="--device cpu"\n'
+
+
+@pytest.mark.parametrize('command', ['bench', 'which'])
+@pytest.mark.parametrize('box, sentence', [
+    (NONE._replace(error=802), (
+        'CUDA does not start (cuInit returned 802): on machines with NVSwitch the fabric manager '
+        'must run: systemctl start nvidia-fabricmanager (for a container: on the host). ')),
+    (NONE._replace(error=803), (
+        'CUDA does not start (cuInit returned 803): the running driver and libcuda.so.1 are of '
+        'different versions: reboot (a container: start it anew). ')),
+    (NONE._replace(error=999),
+     'CUDA does not start (cuInit returned 999): see `nvidia-smi` and `dmesg`, reboot. '),
+    (NONE._replace(error=100, hidden_by=''),
+     'The GPU of this machine is hidden by CUDA_VISIBLE_DEVICES=: unset it. '),
+    (NONE._replace(error=100, hidden_by='7'),
+     'The GPU of this machine is hidden by CUDA_VISIBLE_DEVICES=7: unset it. '),
+    (gpu(8, 0, True)._replace(cuda=11040), (
+        'This GPU (compute capability 8.0) needs TensorFlow 2.21, and the driver of this machine, '
+        'for CUDA 11.4, is too old for TensorFlow 2.21: install driver 525.60.13 or later. ')),
+    (gpu(12, 0, True)._replace(cuda=12070), (
+        'This GPU (compute capability 12.0) needs TensorFlow 2.21, and the driver of this machine, '
+        'for CUDA 12.7, is too old for TensorFlow 2.21: install driver 570 or later. ')),
+    (gpu(6, 1, False)._replace(cuda=11040), (
+        'This GPU (compute capability 6.1) can run TensorFlow 1.15 or 2.21, but CUDA 10.0 and '
+        'cuDNN 7 are not here (libcudart.so.10.0 cannot be opened), and the driver of this '
+        'machine, for CUDA 11.4, is too old for TensorFlow 2.21: install driver 525.60.13 or '
+        'later, or use the classic image (README, "In a container"), for which driver 410.48 will '
+        'do. '))])
+def test_what_no_runtime_can_use_yet_is_said_before_a_download(ask, capsys, command, box, sentence):
+    assert ask(command, box) == 3
+    assert capsys.readouterr() == ('', sentence + FOR_CPU)
+    assert ask(command, box, RUNTIME='classic') == 0     # which still overrides
 
 
 @pytest.mark.parametrize('command', ['bench', 'which'])

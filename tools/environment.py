@@ -6,7 +6,8 @@
                                           use on this machine; installs nothing
 
 The answer goes to stdout, all messages go to stderr. Exit codes: 1 an environment could not be
-made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU.
+made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU as things are (the
+message says what to do).
 
 RUNTIME=classic or RUNTIME=modern chooses the runtime. PYTHON37=/path/to/python3.7 and
 PYTHON=/path/to/python3.12 choose the Python from which the environment is made.
@@ -36,7 +37,17 @@ CLASSIC_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76              # attributes of a device, from cuda.h
 WSL_FOLDER = '/usr/lib/wsl/lib/'     # of WSL 2, for the driver's library and nvidia-smi
 NVIDIA_IMAGE = 'nvcr.io/nvidia/tensorflow:25.02-tf2-py3'         # as in common/machine/support.py
-NO_DEVICE = 100                                          # of cuInit: a driver, but no GPU shown
+STUB_LIBRARY, NO_DEVICE = 34, 100    # of cuInit: not the driver's library; no GPU shown
+# Other errors of cuInit, and what to do; as in common/machine/support.py, which needs TensorFlow.
+REMEDIES = {
+    802: 'on machines with NVSwitch the fabric manager must run: systemctl start '
+         'nvidia-fabricmanager (for a container: on the host)',
+    803: 'the running driver and libcuda.so.1 are of different versions: reboot (a container: '
+         'start it anew)'}
+OTHER_REMEDY = 'see `nvidia-smi` and `dmesg`, reboot'
+
+# From a compute capability on: the CUDA (12000 is 12.0) and driver that TensorFlow 2.21 needs.
+MODERN_DRIVERS = [((10, 0), 12080, '570'), (OLDEST_MODERN, 12000, '525.60.13')]
 SMI_S = 20                           # a machine of many GPUs without persistence takes a while
 
 UV = 'uv==0.6.17'                    # of the last series that can install CPython 3.7
@@ -69,10 +80,16 @@ class Box(NamedTuple):
     gpu: whether CUDA shows an NVIDIA GPU (or, where CUDA does not start, nvidia-smi lists one).
     capability: the compute capability of the first; None if there is none or it is not known.
     missing: libraries of CUDA 10.0 and cuDNN 7 that cannot be opened.
+    error: what cuInit returned; None without the driver's library.
+    cuda: the CUDA of the driver's library, 12040 for 12.4; None if it is not known.
+    hidden_by: CUDA_VISIBLE_DEVICES, where it hides the GPUs that nvidia-smi lists; else None.
     """
     gpu: bool
     capability: Optional[Capability]
     missing: List[str]
+    error: Optional[int] = None
+    cuda: Optional[int] = None
+    hidden_by: Optional[str] = None
 
 
 class Stop(Exception):
@@ -99,21 +116,32 @@ def choose(box: Box, no_python37: Optional[str]) -> Tuple[str, str]:
     no_python37: why the classic runtime has no Python here; None if it has one or may find one.
     Raises Stop, with exit code 3, for a GPU that neither runtime can use here.
     """
-    if box.gpu and is_arm():                             # Jetson, GH200, DGX Spark
+    if (box.gpu or box.hidden_by is not None) and is_arm():      # Jetson, GH200, DGX Spark
         raise Stop('The TensorFlow that pip installs on ARM (%s) has no CUDA and cannot use this '
                    "GPU. Use NVIDIA's TensorFlow for ARM (%s, on a Jetson the tag with -igpu) and "
                    'its python in place of make. For CPU figures: make bench RUNTIME=modern '
                    'ARGS="--device cpu"' % (platform.machine(), NVIDIA_IMAGE), 3)
+    for_cpu = ('For CPU figures: make bench RUNTIME=%s ARGS="--device cpu"'
+               % ('modern' if no_python37 else 'classic'))
+    if box.hidden_by is not None:
+        raise Stop('The GPU of this machine is hidden by CUDA_VISIBLE_DEVICES=%s: unset it. %s'
+                   % (box.hidden_by, for_cpu), 3)
+    if not box.gpu and box.error not in (None, 0, STUB_LIBRARY, NO_DEVICE):
+        raise Stop('CUDA does not start (cuInit returned %d): %s. %s'
+                   % (box.error, REMEDIES.get(box.error, OTHER_REMEDY), for_cpu), 3)
     if box.capability is None:
-        seen = ('the driver does not tell the compute capability of the GPU' if box.gpu
-                else 'CUDA shows no GPU')
+        seen = ('nothing tells the compute capability of the GPU' if box.gpu
+                else 'no NVIDIA GPU was found')
         return ('modern', '%s; %s' % (seen, no_python37)) if no_python37 else ('classic', seen)
     seen = 'compute capability %d.%d' % box.capability
     if box.capability < OLDEST_CLASSIC:
-        raise Stop('This GPU (%s) is too old: TensorFlow 1.15 begins at %d.%d. For CPU figures: '
-                   'make bench RUNTIME=classic ARGS="--device cpu"'
-                   % ((seen,) + OLDEST_CLASSIC), 3)
+        raise Stop('This GPU (%s) is too old: TensorFlow 1.15 begins at %d.%d. %s'
+                   % ((seen,) + OLDEST_CLASSIC + (for_cpu,)), 3)
+    old_driver = driver_problem(box)
     if box.capability > NEWEST_CLASSIC:
+        if old_driver:
+            raise Stop('This GPU (%s) needs TensorFlow 2.21, and %s. %s'
+                       % (seen, old_driver, for_cpu), 3)
         return 'modern', '%s is beyond TensorFlow 1.15, which ends at %d.%d' % (
             (seen,) + NEWEST_CLASSIC)
     if box.missing:
@@ -122,11 +150,27 @@ def choose(box: Box, no_python37: Optional[str]) -> Tuple[str, str]:
         trouble = no_python37
     else:
         return 'classic', '%s, and CUDA 10.0 and cuDNN 7 are here' % seen
+    if box.capability >= OLDEST_MODERN and old_driver:
+        raise Stop('This GPU (%s) can run TensorFlow 1.15 or 2.21, but %s, and %s, or use the '
+                   'classic image (README, "In a container"), for which driver 410.48 will do. %s'
+                   % (seen, trouble, old_driver, for_cpu), 3)
     if box.capability >= OLDEST_MODERN:
         return 'modern', '%s; %s' % (seen, trouble)
     raise Stop('This GPU (%s) needs TensorFlow 1.15, and %s. Use the image, which brings all it '
                'needs (README, "In a container"), or install that and give the same command '
                'again. RUNTIME=classic makes the environment in any case.' % (seen, trouble), 3)
+
+
+def driver_problem(box: Box) -> Optional[str]:
+    """Returns that the driver is too old for TensorFlow 2.21, and what to install; None if it is
+    not, or if that is not known."""
+    for capability, cuda, driver in MODERN_DRIVERS:
+        if box.capability and box.capability >= capability:
+            return ('the driver of this machine, for CUDA %d.%d, is too old for TensorFlow 2.21: '
+                    'install driver %s or later'
+                    % (box.cuda // 1000, box.cuda % 1000 // 10, driver)
+                    if box.cuda is not None and box.cuda < cuda else None)
+    return None
 
 
 def is_arm() -> bool:
@@ -136,25 +180,30 @@ def is_arm() -> bool:
 def look() -> Box:
     """Examines this machine. Opens the driver and CUDA's libraries in a child process, so that this
     process stays free of them."""
-    box = Box(False, None, list(CLASSIC_LIBRARIES))
     try:
         done = subprocess.run([sys.executable, os.path.abspath(__file__), 'look-in-child'],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, timeout=60)
         seen = json.loads(done.stdout.decode().splitlines()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError):   # a driver that hangs or crashes
-        seen = {'error': None, 'capability': None, 'missing': box.missing}
-    if seen['error'] in (0, NO_DEVICE):
-        capability = seen['capability'] and tuple(seen['capability'])
-        return Box(capability is not None, capability, seen['missing'])
-    return ask_nvidia_smi()._replace(missing=seen['missing'])
+        seen = {'missing': list(CLASSIC_LIBRARIES)}
+    capability = tuple(seen.get('capability') or ()) or None
+    box = Box(capability is not None, capability, seen['missing'], seen.get('error'),
+              seen.get('cuda'))
+    hidden_by = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if box.gpu or (box.error == NO_DEVICE and hidden_by is None):
+        return box
+    listed = ask_nvidia_smi()
+    if box.error == NO_DEVICE:
+        return box._replace(hidden_by=hidden_by if listed.gpu else None)
+    return box._replace(gpu=listed.gpu, capability=listed.capability)
 
 
 def ask_driver(open_library: Callable[[str], Any] = ctypes.CDLL
-               ) -> Tuple[Optional[int], Optional[Capability]]:
-    """Returns the error code of cuInit, 0 for success (None without the driver's library), and the
-    compute capability of the first GPU that CUDA shows. CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER
-    have their usual effect."""
+               ) -> Tuple[Optional[int], Optional[Capability], Optional[int]]:
+    """Returns the error code of cuInit, 0 for success (None without the driver's library), the
+    compute capability of the first GPU that CUDA shows, and the CUDA of the library (12040 is
+    12.4). CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER have their usual effect."""
     for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
         try:
             cuda = open_library(path)
@@ -163,17 +212,20 @@ def ask_driver(open_library: Callable[[str], Any] = ctypes.CDLL
         except (OSError, AttributeError):                # not there, or a stub of it
             pass
     else:
-        return None, None
+        return None, None, None
+    version = ctypes.c_int()
+    if cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:      # of the stub
+        version.value = 0
     if error != 0:
-        return error, None
+        return error, None, version.value or None
     device, values = ctypes.c_int(), []
     if cuda.cuDeviceGet(ctypes.byref(device), 0) != 0:
-        return NO_DEVICE, None
+        return NO_DEVICE, None, version.value or None
     for attribute in CAPABILITY_MAJOR, CAPABILITY_MINOR:
         value = ctypes.c_int()
         cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         values.append(value.value)
-    return 0, (values[0], values[1])
+    return 0, (values[0], values[1]), version.value or None
 
 
 def missing_libraries(open_library: Callable[[str], Any] = ctypes.CDLL) -> List[str]:
@@ -188,22 +240,22 @@ def missing_libraries(open_library: Callable[[str], Any] = ctypes.CDLL) -> List[
 
 
 def ask_nvidia_smi() -> Box:
-    """Returns the first GPU by nvidia-smi, for machines where CUDA does not start."""
+    """Returns the first GPU by nvidia-smi, for machines where CUDA does not show it."""
     command = shutil.which('nvidia-smi') or WSL_FOLDER + 'nvidia-smi'
 
-    def lines(*flags: str) -> List[str]:
-        try:
-            done = subprocess.run([command] + list(flags), stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SMI_S)
-        except (OSError, subprocess.TimeoutExpired):
-            return []
-        return done.stdout.decode(errors='replace').splitlines() if done.returncode == 0 else []
+    def ask(*flags: str) -> str:
+        done = subprocess.run([command, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=SMI_S)
+        return done.stdout.decode(errors='replace') if done.returncode == 0 else ''
 
-    first = (lines('--query-gpu=compute_cap', '--format=csv,noheader') or [''])[0]
-    number = re.match(r'\s*(\d+)\.(\d+)\s*$', first)
-    if number:
-        return Box(True, (int(number.group(1)), int(number.group(2))), [])
-    return Box(any(line.startswith('GPU ') for line in lines('-L')), None, [])
+    try:
+        number = re.match(r'\s*(\d+)\.(\d+)\s*$',
+                          ask('--query-gpu=compute_cap', '--format=csv,noheader').split('\n')[0])
+        if number:
+            return Box(True, (int(number.group(1)), int(number.group(2))), [])
+        return Box(re.search('^GPU ', ask('-L'), re.MULTILINE) is not None, None, [])
+    except (OSError, subprocess.TimeoutExpired):
+        return Box(False, None, [])
 
 
 # Python 3.7
@@ -526,8 +578,8 @@ def which() -> str:
 def main(argv: List[str]) -> int:
     """Runs the command in `argv`; returns the exit code."""
     if argv == ['look-in-child']:
-        error, capability = ask_driver()
-        print(json.dumps({'error': error, 'capability': capability,
+        error, capability, cuda = ask_driver()
+        print(json.dumps({'error': error, 'capability': capability, 'cuda': cuda,
                           'missing': missing_libraries()}))
         return 0
     if argv in (['-h'], ['--help']):
