@@ -1,6 +1,9 @@
 # The commands of this project. Each makes the Python environment that it needs if it is not there yet: .venv for the
 # classic runtime (TensorFlow 1.15 on Python 3.7), .venv-modern or .venv-modern-cpu for the modern one (TensorFlow 2.21).
 
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error GNU make $(MAKE_VERSION) is too old, as that of macOS is: this needs 3.82 or later. The benchmarks run on Linux)
+endif
 # One shell per recipe, which stops at the first command that fails.
 .ONESHELL:
 .SHELLFLAGS := -euc

@@ -3,6 +3,7 @@ downloaded."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -558,6 +559,14 @@ def test_it_runs_as_make_calls_it():
                           cwd='/', capture_output=True, text=True,
                           env=dict(os.environ, RUNTIME='modern'))
     assert (done.returncode, done.stdout) == (0, 'modern\n'), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which('make'), reason='no make')
+def test_a_make_without_oneshell_says_so():
+    done = subprocess.run(['make', '.FEATURES=', 'doctor'], cwd=ROOT, capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stdout) == (2, '')
+    assert 'is too old, as that of macOS is: this needs 3.82 or later' in done.stderr
 
 
 # The lists and locks
