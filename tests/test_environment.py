@@ -37,6 +37,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(environment, 'ROOT', str(tmp_path))
     monkeypatch.setattr(environment, 'SYSTEM_CONDAS', [])
+    monkeypatch.setattr(environment.shutil, 'disk_usage',
+                        lambda path: types.SimpleNamespace(free=100e9))
     monkeypatch.setattr(environment.platform, 'system', lambda: 'Linux')
     monkeypatch.setattr(environment.platform, 'machine', lambda: 'x86_64')
     for name in ('RUNTIME', 'PYTHON', 'PYTHON37', 'PYENV_ROOT', 'CONDA_PREFIX', 'PIP_TARGET',
@@ -280,11 +282,12 @@ def test_python37_named_by_hand(machine, monkeypatch):
     monkeypatch.setenv('PYTHON37', path)
     assert environment.find_python37() == path
     write_program(machine / 'mine', REFUSES)
-    with pytest.raises(environment.NoPython37, match='will not do: pyenv'):
-        environment.find_python37()
-    monkeypatch.setenv('PYTHON37', 'nowhere')
-    with pytest.raises(environment.NoPython37, match='not a program'):
-        environment.find_python37()
+    for name, words in (path, 'will not do: pyenv'), ('nowhere', 'PYTHON37=nowhere is not a'):
+        monkeypatch.setenv('PYTHON37', name)
+        with pytest.raises(environment.Stop, match=words) as stop:
+            environment.find_python37()
+        assert type(stop.value) is environment.Stop      # the modern runtime is not taken instead
+        assert stop.value.code == 2
 
 
 @pytest.mark.parametrize('works', ['uv', 'uv with pip alone', 'conda', None])
@@ -359,23 +362,33 @@ def test_an_environment_without_its_packages_cannot_be_used(empty, monkeypatch):
     for name in CLASSIC.modules[1:]:
         (packages / (name + '.py')).write_text('raise SystemExit("does not import")')
     assert environment.trouble_with(CLASSIC) is None     # these take seconds
-    assert environment.trouble_with(CLASSIC, is_new=True) == 'does not import'
+    assert environment.trouble_with(CLASSIC, imports_all=True) == 'does not import'
+    with pytest.raises(environment.Stop, match=r'^.venv is complete, but cannot be used: does not '
+                                               r'import\..* \(rm -r .venv\)') as stop:
+        environment.provide(CLASSIC, None)
+    assert stop.value.code == 1
     for name in CLASSIC.modules[1:]:
         (packages / (name + '.py')).write_text('')
-    assert environment.trouble_with(CLASSIC, is_new=True) is None
+    assert environment.trouble_with(CLASSIC, imports_all=True) is None
     (packages / 'numpy.py').write_text('import nothing_of_this_name')
     assert 'nothing_of_this_name' in environment.trouble_with(CLASSIC)
 
 
+HAS_ALL = 'echo; echo all is here\n'
+
+
 def test_an_environment_of_another_lock_or_python_cannot_be_used(machine):
     assert environment.trouble_with(CLASSIC) == 'is not complete'
-    write_program(machine / CLASSIC.folder / 'bin' / 'python', 'exit 0\n')
+    write_program(machine / CLASSIC.folder / 'bin' / 'python', HAS_ALL)
     assert environment.trouble_with(CLASSIC) == 'is not complete'
     copy = machine / CLASSIC.folder / 'classic.lock'
     copy.write_text('an older lock\n')
     assert 'another requirements/classic.lock' in environment.trouble_with(CLASSIC)
     copy.write_text((machine / CLASSIC.lock).read_text())
     assert environment.trouble_with(CLASSIC) is None
+    write_program(machine / CLASSIC.folder / 'bin' / 'python', 'exit 0\n')      # /bin/true
+    assert (environment.trouble_with(CLASSIC)
+            == 'has a Python that does not run (exit code 0)')
     (machine / CLASSIC.folder / 'bin' / 'python').unlink()       # its Python was removed
     assert 'does not start' in environment.trouble_with(CLASSIC)
 
@@ -386,7 +399,7 @@ MAKER = r"""[ "$2" = venv ] || exit 1
 /bin/mkdir -p "$3/bin"
 /bin/cat >"$3/bin/python" <<'END'
 #!/bin/sh
-[ "$2" = pip ] || exit ${CHECK:-0}
+[ "$2" = pip ] || { echo; echo all is here; exit ${CHECK:-0}; }
 echo "$@ user=$PIP_USER target=$PIP_TARGET prefix=$PIP_PREFIX" >pip.log
 exit ${FAIL:-0}
 END
@@ -427,6 +440,21 @@ def test_what_pip_did_not_make_is_not_good(machine, monkeypatch, variable, words
     assert stop.value.code == 1
     monkeypatch.delenv(variable)
     assert environment.trouble_with(CLASSIC) == 'is not complete'
+
+
+@pytest.mark.parametrize('environment_, free_gb, writable, sentence', [
+    (CLASSIC, 0.2, True, 'The disk is full: .venv takes at least 1.5 GB, and 0.2 GB are free in '),
+    (MODERN, 4.9, True, 'The disk is full: .venv-modern takes at least 5 GB, and 4.9 GB are free '),
+    (CLASSIC, 100, False, ' cannot be written, and .venv is to be made in it.')])
+def test_where_an_environment_cannot_be_written_none_is_made(
+        machine, monkeypatch, environment_, free_gb, writable, sentence):
+    monkeypatch.setattr(environment.shutil, 'disk_usage',
+                        lambda path: types.SimpleNamespace(free=free_gb * 1e9))
+    monkeypatch.setattr(environment.os, 'access', lambda path, mode: writable)
+    with pytest.raises(environment.Stop) as stop:
+        environment.provide(environment_, None)          # before a Python is looked for
+    assert stop.value.code == 3
+    assert sentence in str(stop.value)
 
 
 # The commands

@@ -6,8 +6,8 @@
                                           use on this machine; installs nothing
 
 The answer goes to stdout, all messages go to stderr. Exit codes: 1 an environment could not be
-made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU as things are (the
-message says what to do).
+made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU as things are, or the
+disk is full or cannot be written (the message says what to do).
 
 RUNTIME=classic or RUNTIME=modern chooses the runtime. PYTHON37=/path/to/python3.7 and
 PYTHON=/path/to/python3.12 choose the Python from which the environment is made.
@@ -57,21 +57,22 @@ NOT_FOUND = '.python37-not-found'    # exists after a failed search, which is no
 
 
 class Environment(NamedTuple):
-    """An environment: its folder, its lock file, its download size and time, and the modules that a
-    complete environment has."""
+    """An environment: its folder, its lock file, its download size and time, the least disk space
+    that it takes, and the modules that a complete environment has."""
     folder: str
     lock: str
     download: str
+    disk_gb: float
     modules: List[str]
 
 
 SUITE = ['numpy', 'tensorflow', 'jinja2', 'jsonschema', 'matplotlib']
 CLASSIC = Environment('.venv', 'requirements/classic.lock', '0.5 GB, about 2 minutes',
-                      SUITE + ['pytest'])
+                      1.5, SUITE + ['pytest'])
 MODERN = Environment('.venv-modern', 'requirements/modern.lock', '3.2 GB, about 10 minutes',
-                     SUITE + ['tf_keras', 'tf_slim', 'nvidia.cudnn'])
+                     5, SUITE + ['tf_keras', 'tf_slim', 'nvidia.cudnn'])
 MODERN_CPU = Environment('.venv-modern-cpu', 'requirements/modern-cpu.lock',
-                         '0.6 GB, about 3 minutes', SUITE + ['tf_keras', 'tf_slim', 'pytest'])
+                         '0.6 GB, about 3 minutes', 2, SUITE + ['tf_keras', 'tf_slim', 'pytest'])
 
 
 class Box(NamedTuple):
@@ -338,7 +339,7 @@ def wrong_machine() -> Optional[str]:
 
 def find_python37() -> str:
     """Returns the path of a Python 3.7 that runs; fetches one into FETCHED if there is none.
-    Raises NoPython37."""
+    Raises NoPython37, and Stop for a PYTHON37 that will not do."""
     if wrong_machine():
         raise NoPython37('%s. Use an x86-64 Linux machine, or a container or virtual machine of '
                          'that kind.' % wrong_machine())
@@ -346,10 +347,10 @@ def find_python37() -> str:
     if named:
         command = shutil.which(named)
         if not command:
-            raise NoPython37('PYTHON37=%s is not a program that can be run.' % named)
+            raise Stop('PYTHON37=%s is not a program that can be run.' % named, 2)
         path, why_not = run_probe(command, PROBE_37)
         if not path:
-            raise NoPython37('PYTHON37=%s will not do: %s' % (named, why_not))
+            raise Stop('PYTHON37=%s will not do: %s' % (named, why_not), 2)
         say('Python 3.7: %s (PYTHON37)' % path)
         return path
 
@@ -459,13 +460,12 @@ def pip_environ() -> Dict[str, str]:
     return dict(variables, PIP_USER='0')                 # also where pip.conf says user = true
 
 
-def trouble_with(environment: Environment, is_new: bool = False) -> Optional[str]:
+def trouble_with(environment: Environment, imports_all: bool = False) -> Optional[str]:
     """Returns why an environment cannot be used as it is, None if it can.
 
-    Its copy of the lock must equal the lock, and its modules must import. Importing TensorFlow
-    takes seconds, so all modules are imported only if the environment `is_new`; otherwise numpy is
-    imported and the others must exist. -I leaves out modules from elsewhere (PYTHONPATH, the user's
-    own), which would hide that the environment is empty.
+    Its copy of the lock must equal the lock, numpy must import, and the other modules must exist;
+    all must import if `imports_all`, which takes seconds. -I leaves out modules from elsewhere
+    (PYTHONPATH, the user's own), which would hide that the environment is empty.
     """
     copy = os.path.join(environment.folder, os.path.basename(environment.lock))
     try:
@@ -477,16 +477,18 @@ def trouble_with(environment: Environment, is_new: bool = False) -> Optional[str
     check = ('import numpy\nfrom importlib import import_module, util\n'
              'for name in %r:\n'
              '    if util.find_spec(name) is None: raise SystemExit("has no " + name)\n'
-             '    if %r: import_module(name)' % (environment.modules, is_new))
+             '    if %r: import_module(name)\n'
+             'print("\\nall is here")' % (environment.modules, imports_all))
     try:
         done = subprocess.run([environment.folder + '/bin/python', '-I', '-c', check],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE,
+                              stdin=subprocess.DEVNULL, capture_output=True,
                               env=dict(os.environ, TF_USE_LEGACY_KERAS='1'))     # as common/tf1.py
     except OSError as error:
         return 'has a Python that does not start (%s)' % error
-    lines = done.stderr.decode(errors='replace').strip().splitlines() or ['does not run']
-    return lines[-1] if done.returncode else None
+    if done.returncode == 0 and done.stdout.decode().endswith('\nall is here\n'):
+        return None
+    return (done.stderr.decode(errors='replace').strip().splitlines()
+            or ['has a Python that does not run (exit code %d)' % done.returncode])[-1]
 
 
 def make(environment: Environment, python: str) -> None:
@@ -512,7 +514,7 @@ def make(environment: Environment, python: str) -> None:
                    % lock)
     copy = os.path.join(folder, os.path.basename(lock))
     shutil.copy(lock, copy)
-    trouble = trouble_with(environment, is_new=True)
+    trouble = trouble_with(environment, imports_all=True)
     if trouble:
         os.remove(copy)
         raise Stop("pip installed %s, but %s %s. See pip's settings: %s/bin/python -m pip config "
@@ -520,14 +522,33 @@ def make(environment: Environment, python: str) -> None:
 
 
 def provide(environment: Environment, find_python: Callable[[], str]) -> str:
-    """Returns the folder of an environment; makes the environment first if it cannot be used."""
-    trouble = trouble_with(environment)
+    """Returns the folder of an environment; makes the environment first if it is not complete.
+    Raises Stop, also for one that is complete but does not import: the cause may lie elsewhere."""
+    folder, trouble = environment.folder, trouble_with(environment)
     if trouble:
+        check_disk(environment)
         python = find_python()
-        if os.path.exists(environment.folder):
-            say('%s %s: making it again.' % (environment.folder, trouble))
+        if os.path.exists(folder):
+            say('%s %s: making it again.' % (folder, trouble))
         make(environment, python)
-    return environment.folder
+        return folder
+    trouble = trouble_with(environment, imports_all=True)
+    if trouble:
+        raise Stop('%s is complete, but cannot be used: %s. If nothing outside it is the cause '
+                   '(LD_LIBRARY_PATH, memory), remove it (rm -r %s) and try again.'
+                   % (folder, trouble, folder))
+    return folder
+
+
+def check_disk(environment: Environment) -> None:
+    """Raises Stop, with exit code 3, if an environment cannot be written here."""
+    if not os.access('.', os.W_OK):
+        raise Stop('%s cannot be written, and %s is to be made in it. Use a checkout that can.'
+                   % (os.getcwd(), environment.folder), 3)
+    free_gb = shutil.disk_usage('.').free / 1e9
+    if free_gb < environment.disk_gb and not os.path.exists(environment.folder):
+        raise Stop('The disk is full: %s takes at least %g GB, and %.1f GB are free in %s.'
+                   % (environment.folder, environment.disk_gb, free_gb, os.getcwd()), 3)
 
 
 # The commands
@@ -597,6 +618,9 @@ def main(argv: List[str]) -> int:
     except Stop as stop:
         say(str(stop))
         return stop.code
+    except OSError as error:                             # a disk that has filled up
+        say('%s cannot be written: %s' % (ROOT, error))
+        return 3
     return 0
 
 
