@@ -597,6 +597,39 @@ def test_a_make_without_oneshell_says_so():
     assert 'is too old, as that of macOS is: this needs 3.82 or later' in done.stderr
 
 
+def test_horovod_is_built_again_for_another_compiler_cuda_or_nccl(tmp_path):
+    (tmp_path / 'requirements').mkdir()
+    for name in 'horovod-classic.lock', 'classic.lock':
+        (tmp_path / 'requirements' / name).write_text('tensorflow-gpu==1.15.0\n')
+    write_program(tmp_path / 'bin' / 'python3', 'echo .venv\n')
+    write_program(tmp_path / '.venv' / 'bin' / 'python', 'exit 0\n')
+    write_program(tmp_path / 'tools' / 'horovod_wheel.sh',
+                  'mkdir -p "$3"\n: >"$3/horovod-0.whl"\necho built >>builds\n')
+    shutil.copy(os.path.join(ROOT, 'tools', 'horovod.sh'), str(tmp_path / 'tools'))
+    nccl, variables = tmp_path / 'nccl' / 'include' / 'nccl.h', {}
+    nccl.parent.mkdir(parents=True)
+
+    def builds(**more):
+        variables.update(more)
+        own = {name: value for name, value in os.environ.items() if not name.startswith('HOROVOD_')}
+        subprocess.run(['sh', 'tools/horovod.sh'], cwd=str(tmp_path), check=True, env=dict(
+            own, PATH='%s:%s' % (tmp_path / 'bin', os.environ['PATH']),
+            XDG_CACHE_HOME=str(tmp_path / 'cache'), HOROVOD_NCCL_HOME=str(tmp_path / 'nccl'),
+            **variables))
+        return (tmp_path / 'builds').read_text().count('built')
+
+    assert [builds(), builds()] == [1, 1]
+    nccl.write_text('#define NCCL_VERSION_CODE 22203\n')
+    assert [builds(), builds()] == [2, 2]
+    write_program(tmp_path / 'bin' / 'nvcc', 'echo release 12.4\n')
+    assert [builds(), builds()] == [3, 3]
+    assert [builds(CXXFLAGS='-O1'), builds()] == [4, 4]
+    write_program(tmp_path / 'bin' / 'c++-15', 'echo 15.1\n')
+    assert [builds(CXX='c++-15'), builds()] == [5, 5]
+    write_program(tmp_path / 'bin' / 'c++-15', 'echo 15.2\n')
+    assert [builds(), builds()] == [6, 6]
+
+
 # The lists and locks
 
 LOCKS = {'classic': ['requirements.txt', 'requirements/suite.txt', 'requirements/test.txt'],

@@ -53,7 +53,7 @@ SMI_S = 20                           # a machine of many GPUs without persistenc
 UV = 'uv==0.6.17'                    # of the last series that can install CPython 3.7
 FETCHED = '.python37'                # the folder of a fetched Python 3.7
 SYSTEM_CONDAS = ['/opt/conda', '/opt/miniconda3']
-NOT_FOUND = '.python37-not-found'    # exists after a failed search, which is not repeated
+NOT_FOUND = '.python37-not-found'    # a search failed: only RUNTIME=classic or PYTHON37 repeats it
 
 
 class Environment(NamedTuple):

@@ -5,7 +5,7 @@
 #     horovod.sh test     to the environment that the tests run in
 #
 # It is built once, in about three minutes: the wheels are kept in ~/.cache/cnn-benchmark (XDG_CACHE_HOME), under a key of
-# all that it depends on, the HOROVOD_ variables of its build among them.
+# the lock, TensorFlow, Python, the compilers, NCCL's header, and the variables of the build.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -27,8 +27,12 @@ key=$({
     cat "$lock" tools/horovod_wheel.sh
     grep -E '^tensorflow(-gpu|-cpu)?==' "$own_lock"
     "$python" -c 'import platform, sys; print(sys.version, platform.machine())'
-    g++ --version 2>/dev/null || :
-    env | grep '^HOROVOD_' | sort || :
+    # Words of CXX may be options, so it is not quoted.
+    # shellcheck disable=SC2086
+    ${CXX:-g++} --version 2>/dev/null || :
+    "${HOROVOD_CUDA_HOME:+$HOROVOD_CUDA_HOME/bin/}nvcc" --version 2>/dev/null || :
+    grep -h 'define NCCL_VERSION_CODE' "${HOROVOD_NCCL_INCLUDE:-${HOROVOD_NCCL_HOME:-/usr}/include}/nccl.h" 2>/dev/null || :
+    env | grep -E '^(HOROVOD_.*|CC|CXX|CFLAGS|CXXFLAGS|LDFLAGS)=' | sort || :
 } | sha256sum | cut -c 1-16)
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cnn-benchmark/horovod-$key
 
