@@ -18,7 +18,7 @@ help:
 	make bench ARGS="--variants"    the same with these flags of python -m suite run
 	make test                       lint, then the quick half of the tests; needs no GPU
 	make test-all                   lint, then all tests, on both runtimes
-	make test-range                 compare outputs on other TensorFlows, from 1.14 to 2.20 (docs/tensorflow.md); takes an hour
+	make test-range                 compare outputs on other TensorFlows, from 1.13 to 2.20 (docs/tensorflow.md); takes an hour
 	make test-image                 build the container images on a stand-in base, and run them; needs buildah and podman
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
 	make horovod                    add Horovod to the environment of make bench, for more than one process

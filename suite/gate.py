@@ -11,8 +11,8 @@ MOST_REPEATS = 100                   # more than that is not worth asking for
 
 
 class Judgement(NamedTuple):
-    """The outcome of a row, or (`row` is None) of a work that the other source could not finish or
-    of a source without any row; and why it is not decided ('' where it is)."""
+    """The outcome of a row, or (`row` is None) of a work that the other source has not, or of a
+    source without any row; and why it is not decided ('' where it is)."""
     name: str
     row: Optional[pairs.Row]
     word: str
@@ -21,8 +21,8 @@ class Judgement(NamedTuple):
 
 def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
     """Returns the outcome of each row of the pairs. PASS: the interval of other / base ends at or
-    below 1 + percent / 100; FAIL: it begins above; UNDECIDED: it holds that limit, or there is
-    none."""
+    below 1 + percent / 100; FAIL: it begins above; UNDECIDED: it includes that limit, or there is
+    no interval, or the other source has no figure of the work."""
     judgements = []
     for pair in compared:
         prefix = pair.other.name + ', ' if len(compared) > 1 else ''
@@ -30,9 +30,8 @@ def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
         for row in pair.rows:
             name = prefix + tables.named_figure(row.base, conditions)
             judgements.append(Judgement(name, row, *outcome(row, percent)))
-        judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED,
-                                 'the run of %s did not finish' % pair.other.name)
-                       for figure in pairs.unfinished(pair)]
+        judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED, why)
+                       for figure, why in pairs.missing(pair)]
         if not pair.rows:
             judgements.append(Judgement(pair.other.name, None, UNDECIDED,
                                         'nothing of it can be judged'))

@@ -43,14 +43,15 @@ def reversed_pair(pair: Pair) -> Pair:
                          rows=[row(one.other, one.base) for one in pair.rows])
 
 
-def unfinished(pair: Pair) -> List[Figure]:
-    """Returns the figures of the base whose network has a run in the other source that did not
-    finish and left no figure of the work."""
+def missing(pair: Pair) -> List[Tuple[Figure, str]]:
+    """Returns the measured figures of the base of whose work the other source has none, with why:
+    a run did not finish, or there is none."""
     ended = {(record.data['benchmark'], record.data['variant']) for record in pair.other.records
              if record.data['status'] != 'finished'}
     works = {figure.work for figure in pair.other.figures}
-    return [figure for figure in pair.base.figures
-            if figure.work[:2] in ended and figure.work not in works]
+    return [(figure, ('the run of %s did not finish' if figure.work[:2] in ended
+                      else '%s has none') % pair.other.name)
+            for figure in pair.base.figures if figure.records and figure.work not in works]
 
 
 def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:

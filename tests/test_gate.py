@@ -103,7 +103,9 @@ def test_the_rows_that_do_not_pass_are_named_failures_first(folder, capsys):
 def test_a_run_that_did_not_finish_is_no_pass(folder, capsys):
     before, after = folder('before', BASE), folder('after', BASE)
     folder('before', BASE, variant='no_lrn')
-    assert compare.main([before, after, '--fail-if-slower', '5']) == 0     # it was not run
+    assert compare.main([before, after, '--fail-if-slower', '5']) == 4     # it was not run
+    assert 'Forward tensors batch 32 float32: after has none' in ' '.join(capsys.readouterr().out.split())
+    assert compare.main([after, before, '--fail-if-slower', '5']) == 0
     folder('after', BASE, variant='no_lrn', status='out_of_memory')
     for i in range(3):
         path = os.path.join(after, 'no_lrn-%d.json' % i)

@@ -34,11 +34,16 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], percent: Optional[float
     rows = [(pair, row) for pair in pairs for row in pair.rows if row.ratio is not None]
     valid = [figure for figure in sources[0].figures if not figure.faults]
     if rows:
-        return _of_row(*next((one for one in rows if one[1].interval), rows[0]),
+        return _of_row(*max(rows, key=lambda one: _weight(one[1])),
                        [row.verdict for pair in pairs for row in pair.rows])
     if valid and len(sources) == 1:
         return _of_figure(valid[0], valid)
     return _of_nothing(sources, valid)
+
+
+def _weight(row: Row) -> Tuple[bool, bool, bool]:
+    """The headline is about the first row that is slower, or else faster, or has a verdict."""
+    return row.verdict == 'slower', row.verdict == 'faster', bool(row.interval)
 
 
 def _of_gate(pairs: Sequence[Pair], percent: float) -> Headline:

@@ -102,8 +102,8 @@ def _draw_panel(axes, panel, years):
 
 
 def _x(point):
-    """The year; the precisions stand side by side within it."""
-    return point.year + 0.2 * (history.PRECISIONS.index(point.precision) - 1.5)
+    """The year; the precisions stand side by side within it, float32 first."""
+    return point.year + 0.2 * history.PRECISIONS.index(point.precision)
 
 
 def _legend(points):
