@@ -32,6 +32,10 @@ def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
             judgements.append(Judgement(name, row, *outcome(row, percent)))
         judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED, why)
                        for figure, why in pairs.missing(pair)]
+        judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED,
+                                 'not judged, because of other conditions: %s'
+                                 % ', '.join(figure.records))
+                       for figure in pairs.other_conditions(pair)]
         if not pair.rows:
             judgements.append(Judgement(pair.other.name, None, UNDECIDED,
                                         'nothing of it can be judged'))
@@ -61,7 +65,8 @@ def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
     limit = 1 + percent / 100
     for figure in (row.base, row.other):
         if figure.faults:
-            return UNDECIDED, '%s is %s' % (', '.join(figure.records), figure.word or 'INVALID')
+            return UNDECIDED, '%s: %s (%s)' % (figure.word or 'INVALID', figure.faults[0],
+                                               ', '.join(figure.records))
     if row.interval is None:
         counts = [len(figure.records) for figure in (row.base, row.other)]
         if not all(counts):

@@ -54,6 +54,15 @@ def missing(pair: Pair) -> List[Tuple[Figure, str]]:
             for figure in pair.base.figures if figure.records and figure.work not in works]
 
 
+def other_conditions(pair: Pair) -> List[Figure]:
+    """Returns the measured figures of the other source that stand in no row because a figure of the
+    same work, under conditions more like those of the base, does."""
+    works = {one.base.work for one in pair.rows}
+    return [figure for figure in pair.other.figures
+            if figure.records and figure.work in works
+            and not any(one.other is figure for one in pair.rows)]
+
+
 def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:
     """Returns the Pairs of one source and the references that have figures of its networks. Only
     figures of these networks are in them."""

@@ -151,12 +151,14 @@ AMD_EPYC = 'AMD EPYC, 1 of 2 CPUs: '
     (NONE, ['--device', 'auto'], 'cpu', 'AMD EPYC',
      AMD_EPYC + 'no NVIDIA GPU and no driver was found'),
     (GOOD, ['--device', 'cpu'], 'cpu', 'AMD EPYC', AMD_EPYC + '--device cpu was given')])
-def test_json_says_what_would_be_timed(run, machine, flags, kind, name, sentence):
+def test_json_says_what_would_be_timed(run, machine, flags, kind, name, sentence, monkeypatch):
+    monkeypatch.setattr(device, 'driver_version', lambda: '535.104.05')
     code, out, err = run(machine, '--json', *flags)
     assert (code, err, out.count('\n')) == (0, '', 1)
     assert json.loads(out) == {'kind': kind, 'name': name, 'sentence': sentence,
                                'tensorflow': '1.15.0', 'runtime': 'classic',
-                               'commit': record.commit()}
+                               'commit': record.commit(),
+                               'driver': '535.104.05' if kind == 'gpu' else None}
 
 
 def test_an_interrupted_doctor(monkeypatch, capsys):

@@ -36,9 +36,9 @@ def test_a_row_by_its_interval(low, high, word):
     (repeats(1, TIGHT[:2]), repeats(2), '2 processes: no verdict; at least 3 on each side'),
     (Figure(WORK, 1, None, None), repeats(2), 'published: no verdict'),
     (repeats(1), Figure(WORK, 1, None, None, ('b',), faults=('nan',), word='INVALID'),
-     'b is INVALID'),
+     'INVALID: nan (b)'),
     (repeats(1), Figure(WORK, 1, None, None, ('b',), faults=('cut',), word='interrupted'),
-     'b is interrupted')])
+     'interrupted: cut (b)')])
 def test_what_cannot_be_judged_is_undecided(base, other, why):
     word, reason = gate.outcome(pairs.row(base, other), 5)
     assert word == 'UNDECIDED' and reason.startswith(why)
@@ -104,7 +104,7 @@ def test_a_run_that_did_not_finish_is_no_pass(folder, capsys):
     before, after = folder('before', BASE), folder('after', BASE)
     folder('before', BASE, variant='no_lrn')
     assert compare.main([before, after, '--fail-if-slower', '5']) == 4     # it was not run
-    assert 'Forward tensors batch 32 float32: after has none' in ' '.join(capsys.readouterr().out.split())
+    assert 'batch 32 float32: after has none' in ' '.join(capsys.readouterr().out.split())
     assert compare.main([after, before, '--fail-if-slower', '5']) == 0
     folder('after', BASE, variant='no_lrn', status='out_of_memory')
     for i in range(3):
@@ -115,6 +115,15 @@ def test_a_run_that_did_not_finish_is_no_pass(folder, capsys):
             json.dump(dict(data, results=[]), file)
     assert compare.main([before, after, '--fail-if-slower', '5']) == 4
     assert 'the run of after did not finish' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_runs_under_other_conditions_are_not_judged_and_no_pass(folder, capsys):
+    before, after = folder('before', BASE), folder('after', BASE)
+    folder('after/limited', [3 * one for one in BASE], environment=dict(
+        RECORD['environment'], cpu=dict(RECORD['environment']['cpu'], usable_threads=1)))
+    assert compare.main([before, after, '--fail-if-slower', '5']) == 4
+    assert 'not judged, because of other conditions: ' in ' '.join(
+        capsys.readouterr().out.split())
 
 
 def test_a_source_of_which_nothing_can_be_judged_is_no_pass(folder, tmp_path, capsys):

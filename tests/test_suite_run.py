@@ -475,6 +475,18 @@ def test_a_folder_in_use_is_refused_and_let_go_afterwards(stubs, capsys):
     os.close(execute.lock('out'))
 
 
+@pytest.mark.parametrize('before, now, is_said', [
+    ('535.104.05', '570.86.15', True), ('535.104.05', '535.104.05', False),
+    (None, '570.86.15', False)])                         # NVML was not there
+def test_records_of_another_driver_are_named(before, now, is_said):
+    with open(RECORD) as file:
+        data = json.load(file)
+    data['environment']['gpu'] = before and {'driver_version': before}
+    lines = execute.changed_conditions({'alexnet': data}, 'out', GPU._replace(driver=now))
+    assert any('had another NVIDIA driver: 535.104.05 (now 570.86.15)' in line
+               for line in lines) == is_said
+
+
 def test_a_full_stdout(stubs):
     with open('/dev/full', 'w') as full:
         process = start('--output', 'out', stdout=full)

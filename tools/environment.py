@@ -626,6 +626,11 @@ def main(argv: List[str]) -> int:
 
 if __name__ == '__main__':
     try:
-        sys.exit(main(sys.argv[1:]))
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:             # of stdout
+        say('Cannot print the answer: %s.' % error.strerror)
+        os._exit(3)                      # Python would flush stdout again

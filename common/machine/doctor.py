@@ -90,7 +90,8 @@ def _print_device(requested):
         return 3
     print(json.dumps({'kind': chosen.kind, 'name': chosen.name, 'sentence': chosen.sentence,
                       'tensorflow': tf1.VERSION, 'runtime': tf1.RUNTIME,
-                      'commit': record.commit()}))
+                      'commit': record.commit(),
+                      'driver': device.driver_version() if chosen.gpu else None}))
     return 0
 
 

@@ -24,14 +24,19 @@ THREAD_VARIABLES = 'OMP_', 'MKL_', 'TF_NUM_'
 SWEEP_CPU_STEP_S = 10                # on a CPU a sweep ends with the batch whose step takes longer
 
 
+DRIVER = 'NVIDIA driver'
+
+
 class Device(NamedTuple):
     """The device that the scripts will use, and the TensorFlow they will run on; `kind` is 'gpu' or
-    'cpu', `sentence` says which device and why, `commit` is that of this checkout."""
+    'cpu', `sentence` says which device and why, `commit` is that of this checkout, `driver` the
+    version of NVIDIA's driver, None without a GPU."""
     kind: str
     name: str
     sentence: str
     tensorflow: str
     commit: Optional[str]
+    driver: Optional[str] = None
 
 
 class Unusable(Exception):
@@ -174,13 +179,15 @@ def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: 
                        ) -> List[str]:
     """Returns a line for each condition that has changed since the records were made, and then one
     that says how to run them again. `records` are by the name of their run."""
-    now = conditions({'commit': device.commit, 'cpu': host.cpu_facts(), 'variables': os.environ})
+    now = conditions({'commit': device.commit, 'cpu': host.cpu_facts(), 'variables': os.environ,
+                      'gpu': device.driver and {'driver_version': device.driver}})
     then = {name: conditions(record['environment']) for name, record in records.items()}
     lines: List[str] = []
     names: Set[str] = set()
     for key in sorted(set(now).union(*then.values())):
         others = {name: before.get(key, 'none') for name, before in then.items()
-                  if before.get(key, 'none') != now.get(key, 'none')}
+                  if before.get(key, 'none') != now.get(key, 'none')
+                  and (key != DRIVER or {DRIVER} <= set(before) & set(now))}       # if both know
         if others:
             names.update(others)
             lines.append('%s: %s had another %s: %s (now %s)' % (
@@ -202,6 +209,8 @@ def conditions(environment: Dict[str, Any]) -> Dict[str, str]:
               'CPU quota': cpu.get('quota_cpus')}
     values.update((name, value) for name, value in environment['variables'].items()
                   if name.startswith(THREAD_VARIABLES))
+    if environment['gpu']:
+        values[DRIVER] = environment['gpu'].get('driver_version')
     return {name: 'none' if value is None else str(value) for name, value in values.items()}
 
 
