@@ -77,7 +77,7 @@ def pairs_of(sources: Sequence[Source], references: Sequence[Source]) -> List[Pa
 def blocks(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
            percent: Optional[float] = None, width: float = tables.WIDTH) -> List[Block]:
     """Returns what is shown: the outcome of the gate, if it has `percent` as its limit, the tables,
-    on what the sources ran and how that differs, figures without counterpart, notes. A single
+    the devices and how they differ, figures without counterpart, notes. A single
     source has a table of its own figures behind that of the chapter. Without `details` the lines of
     a block are few; names of sources are cut until a table fits into `width` columns."""
     shown = [] if percent is None else [_gate(gate.judge(pairs, percent), percent, details)]

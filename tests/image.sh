@@ -107,8 +107,8 @@ END
     }
 }
 
-# $1 exit code, $2 an expression that must be in the output; then the words of podman run. What does not hold is said
-# and counted.
+# $1 exit code, $2 an expression that must be in the output; then the words of podman run. Prints
+# and counts what does not hold.
 failures=0
 expect() {
     local code=0 output
@@ -210,4 +210,4 @@ if [ "$failures" != 0 ]; then
     say "$failures checks of the image failed."
     exit 1
 fi
-say 'The image is as it should be.'
+say 'All checks of the image passed.'

@@ -13,8 +13,8 @@ LINE_CLASSES = {'caution': 'note warn', 'INVALID': 'note bad'}       # by the fi
 
 
 class Card(NamedTuple):
-    """All of one run. Each line has its CSS class; a profile is a list of lines, its title first;
-    facts are of the environment, by name."""
+    """Everything the page shows of one run. Each line has its CSS class; a profile is a list of
+    lines, its title first; facts are of the environment, by name."""
     run: Run
     word: str
     work: str

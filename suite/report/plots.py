@@ -251,7 +251,7 @@ def _scaling_points(figures: Sequence[Figure]
 
 
 def shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.BarChart]:
-    """Returns bars of the share of the device's peak; that of a sweep is drawn with it."""
+    """Returns bars of the share of the device's peak; sweeps have their own charts."""
     swept = {(key[0], work) for key, works in _series(sources).items() for work in works}
     bars = {}                                            # type: Dict[str, List[charts.Bar]]
     for (source, work), values in _measured(runs, 'share_of_peak').items():
