@@ -100,7 +100,10 @@ def main(parser: argparse.ArgumentParser,
         return 2
     except OSError as error:         # of file_problem: the disk is full
         return _fail('Cannot write %s' % files.why_failed(error), 3)
-    return exit_code(lambda: run_benchmark(args), args.batch_size)
+    try:
+        return exit_code(lambda: run_benchmark(args), args.batch_size)
+    except KeyboardInterrupt:        # between the end of the run and that of the process
+        return _fail('Interrupted.', 130)
 
 
 def file_problem(args: argparse.Namespace) -> Optional[str]:

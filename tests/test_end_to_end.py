@@ -153,6 +153,14 @@ def test_ctrl_c_exits_with_130_and_keeps_the_finished_steps(signal_, tmp_path):
     assert len(record['results'][0]['samples_s']) > 10
 
 
+def test_ctrl_c_after_the_run_is_no_traceback(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(cli, 'exit_code', interrupted)
+    assert alexnet_benchmark.main(SHORT) == 130
+    assert capsys.readouterr().err == 'Interrupted.\n'
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('script', ['alexnet_benchmark.py', 'inception_v3_benchmark.py'])
 def test_the_screen_shows_the_benchmark_and_no_noise(script):
