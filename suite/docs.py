@@ -98,6 +98,11 @@ def false_verdicts() -> str:
             ' and '.join(one['info_string'] for one in passes), *of_one))
 
 
+def decade(words: str) -> str:
+    """Returns what the picture of the README shows, as a list in the language of `words`."""
+    return '\n'.join('* ' + line for line in history.decade(history.overview(), words))
+
+
 # The tables of docs/performance.md
 
 def load(pattern: str) -> List[Any]:
@@ -304,7 +309,9 @@ PRINTED_BY_A_JOB = 'results/cpu-2-cores-2-processes/alexnet.txt'
 
 # (page, marker): the function that makes the text between the marker and END.
 PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
+    ('README.md', 'decade: references'): lambda: decade(history.ENGLISH),
     ('README.md', 'table: chapter'): results_table,
+    ('README.zh-CN.md', 'decade: references'): lambda: decade(history.CHINESE),
     ('README.zh-CN.md', 'table: chapter'): lambda: results_table(words=CHINESE),
 
     ('docs/flags.md', 'output: ' + PRINTED): lambda: sample(PRINTED),

@@ -149,11 +149,31 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
 
 # As text
 
+ENGLISH = '%s: from %s images / s on the %s of %d to %s on the %s of %d (%s), %s times as many'
+CHINESE = '%s：从 %s 张 / 秒（%s，%d 年）到 %s 张 / 秒（%s，%d 年，%s），为 %s 倍'
+
+
+def decade(shown: Sequence[Panel], words: str = ENGLISH) -> List[str]:
+    """Returns a line for each panel with the chapter's point: from that to the fastest point, in
+    the language of `words`."""
+    lines = []
+    for panel in shown:
+        for chapters in [point for point in panel.points if (point.source, point.variant) == (
+                CHAPTER, next(iter(networks.NETWORKS[point.benchmark].variants)))]:
+            best = max(panel.points, key=lambda point: point.images_per_s)
+            lines.append(words % (
+                panel.title, text.significant(chapters.images_per_s, 3), chapters.gpu,
+                chapters.year, text.significant(best.images_per_s, 4), best.gpu, best.year,
+                best.precision, text.significant(best.images_per_s / chapters.images_per_s, 2)))
+    return lines
+
+
 def listing(shown: Sequence[Panel], addresses: Dict[str, str]) -> List[str]:
     """Returns the lines of the tables, of what differs and of the sources."""
     notes = list(dict.fromkeys(
         note for panel in shown for point in panel.points for note in point.differs))
-    lines = []                                           # type: List[str]
+    lines = decade(shown)
+    lines += [''] * bool(lines)
     for panel in shown:
         rows = [['year', 'GPU', 'images / s', 'precision', 'batch', 'variant', 'framework',
                  'source', 'differs in']]

@@ -238,3 +238,17 @@ def test_the_picture_is_written_or_one_sentence_says_why_not(chart, tmp_path, ca
     assert os.path.getsize(path) > 10000
     assert history.main(['--svg', str(tmp_path / 'none' / 'x.svg')]) == 2
     assert 'argument --svg: cannot write' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_first_lines_say_what_ten_years_brought(capsys):
+    def point(gpu, year, rate, source, precision='float32', variant='D'):
+        return history.Point('vgg16', variant, 'Forward', year, gpu, rate, precision, 32, 'X', (),
+                             source)
+    panel = history.Panel('VGGNet D, forward', [
+        point('GTX 1080', 2016, 210.5, 'chapter'), point('A', 2020, 400.0, 'x'),
+        point('B', 2025, 3525.0, 'y', 'float16')])
+    assert history.decade([panel, panel._replace(points=panel.points[1:])]) == [
+        'VGGNet D, forward: from 210 images / s on the GTX 1080 of 2016 to 3525 on the B of 2025 '
+        '(float16), 17 times as many']
+    assert history.main(['--network', 'vgg16']) == 0
+    assert capsys.readouterr().out.startswith('VGGNet D, forward: from 211 images / s on the GTX ')
