@@ -7,8 +7,10 @@ import pytest
 
 from common.tf1 import tf
 
-# A shell's background commands ignore Ctrl-C, and what the tests start would inherit that.
+# A shell's background commands ignore Ctrl-C, those of nohup the closing of the terminal too, and
+# what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope='session')
