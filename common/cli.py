@@ -110,9 +110,9 @@ def file_problem(args: argparse.Namespace) -> Optional[str]:
     """Returns why --json, --trace or --profile cannot be used as given; None if all can."""
     for flag in 'json', 'trace':
         path = getattr(args, flag)
-        why = path is not None and files.why_unwritable(path)
-        if why:
-            return 'argument --%s: cannot write %r: %s' % (flag, path, why)
+        trouble = path is not None and files.argument_problem('--' + flag, path)
+        if trouble:
+            return trouble
     if args.json and args.trace and os.path.realpath(args.json) == os.path.realpath(args.trace):
         return 'argument --trace: it is the file of --json'
     if args.profile and args.xla:

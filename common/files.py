@@ -125,6 +125,13 @@ def why_unwritable(path: str) -> Optional[str]:
         return '%s: %s' % (folder, error.strerror)
 
 
+def argument_problem(flag: str, path: str) -> Optional[str]:
+    """Returns what argparse should say of a flag whose file cannot be written, or None. Raises
+    OSError as why_unwritable."""
+    why = why_unwritable(path)
+    return why and 'argument %s: cannot write %r: %s' % (flag, path, why)
+
+
 def _is_same(path, stream):
     """Whether a file is where a stream goes, such as /dev/stdout in `> log`."""
     try:

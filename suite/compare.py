@@ -272,9 +272,9 @@ def _problem(args):
     for flag, path in ('--html', args.html), ('--csv', args.csv):
         if path and path.endswith('.json'):
             return 'argument %s: %r would be taken for a record' % (flag, path)
-        why = path and files.why_unwritable(path)
-        if why:
-            return 'argument %s: cannot write %r: %s' % (flag, path, why)
+        trouble = path and files.argument_problem(flag, path)
+        if trouble:
+            return trouble
     if args.html and args.csv and os.path.realpath(args.html) == os.path.realpath(args.csv):
         return 'argument --csv: it is the file of --html'
     if args.fail_if_slower is not None and len(args.results) < 2:

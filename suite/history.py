@@ -285,9 +285,9 @@ def _parser():
 
 def _problem(args: Any) -> Optional[str]:
     """What is wrong with the flags together, or None."""
-    why = args.svg and files.why_unwritable(args.svg)
-    if why:
-        return 'argument --svg: cannot write %r: %s' % (args.svg, why)
+    trouble = args.svg and files.argument_problem('--svg', args.svg)
+    if trouble:
+        return trouble
     if args.variant is None:
         return None
     if args.network not in SIZED:

@@ -14,7 +14,8 @@
 # interrupted.
 set -u
 
-# Sets the weights of AlexNet to NaN, to test that the check finds it. Its convolutions run, and a ReLU and a max_pool may hide the NaN.
+# Sets the weights of AlexNet to NaN, to test that the check finds it. Its convolutions run, and a ReLU and a max_pool may
+# hide the NaN.
 nan='
 import sys
 import alexnet_benchmark

@@ -72,9 +72,9 @@ class Store:
 
 def store() -> Optional[Store]:
     """Returns the store of horovodrun; None under another launcher."""
-    if 'HOROVOD_GLOO_RENDEZVOUS_ADDR' not in os.environ:
+    if launch.MEETING_PLACE not in os.environ:
         return None
-    return Store(os.environ['HOROVOD_GLOO_RENDEZVOUS_ADDR'],
+    return Store(os.environ[launch.MEETING_PLACE],
                  int(os.environ['HOROVOD_GLOO_RENDEZVOUS_PORT']))
 
 

@@ -139,7 +139,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.num_batches % rounds.ROUNDS:
         parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
                      % (args.num_batches, rounds.ROUNDS))
-    problem = args.json and files.why_unwritable(args.json)
-    if problem:
-        parser.error('argument --json: cannot write %r: %s' % (args.json, problem))
+    trouble = args.json and files.argument_problem('--json', args.json)
+    if trouble:
+        parser.error(trouble)
     return cli.exit_code(lambda: time_all(args), args.batch_size)
