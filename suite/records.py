@@ -75,7 +75,10 @@ def load(path: str) -> Dict[str, Any]:
 
 def one_line(text: Any) -> str:
     """Returns it as a line that can be written as UTF-8 and in XML."""
-    return ''.join(letter if letter.isprintable() else ' ' for letter in str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    return ''.join(letter if letter.isprintable() else ' ' for letter in text)
 
 
 def _bounded(value, depth=0):

@@ -444,6 +444,7 @@ def test_page_and_rows_do_not_go_to_one_file(write, tmp_path, capsys):
     assert 'argument --csv: it is the file of --html' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_line_is_wider_than_a_terminal(capsys):
     results = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
     for argv in ([results], [results + '/classic', results + '/modern'], ['chapter', results],

@@ -291,6 +291,7 @@ def test_the_context_holds_the_scripts_and_not_the_rest():
         assert not sent(path), path
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_from_what_the_image_holds(tmp_path):
     files = subprocess.run(['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
                            cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True

@@ -18,6 +18,8 @@ import pytest
 from suite import compare, outcome
 from suite.report import charts
 
+pytestmark = pytest.mark.slow         # matplotlib draws several charts for each
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))),
                None)
@@ -405,7 +407,6 @@ def test_no_references(page, monkeypatch):
     assert bars(text, 'Forward, fetch tensors')[-2] == 'lrn, mine'
 
 
-@pytest.mark.slow
 def test_fifty_records(fifty):
     text = fifty.read_text(encoding='utf-8')
     check(text, many())
@@ -614,7 +615,6 @@ def browse(path, tmp_path):
     return done.stdout.decode('utf-8'), [line for line in errors.splitlines() if 'CONSOLE' in line]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
 def test_a_browser_shows_every_record_and_has_an_empty_console(fifty, tmp_path):
     text = fifty.read_text(encoding='utf-8')
@@ -630,7 +630,6 @@ def test_a_browser_shows_every_record_and_has_an_empty_console(fifty, tmp_path):
     assert 'Content Security Policy' in browse(bad, tmp_path)[1][0]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
 def test_nothing_is_wider_than_the_window(fifty, tmp_path):
     """Also with everything unfolded; tables scroll in their own boxes."""
@@ -646,7 +645,6 @@ def test_nothing_is_wider_than_the_window(fifty, tmp_path):
     assert list(map(int, re.findall(r' title="(\d+)"', shown))) == widths
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason='no chromium, chromium-browser or google-chrome here')
 @pytest.mark.parametrize('flags', [(), ('--fail-if-slower', '5')])
 def test_the_first_screen_of_a_phone_has_a_number_and_a_verdict(flags, page, side, tmp_path):

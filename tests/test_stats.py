@@ -59,7 +59,8 @@ def test_the_summary_is_plain_numbers_of_the_samples():
         summary.mean_s = 0.0
 
 
-@pytest.mark.parametrize('n, correlation, skewed, coverage', COVERAGE)
+@pytest.mark.parametrize('n, correlation, skewed, coverage', [
+    pytest.param(*case, marks=pytest.mark.slow if case[0] > 100 else []) for case in COVERAGE])
 def test_the_interval_covers_the_mean(n, correlation, skewed, coverage):
     rng = np.random.RandomState(n + int(10 * correlation) + skewed)
     series, mean = noise(rng, RUNS, n, correlation), 0.0
@@ -88,6 +89,7 @@ def test_an_interval_of_little_noise_is_symmetric():
     assert interval(0.0, 0.0) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('log_sd, steps, coverage', [(1.0, 20, 92.3), (1.0, 100, 94.3)])
 def test_the_interval_of_very_skewed_steps(log_sd, steps, coverage):
     """Lognormal, skewness 6.2: mean -+ half would cover 89.3 % and 93.2 %."""

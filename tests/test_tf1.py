@@ -186,6 +186,7 @@ def test_a_compared_version_has_no_caution():
     assert checks.untested_version() == []
 
 
+@pytest.mark.slow
 def test_a_version_that_was_not_compared(monkeypatch):
     monkeypatch.setattr(tf1, 'RELEASE', (2, 11))
     monkeypatch.setattr(tf1, 'VERSION', '2.11.1')
