@@ -45,6 +45,7 @@ from suite.figures import (
     Source,
     load,
     reference_names,
+    references,
     short_names,
 )
 from suite.pairs import (
@@ -291,14 +292,13 @@ def _compare(args):
                for name, short in zip(args.results, short_names(args.results))]
     for problem in [problem for source in sources for problem in source.problems]:
         print(problem, file=sys.stderr)
-    references = [load(name) for name in reference_names()]
-    code = (_write_page(args.html, sources, references, args.fail_if_slower) if args.html else 0
+    code = (_write_page(args.html, sources, references(), args.fail_if_slower) if args.html else 0
             ) or (_write_csv(args.csv, sources) if args.csv else 0)
     if code:
         return code
     if not sources[0].figures:
         return _nothing('%s has no figures' % sources[0].name)
-    pairs = pairs_of(sources, references)
+    pairs = pairs_of(sources, references())
     shown = blocks(sources, pairs, args.details, args.fail_if_slower)
     print((format_markdown if args.markdown else format_text)(shown), end='', flush=True)
     if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):

@@ -4,6 +4,7 @@ Figures are compared only when the work is the same: network, variant, pass, fet
 precision and number of processes. The records of a folder that have the same work and ran under the
 same conditions are repeats of each other, and become one figure.
 """
+import functools
 import itertools
 import math
 import os
@@ -177,6 +178,12 @@ def reference_names() -> List[str]:
     return sorted(file[:-5] for file in os.listdir(REFERENCES) if file.endswith('.json'))
 
 
+@functools.lru_cache(maxsize=None)
+def references() -> Tuple[Source, ...]:
+    """Returns all references, in the order of their names. They are read once a process."""
+    return tuple(load(os.path.join(REFERENCES, name + '.json')) for name in reference_names())
+
+
 def rate(figure: Figure) -> float:
     """Returns the images / s of a valid figure of records, of all processes together."""
     return figure.work.batch_size * figure.work.processes / figure.mean_s
@@ -198,10 +205,10 @@ def _short(name, folder=None):
 def short_names(names: Sequence[str]) -> List[str]:
     """Returns the shortest names that tell several sources apart: those of the files or folders,
     or where these are the same, the last part in which their paths differ."""
-    short, references = list(map(_short, names)), reference_names()
+    short, published = list(map(_short, names)), reference_names()
     for shared in {name for name in short if short.count(name) > 1}:
         indices = [i for i, name in enumerate(short)
-                   if name == shared and names[i] not in references]
+                   if name == shared and names[i] not in published]
         paths = [os.path.abspath(names[i]).split(os.sep) for i in indices]
         for parts in zip(*map(reversed, paths)):
             if all(parts) and len(set(parts)) == len(parts):

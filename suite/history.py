@@ -70,15 +70,14 @@ class Panel(NamedTuple):
 def published() -> Tuple[List[Point], Dict[str, str]]:
     """Returns the points of references/, and the address of each reference by its name."""
     points, addresses = [], {}                           # type: List[Point], Dict[str, str]
-    for name in figures.reference_names():
-        source = figures.load(name)
-        addresses[name] = source.facts.get('source', '')
+    for source in figures.references():
+        addresses[source.name] = source.facts.get('source', '')
         for figure in source.figures:
             rate = figure.images_per_s
             if rate is None and figure.work.batch_size and figure.mean_s:
                 rate = figures.rate(figure)
             if rate:
-                points.append(_point(figure, rate, name, figure.published['year'],
+                points.append(_point(figure, rate, source.name, figure.published['year'],
                                      figure.published['hardware'], figure.published['software']))
     return points, addresses
 

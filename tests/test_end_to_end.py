@@ -124,6 +124,7 @@ def test_help_exits_with_0(capsys):
     assert '--no_lrn' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_batch_too_large_exits_with_3_and_names_it(capsys, tmp_path):
     path = tmp_path / 'record.json'
     assert alexnet_benchmark.main(['--batch_size', '1000000', '--device', 'cpu',
