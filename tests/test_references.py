@@ -155,3 +155,11 @@ def test_hardware_and_year_stand_in_the_file_or_in_each_figure(fault, data, tmp_
     with pytest.raises(ValueError) as caught:
         records.load(str(path))
     assert str(caught.value) == 'damaged: ' + fault
+
+
+def test_a_local_folder_of_the_same_name_replaces_no_reference(tmp_path, monkeypatch):
+    (tmp_path / 'chapter').mkdir()
+    monkeypatch.chdir(tmp_path)
+    sources = figures.references.__wrapped__()
+    assert [source.name for source in sources] == figures.reference_names()
+    assert all(source.figures and not source.problems for source in sources)
