@@ -139,7 +139,7 @@ main() {
     cd "$(dirname "$0")/.." || exit 2
     flags=("$@")
     without --batch_size; sweep_flags=("${kept[@]}")     # a sweep has its own batch sizes, and the
-    without --num_batches; peers_flags=("${kept[@]}")    # steps of peers are a multiple of ten
+    without --num_batches; peers_flags=("${kept[@]}")    # steps of peers are a multiple of 80
     LIMIT_S=${LIMIT_S:-1500} parts=$folder/programme.txt names=() running=
 
     local heading="# bash tools/gpu_programme.sh FOLDER${flags[*]:+ ${flags[*]}}"

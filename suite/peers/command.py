@@ -5,14 +5,19 @@
     torchvision   its models, and for ResNet V2, which it does not have, timm's: on PyTorch, where
     timm          the packages are installed beside the modern runtime
 
-    python -m suite peers [--only vgg16 resnet_v2] [--batch_size 32] [--json PATH]
+    python -m suite peers [--only vgg16 resnet_v2] [--peers slim] [--batch_size 32] [--json PATH]
 
-Each network is timed in 10 rounds. In a round every contender runs in a process of its own, one
-after the other in a random order: it builds its network, burns in, and times a tenth of the steps
-of each pass. Batch size, precision, fetch, input, pass and clock are the same for all. Where a peer
-computes something else, the notes below the table say so; the table has the GFLOP of both. The
-ratio is the time of our step divided by the peer's, above 1 if ours is slower: the geometric mean
-of the rounds, with its 95 % interval.
+Each network is timed in 20 rounds. In a round every contender is built in a new process of its own;
+then they take turns, four for each pass, in a random order and back. Batch size, precision, fetch,
+input, pass and clock are the same for all. Where a peer computes something else, the notes below
+the table say so; the table has the GFLOP of both.
+
+The time of a contender in a round is that of its fastest step, because whatever else the machine
+does can only add to a step. The ratio is our time divided by the peer's, above 1 if ours is slower:
+the geometric mean of the rounds, with its 95 % interval.
+
+All contenders of a network are in memory at the same time; if that is too much, take fewer peers or
+a smaller batch.
 
 The control is our network once more, timed like a peer. Its ratio should be 1, and its interval
 shows the smallest difference that the method can detect here: a peer is called slower or faster
@@ -25,7 +30,6 @@ asked, 130 interrupted.
 import argparse
 import importlib
 import os
-import statistics
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import inception_v3_benchmark
@@ -38,6 +42,7 @@ from suite.peers import contenders, rounds, tables
 from suite.tables import Block, format_text
 
 MIN_ROUNDS = 3                       # fewer have no useful interval
+STEPS = rounds.ROUNDS * rounds.TURNS  # --num_batches is a multiple of this
 
 
 def time_all(args: argparse.Namespace) -> int:
@@ -54,7 +59,8 @@ def time_all(args: argparse.Namespace) -> int:
     log = {'kind': 'peers', 'environment': record.environment(run), 'options': run.options,
            'results': []}
     for network in args.only or contenders.MATCHES:
-        print_missing(network)
+        if args.peers is None or contenders.MATCHES[network].torch[0] in args.peers:
+            print_missing(network)
         before, latest = log['results'], []              # type: List[Any], List[Any]
         for latest in time_network(network, run):
             log['results'] = before + latest
@@ -79,14 +85,15 @@ def print_missing(network: str) -> None:
 
 def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
     """Yields the entries of a network after each round from MIN_ROUNDS on; prints each round."""
-    names = contenders.available(network)
+    names = [name for name in contenders.available(network)
+             if run.args.peers is None or name not in contenders.PEERS or name in run.args.peers]
     task = contenders.Task(
         contenders.OURS, network, dict(run.options, device=run.device.kind),
         importlib.import_module(network + '_benchmark').IMAGE_SIZE,
-        inception_v3_benchmark.AUX_WEIGHT, run.args.num_batches // rounds.ROUNDS,
-        run.args.num_steps_burn_in, check=False)
+        inception_v3_benchmark.AUX_WEIGHT)
     answers = []                                         # type: List[Dict[str, Dict[str, Any]]]
-    for answer in rounds.measure(task, names):
+    for answer in rounds.measure(task, names, run.args.num_batches // STEPS,
+                                 run.args.num_steps_burn_in):
         answers.append(answer)
         print('%s: round %d of %d' % (network, len(answers), rounds.ROUNDS), flush=True)
         if len(answers) >= MIN_ROUNDS:
@@ -102,8 +109,8 @@ def entries(network: str, names: Sequence[str], answers: Sequence[Dict[str, Dict
     match = contenders.MATCHES[network]
     result = []                                          # type: List[Dict[str, Any]]
     for info_string in answers[0][contenders.OURS]['seconds']:
-        times_s = {name: [statistics.mean(answer[name]['seconds'][info_string])
-                          for answer in answers] for name in names}      # of a step, by round
+        times_s = {name: [min(answer[name]['seconds'][info_string]) for answer in answers]
+                   for name in names}                    # of the fastest step, by round
         for name in names[1:]:
             peer = contenders.OURS if name == contenders.CONTROL else name
             ratio, low, high = tables.ratio(times_s[contenders.OURS], times_s[name])
@@ -128,17 +135,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = cli.argument_parser(__doc__, leave_out=(
         'num_batches', 'xla', 'profile', 'trace', 'layers', 'details'))
     parser.set_defaults(xla=False, trace=None)
-    parser.add_argument('--num_batches', '--num-batches', type=arguments.integer(rounds.ROUNDS),
-                        default=100, metavar='N',
-                        help='timed steps of each, in %d rounds (default: 100)' % rounds.ROUNDS)
+    parser.add_argument('--num_batches', '--num-batches', type=arguments.integer(STEPS),
+                        default=240, metavar='N',
+                        help='timed steps of each, a multiple of %d: in %d rounds of %d turns '
+                        '(default: 240)' % (STEPS, rounds.ROUNDS, rounds.TURNS))
     parser.add_argument('--only', nargs='+', choices=list(contenders.MATCHES), metavar='NAME',
                         help='out of %s (default: all)' % ', '.join(contenders.MATCHES))
+    parser.add_argument('--peers', nargs='*', choices=contenders.PEERS, metavar='PEER',
+                        help='out of %s (default: all that are there); without any, the control '
+                        'alone' % ', '.join(contenders.PEERS))
     args = parser.parse_args(argv)
     if is_launched():
         parser.error(NO_SCRIPT)
-    if args.num_batches % rounds.ROUNDS:
-        parser.error('argument --num_batches: %d is no multiple of %d, the number of rounds'
-                     % (args.num_batches, rounds.ROUNDS))
+    if args.num_batches % STEPS:
+        parser.error('argument --num_batches: %d is no multiple of %d, the number of turns'
+                     % (args.num_batches, STEPS))
     trouble = args.json and files.argument_problem('--json', args.json)
     if trouble:
         parser.error(trouble)

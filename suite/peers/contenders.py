@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 # Our network, and the control: our network again, in processes of its own.
 OURS, CONTROL = 'ours', 'ours again'
 SLIM, KERAS = 'slim', 'keras'
+PEERS = SLIM, KERAS, 'torchvision', 'timm'
 
 
 class Match(NamedTuple):
@@ -41,17 +42,12 @@ class Task(NamedTuple):
     options: the flags of `suite peers` by name; `device` is the one that was chosen.
     image_size: the side of the images in pixels.
     aux_weight: of the loss of Inception's auxiliary classifier.
-    steps, burn_in: timed and untimed steps of each pass.
-    check: whether to verify the passes and count their FLOP afterwards.
     """
     contender: str
     network: str
     options: Dict[str, Any]
     image_size: int
     aux_weight: float
-    steps: int
-    burn_in: int
-    check: bool
 
 
 def available(network: str) -> List[str]:

@@ -1,4 +1,4 @@
-"""Times the contenders of a network in rounds, each in a new process every time.
+"""Times the contenders of a network in rounds, each in a new process in every round.
 
 Why a new process: all contenders used to take turns in one process. With our own VGG-16 in place of
 every peer (batch 2, TensorFlow 1.15, two cores) one session, mostly the one that was built first,
@@ -8,8 +8,19 @@ with as many page faults. In another process two such sessions were equal to 0.5
 has its own speed for as long as it lives, probably because of where its memory lies. More turns in
 one process only repeat the same sample: their interval is narrow around a wrong ratio. With a new
 process in each round, the interval includes this variation.
+
+Why all at once: two equal processes, one after the other, differ by 3 % (standard deviation, same
+machine), because the machine has changed meanwhile; two that live at the same time and take turns,
+by 1 to 2 %, and that is their own.
+
+Why the fastest step of a round counts (command.py): of 16 rounds with two equal processes, AlexNet
+at batch 4 and 12 steps on a machine that is shared, the means differ by 6.5 % forward and 3.6 %
+forward-backward, the medians by 3.8 and 4.5 %, the fastest steps by 2.2 and 1.2 %. What slows such
+a machine down lasts for a second or less, so that several short turns are better than one.
 """
+import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -18,18 +29,20 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 from common import children
 from common.machine import device
+from common.networks import PASSES
 from suite import outcome, records
 from suite.peers import contenders, worker
 
 WORKER = [sys.executable, '-m', worker.__name__]
-ROUNDS = 10
+ROUNDS, TURNS = 20, 4                # turns of each contender in a round and pass
 START_S = 300                        # to import a library, possibly from a network drive
+# TensorFlow would take the whole memory of the GPU for the first process.
+ENVIRONMENT = {'TF_FORCE_GPU_ALLOW_GROWTH': 'true'}
 
 
 def order(names: Sequence[str]) -> List[List[str]]:
-    """Returns the contenders of each round in the order in which they run: random, the same in
-    every call, and each second round the reverse of the one before, so that a steady change of the
-    machine affects all contenders alike."""
+    """Returns the contenders of each round in the order of their first turns, random but the same
+    in every call. Each second round is the reverse of the one before."""
     generator, result = random.Random(0), []             # type: random.Random, List[List[str]]
     while len(result) < ROUNDS:
         shuffled = generator.sample(list(names), len(names))
@@ -37,44 +50,91 @@ def order(names: Sequence[str]) -> List[List[str]]:
     return result[:ROUNDS]
 
 
-def measure(task: contenders.Task, names: Sequence[str]) -> Iterator[Dict[str, Dict[str, Any]]]:
-    """Yields the answers of the workers by contender, one dict for each round. `task` has their
-    common settings. The first round also checks. Raises device.Unusable: a worker failed."""
-    for number, ordered in enumerate(order(names)):
-        yield {name: ask(task._replace(contender=name, check=number == 0)) for name in ordered}
+def measure(task: contenders.Task, names: Sequence[str], steps: int, burn_in: int
+            ) -> Iterator[Dict[str, Dict[str, Any]]]:
+    """Yields, for each round, the answers by contender: `seconds`, the timed steps by the name of
+    the pass, and in the first round `checks`, as in worker.py.
 
+    Args:
+        task: what all contenders have in common.
+        names: the contenders.
+        steps: timed steps of each turn.
+        burn_in: untimed steps before the first turn of each pass; before the others there is one.
 
-def ask(task: contenders.Task) -> Dict[str, Any]:
-    """Runs one worker to its end and returns its answer (see worker.py).
-
-    Raises device.Unusable: it failed, ended without an answer, or did not start within START_S.
+    Raises device.Unusable: a worker failed.
     """
-    late = threading.Event()
-    with children.start(WORKER + [json.dumps(task._asdict())], cwd=records.ROOT,
-                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as child:
-        def give_up():
-            late.set()
-            child.kill()
+    for number, ordered in enumerate(order(names)):
+        yield one_round(task, ordered, steps, burn_in, check=number == 0)
 
-        timer = threading.Timer(START_S, give_up)
-        timer.start()
-        try:
-            line = child.stdout.readline()
-            timer.cancel()
-            if line.strip() == worker.STARTED:
-                line = child.stdout.readline()
-            code = child.wait()
-        finally:                                         # Ctrl-C
-            timer.cancel()
-            child.kill()
-            child.wait()
-    answer = json.loads(line) if line.endswith('\n') else {}
-    if 'seconds' in answer:
-        return answer
-    if 'error' in answer:
-        why = 'failed with ' + answer['error']
-    elif late.is_set():
-        why = 'did not start within %g s' % START_S
-    else:
-        why = 'ended without an answer (%s)' % outcome.of_run({}, code)
-    raise device.Unusable('%s: %s %s.' % (task.network, task.contender, why))
+
+def one_round(task: contenders.Task, ordered: Sequence[str], steps: int, burn_in: int, check: bool
+              ) -> Dict[str, Dict[str, Any]]:
+    """Returns the answers of a round. Each second turn is in the reverse of the order of the one
+    before, so that a steady change of the machine affects all contenders alike."""
+    seconds = {name: {} for name in ordered}             # type: Dict[str, Dict[str, List[float]]]
+    with contextlib.ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(task._replace(contender=name)))
+                   for name in ordered}
+        for message in worker.STARTED, worker.READY:
+            for one in workers.values():
+                one.wait_for(message)
+        for info_string in PASSES[:1] if task.options['forward_only'] else PASSES:
+            for turn in range(TURNS):
+                for name in ordered[::-1] if turn % 2 else ordered:
+                    seconds[name].setdefault(info_string, []).extend(workers[name].ask(
+                        'time', info_string, steps, min(1, burn_in) if turn else burn_in))
+        return {name: {'seconds': seconds[name], 'checks': one.ask('check') if check else None}
+                for name, one in workers.items()}
+
+
+class Worker:
+    """A process with one contender (see worker.py); it ends with the `with` block.
+
+    Its methods raise device.Unusable if it failed, ended without an answer, or did not start within
+    START_S.
+    """
+
+    def __init__(self, task: contenders.Task):
+        self._task, self._is_late = task, threading.Event()
+        self._child = children.start(
+            WORKER + [json.dumps(task._asdict())], cwd=records.ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **ENVIRONMENT})
+        self._timer = threading.Timer(START_S, self._give_up)
+        self._timer.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._timer.cancel()
+        self._child.kill()
+        self._child.communicate()                        # waits, and closes the pipes
+
+    def _give_up(self):
+        self._is_late.set()
+        self._child.kill()
+
+    def wait_for(self, message: str) -> None:
+        """Waits until the worker says `message`."""
+        self._read(message)
+        self._timer.cancel()
+
+    def ask(self, *request: Any) -> Any:
+        """Returns the answer to a request."""
+        with contextlib.suppress(BrokenPipeError):       # why it has ended is read below
+            self._child.stdin.write(json.dumps(request) + '\n')
+            self._child.stdin.flush()
+        return self._read('answer')
+
+    def _read(self, key):
+        line = self._child.stdout.readline()
+        answer = json.loads(line) if line.endswith('\n') else {}
+        if key in answer:
+            return answer[key]
+        if 'error' in answer:
+            why = 'failed with ' + answer['error']
+        else:
+            code = self._child.wait()
+            why = ('did not start within %g s' % START_S if self._is_late.is_set() else
+                   'ended without an answer (%s)' % outcome.of_run({}, code))
+        raise device.Unusable('%s: %s %s.' % (self._task.network, self._task.contender, why))

@@ -36,7 +36,7 @@ CONTROL_NOTE = (
 
 def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, float, float]:
     """Returns (ratio, low, high): the geometric mean of ours / peer's over the rounds, and its 95 %
-    interval by Student's t on the logarithms. Both lists are seconds, by round; 3 to 10 rounds."""
+    interval by Student's t on the logarithms. Both lists are seconds by round, of at least 3."""
     logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
     half = t_interval(len(logs)) * statistics.stdev(logs) / math.sqrt(len(logs))
     mean = statistics.mean(logs)
@@ -71,7 +71,8 @@ HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '9
 
 
 def table(entries: Sequence[Dict[str, Any]]) -> List[List[str]]:
-    """Returns the rows of the table, its header first: the times are means of the rounds."""
+    """Returns the rows of the table, its header first. The times are means of the rounds'
+    fastest steps."""
     return [list(HEADINGS)] + [
         [one['benchmark'], one['info_string'],
          'control: ours again' if one['peer'] == OURS else one['peer']]

@@ -1,13 +1,15 @@
-"""One contender of `suite peers` in one process: builds the network, times it, answers, ends.
+"""One contender of `suite peers` in one process: builds the network, and times it on request.
 
     python -m suite.peers.worker '{"contender": "slim", "network": "vgg16", ...}'    see Task
 
-Writes STARTED to stdout once the libraries are imported, and then the answer, a JSON object:
+Writes lines of JSON to stdout: {"started": null} once the libraries are imported, {"ready": null}
+once the network has its initial values, {"answer": ...} for each request, and {"error": "..."} with
+one line that says why before it ends because it failed. Reads the requests from stdin, one a line:
 
-    seconds    the timed steps, in seconds, by the name of the pass
-    checks     with Task.check: `version` of the library; `flops` of a step and `faults`, by the
-               name of the pass
-    error      instead of both, if it failed: one line that says why
+    ["time", "Forward", 5, 1]    times 5 steps of a pass after 1 untimed one; the answer is their
+                                 seconds
+    ["check"]                    verifies the passes; the answer has the `version` of the library,
+                                 and `flops` of a step and `faults` by the name of the pass
 
 TensorFlow and PyTorch each bring a CUDA, a cuDNN and an LLVM, and one process cannot hold both, so
 this module imports only the one that the contender needs.
@@ -17,23 +19,24 @@ import importlib
 import json
 import os
 import sys
-from typing import Any, Dict
+from typing import Any, List
 
 from common.timing import time_tensorflow_run
 from suite.peers import contenders
 
-STARTED = 'started'
+STARTED, READY = 'started', 'ready'
 ON_TENSORFLOW = contenders.OURS, contenders.CONTROL, contenders.SLIM, contenders.KERAS
 
 
-def work(task: contenders.Task, library: Any) -> Dict[str, Any]:
-    """Returns the answer. `library` is the module that has the contender as `Network(task)`. The
-    passes are checked after they are timed, so that the checks cannot change the times."""
-    network = library.Network(task)
-    seconds = {name: time_tensorflow_run(network.session, target, name, feed_dict, task.steps,
-                                         task.burn_in).seconds
-               for name, (target, feed_dict) in network.targets.items()}
-    return {'seconds': seconds, 'checks': network.check() if task.check else None}
+def answer(network: Any, request: List[Any]) -> Any:
+    """Returns the answer to a request. `network` is the contender, as one of the libraries'
+    `Network`."""
+    if request == ['check']:
+        return network.check()
+    _, info_string, steps, burn_in = request
+    target, feed_dict = network.targets[info_string]
+    return time_tensorflow_run(network.session, target, info_string, feed_dict, steps,
+                               burn_in).seconds
 
 
 def first_line(text: str) -> str:
@@ -43,21 +46,28 @@ def first_line(text: str) -> str:
 
 
 def main() -> int:
-    """Does the task of the command line; returns the exit code."""
+    """Does what stdin asks for; returns the exit code."""
     task = contenders.Task(**json.loads(sys.argv[1]))
     # What anything else prints, C++ code included, goes to stderr.
     with os.fdopen(os.dup(1), 'w') as answers:
         os.dup2(2, 1)
+
+        def say(key, value=None):
+            print(json.dumps({key: value}), file=answers, flush=True)
+
         try:
             library = importlib.import_module('suite.peers.' + (
                 'tensorflow_peer' if task.contender in ON_TENSORFLOW else 'torch_peer'))
-            print(STARTED, file=answers, flush=True)
+            say(STARTED)
             with contextlib.redirect_stdout(None):       # the chapter's lines
-                answer = work(task, library)
+                network = library.Network(task)
+                say(READY)
+                for line in sys.stdin:
+                    say('answer', answer(network, json.loads(line)))
         except Exception as error:
-            answer = {'error': '%s: %s' % (type(error).__name__, first_line(str(error)))}
-        print(json.dumps(answer), file=answers, flush=True)
-    return 3 if 'error' in answer else 0
+            say('error', '%s: %s' % (type(error).__name__, first_line(str(error))))
+            return 3
+    return 0
 
 
 if __name__ == '__main__':
