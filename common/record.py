@@ -133,8 +133,10 @@ def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
         log.update(status='refused', faults=[str(refusal)])
         raise
     except BaseException as error:
+        # A lost rank that the heartbeat has printed has no text of its own.
+        text = getattr(error, 'message', None) or str(error) or str(error.__cause__ or '')
         log.update(status='failed' if log['status'] == 'running' else log['status'],
-                   error=(getattr(error, 'message', None) or str(error)).strip().split('\n')[0])
+                   error=text.strip().split('\n')[0])
         raise
     finally:
         keep(log, path)

@@ -27,8 +27,9 @@ class Job:
         exchange: made by the probe `ranks` once there is a session.
     """
 
-    def __init__(self, hvd: Any, rank: launch.Rank, described: List[Dict[str, Any]]):
-        self.hvd, self.rank = hvd, rank
+    def __init__(self, hvd: Any, rank: launch.Rank, described: List[Dict[str, Any]],
+                 store: Any = None, heartbeat: Optional[liveness.Heartbeat] = None):
+        self.hvd, self.rank, self._store, self._heartbeat = hvd, rank, store, heartbeat
         self.ranks = [{'host': one['host'], 'device': one['device']} for one in described]
         self.on_gpu = described[0]['same']['device'] == 'gpu'
         self.exchange: Optional[Exchange] = None
@@ -42,6 +43,22 @@ class Job:
                 'horovod': _version(),
                 'backend': 'nccl' if self.on_gpu and self.hvd.nccl_built() else
                            'gloo' if self.hvd.gloo_enabled() else 'mpi'}
+
+    def lost(self, error: tf.errors.OpError) -> Optional[liveness.Lost]:
+        """Returns the Lost to raise for an error of TensorFlow; None if this rank itself failed. It
+        asks the other ranks, for ANSWER_S."""
+        if not any(word in error.message.lower() for word in ('horovod', 'gloo', 'nccl')):
+            return None
+        if self._heartbeat.found_lost:                   # the heartbeat has printed it
+            return liveness.Lost('')
+        if self._store is None:
+            return None
+        answers = liveness.roll_call(self._store, self.rank, 'failure', '', liveness.ANSWER_S)
+        if len(answers) == self.rank.size:
+            return None
+        return liveness.Lost(liveness.absent(
+            self.rank, answers, 'is lost: it died or hangs (Horovod: %s)'
+            % error.message.strip().split('\n')[0]))
 
 
 @contextlib.contextmanager
@@ -61,7 +78,7 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
     Raises:
         Unusable: Horovod cannot be imported, or the ranks do not all run the same, or horovodrun
             did not start them.
-        liveness.Lost: a rank did not come, or was lost in the block.
+        liveness.Lost: a rank did not come.
     """
     if rank is None:
         yield None
@@ -81,13 +98,7 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
         hvd.init()                                       # a second call does nothing
         heartbeat = stack.enter_context(liveness.heartbeat(store, rank, hvd.shutdown,
                                                            lambda: Exchange.entered))
-        try:
-            yield Job(hvd, rank, described)
-        except tf.errors.OpError as error:
-            lost = _lost(error, rank, store, heartbeat)
-            if lost is None:
-                raise
-            raise lost from error
+        yield Job(hvd, rank, described, store, heartbeat)
 
 
 def disagreement(described: List[Dict[str, Any]]) -> Optional[str]:
@@ -132,21 +143,6 @@ def _describe(device, script, options):
                           'device': device.kind},
                          **{'--' + name: value for name, value in options.items()
                             if name != 'device'})}
-
-
-def _lost(error, rank, store, heartbeat):
-    """Returns the Lost exception for an error of TensorFlow; None if this rank itself failed."""
-    if not any(word in error.message.lower() for word in ('horovod', 'gloo', 'nccl')):
-        return None
-    if heartbeat.found_lost:                             # the heartbeat has printed it
-        return liveness.Lost('')
-    if store is None:
-        return None
-    answers = liveness.roll_call(store, rank, 'failure', '', liveness.ANSWER_S)
-    if len(answers) == rank.size:
-        return None
-    return liveness.Lost(liveness.absent(rank, answers, 'is lost: it died or hangs (Horovod: %s)'
-                                         % error.message.strip().split('\n')[0]))
 
 
 def _horovod():

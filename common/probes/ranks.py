@@ -46,6 +46,14 @@ class Ranks(Probe):
         """True if a launcher started this process, even if it started only one."""
         return run.job is not None
 
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        """Raises liveness.Lost instead of an error that the loss of another rank has caused."""
+        # Ctrl-C reaches the ranks one after the other. Where the others have ended first, it comes
+        # while they are asked, and ends this rank as interrupted.
+        lost = isinstance(error, tf.errors.OpError) and self._job.lost(error)
+        if lost:
+            raise lost from error
+
     def describe(self) -> Found:
         """Returns why the results will not show how the network scales."""
         return Found(cautions=cautions_before(self._job))
