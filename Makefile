@@ -55,11 +55,11 @@ test-all:
 	export RUNTIME
 	for RUNTIME in $$runtimes; do
 	    if command -v g++ >/dev/null; then
-	        sh tools/horovod.sh test
+	        env=$$(sh tools/horovod.sh test)
 	    else
 	        echo 'There is no g++ to build Horovod with: the tests of more than one process are skipped.'
+	        env=$$(python3 tools/environment.py test)
 	    fi
-	    env=$$(python3 tools/environment.py test)
 	    $(LINT)
 	    echo "pytest on the $$RUNTIME runtime, in $$env"
 	    { $$env/bin/python $(PYTEST) -m "" && : >"$$logs/$$RUNTIME.passed"; } | tee "$$logs/$$RUNTIME"
@@ -83,7 +83,7 @@ doctor:
 	$$env/bin/python -m suite doctor
 
 horovod:
-	@sh tools/horovod.sh
+	@sh tools/horovod.sh >/dev/null
 
 clean:
 	rm -rf .venv .venv-modern .venv-modern-cpu .python37 .python37-not-found .pytest_cache .ruff_cache

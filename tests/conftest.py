@@ -1,16 +1,26 @@
 """Fixtures of the networks' tests: the graph that a script times, weights, comparison."""
+import os
 import signal
 import types
 
 import numpy
 import pytest
 
-from common.tf1 import tf
-
 # A shell's background commands ignore Ctrl-C, those of nohup the closing of the terminal too, and
 # what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# The first session of a process decides on TensorFlow's threads in it. A worker of pytest-xdist has
+# one, because a thread for each CPU in each worker would only get in each other's way. What the
+# tests start as processes of their own has a thread for each CPU. The process that distributes the
+# tests needs no TensorFlow, so that the fixtures import it.
+if os.environ.get('PYTEST_XDIST_WORKER'):
+    from common.tf1 import tf
+    with tf.Graph().as_default(), tf.Session(config=tf.ConfigProto(
+            device_count={'GPU': 0}, intra_op_parallelism_threads=1,
+            inter_op_parallelism_threads=1)) as first:
+        first.run(tf.constant(0))
 
 
 @pytest.fixture(scope='session')
@@ -18,6 +28,8 @@ def timed():
     """A function that builds what a script times with these flags, in a graph of its own, and
     returns it: graph, name, variant, passes (a dict by info_string), parameters. `replaced` are
     names of the script's module that have another value meanwhile."""
+    from common.tf1 import tf
+
     def build(script, flags=(), **replaced):
         found = []
 
@@ -42,6 +54,8 @@ def timed():
 @pytest.fixture(scope='session')
 def cpu_session():
     """A function that opens a session of a graph on the CPU."""
+    from common.tf1 import tf
+
     def open_session(graph):
         return tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0}))
     return open_session
@@ -52,6 +66,8 @@ def randomise():
     """A function that gives every variable of a session's graph values, the same for the same
     seed, for which nothing is neutral: no bias is 0, no variance 1. `scales` has factors by the
     last part of the name."""
+    from common.tf1 import tf
+
     def give_values(session, seed, **scales):
         random = numpy.random.default_rng(seed)
         with session.graph.as_default():

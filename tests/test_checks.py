@@ -135,7 +135,7 @@ def initial_values(monkeypatch):
     return replace
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES[:3])              # the others have no other kind of layer
 def test_a_network_of_nan_is_invalid(name, invalid, initial_values):
     initial_values(lambda variable: variable.endswith(('weights', '/w')), NAN)
     code, found = invalid(name)

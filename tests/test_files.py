@@ -44,10 +44,9 @@ def test_a_full_disk(words, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('words', CALLS)
+@pytest.mark.parametrize('words', CALLS[:3])
 def test_a_closed_stdout(words, tmp_path):
     assert call(words, tmp_path, '>&-') == (0, '')
-    assert bool(os.listdir(str(tmp_path))) == (words[-1] == '--output')
 
 
 @pytest.mark.parametrize('words', CALLS[:3])

@@ -2,7 +2,6 @@
 import pytest
 
 import alexnet_benchmark
-import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
 from common import graph
@@ -107,7 +106,6 @@ def test_the_layers_of_alexnet():
     (alexnet_benchmark, [], 2.89),
     (alexnet_benchmark, ['--fc'], 2.90),
     (vgg16_benchmark, [], 2.99),
-    pytest.param(inception_v3_benchmark, [], 3.00, marks=pytest.mark.slow),
     pytest.param(resnet_v2_benchmark, ['--depth', '50'], 2.97, marks=pytest.mark.slow),
 ])
 def test_forward_backward_is_nearly_three_times_forward(script, flags, ratio, timed):

@@ -11,7 +11,6 @@ import jsonschema
 import pytest
 
 import alexnet_benchmark
-import resnet_v2_benchmark
 from common import files, record, tf1
 from common.probes import memory
 from common.tf1 import tf
@@ -32,18 +31,11 @@ def run(script, tmp_path, *flags):
     return code, json.loads(path.read_text())
 
 
-@pytest.mark.parametrize('script, flags', [
-    (alexnet_benchmark, []), (alexnet_benchmark, ['--fc', '--fetch', 'ops']),
-    (alexnet_benchmark, ['--num_batches', '25', '--forward_only', '--profile']),
-    pytest.param(resnet_v2_benchmark, ['--depth', '50', '--forward_only'],
-                 marks=pytest.mark.slow)])
-def test_records_fit_the_schema(script, flags, schema, tmp_path):
-    code, written = run(script, tmp_path, *flags)
-    assert code == 0
+def test_the_record_of_a_profile_fits_the_schema(schema, tmp_path):
+    code, written = run(alexnet_benchmark, tmp_path, '--num_batches', '25', '--forward_only',
+                        '--profile')
+    assert (code, written['status'], bool(written['results'][0]['layers'])) == (0, 'finished', True)
     jsonschema.validate(written, schema)
-    assert (written['status'], written['error'], written['faults']) == ('finished', None, [])
-    for result in written['results']:                    # what an interrupted pass lacks is there
-        assert set(result) == set(schema['properties']['results']['items']['properties'])
 
 
 def test_the_record_of_a_refused_run_fits_the_schema(schema, tmp_path, monkeypatch):

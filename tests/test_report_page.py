@@ -32,6 +32,7 @@ VARIANTS = [('alexnet', 'lrn'), ('alexnet', 'no_lrn'), ('vgg16', 'D'), ('vgg16',
 ODD = '<b>$x$ & "y" \u00fc \x07'         # what a name or a text may have
 with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
     RECORD = json.load(file)
+RECORD['network']['layers'] = RECORD['network']['layers'][:1]    # checking them takes the time
 
 
 def record(benchmark='alexnet', variant='lrn', batch_size=32, mean_s=0.03, share=None, seed=0):

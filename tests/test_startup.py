@@ -35,19 +35,21 @@ def test_only_the_first_run_of_a_process_begins_with_it(monkeypatch):
     assert second.seconds == {'import': 2.5}
 
 
-# Runs a script in which nothing may sleep.
+# Runs a script in which nothing may sleep, and nothing import Horovod.
 AWAKE = """
 import sys, time
 def sleep(seconds):
     sys.exit('slept for %s s' % seconds)
 time.sleep = sleep
 import alexnet_benchmark
-sys.exit(alexnet_benchmark.main())
+code = alexnet_benchmark.main()
+assert 'horovod' not in sys.modules
+sys.exit(code)
 """
 
 
 @pytest.mark.slow
-def test_the_parts_are_all_of_the_start_and_nothing_sleeps_in_it(tmp_path):
+def test_the_parts_are_all_of_the_start_without_sleep_or_horovod(tmp_path):
     path, started_s = tmp_path / 'record.json', time.monotonic()
     subprocess.run([sys.executable, '-c', AWAKE, '--device', 'cpu', '--batch_size', '1',
                     '--forward_only', '--num_batches', '1', '--num_steps_burn_in', '2', '--json',

@@ -521,28 +521,3 @@ def test_help_to_a_reader_that_has_read_enough():
     os.close(write)
     assert process.returncode in (0, 3)                  # as above
     assert process.stderr == ''
-
-
-# With a real script
-
-@pytest.mark.slow
-def test_alexnet_itself(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)                          # the scripts are found from anywhere
-    flags = ['--only', 'alexnet', '--device', 'cpu', '--batch_size', '1', '--num_batches', '1',
-             '--num_steps_burn_in', '0', '--output', 'out']
-    cpu = execute.find_device('cpu')
-    assert cpu.kind == 'cpu' and cpu.sentence.startswith(cpu.name)
-    monkeypatch.setattr(execute, 'find_device', lambda requested: cpu)
-    assert command.main(flags) == 0
-    with open('out/alexnet-lrn-tensors-b1.json') as file:
-        record = json.load(file)
-    assert (record['status'], record['variant']) == ('finished', 'lrn')
-    assert record['options']['batch_size'] == 1
-    with open('out/alexnet-lrn-tensors-b1.log') as file:
-        assert 'Forward-backward across 1 steps' in file.read()
-    first = capsys.readouterr().out
-    assert 'chapter' not in first.rpartition('network')[2]    # batch 1 is other work
-    assert command.main(flags) == 0
-    again = capsys.readouterr().out
-    assert 'in an earlier call' in again
-    assert again.rpartition('\n\n')[2] == first.rpartition('\n\n')[2]    # the same table

@@ -4,6 +4,8 @@
 #     horovod.sh          to the environment that the benchmarks run in (`make horovod`)
 #     horovod.sh test     to the environment that the tests run in
 #
+# Prints the folder of the environment.
+#
 # It is built once, in about three minutes: the wheels are kept in ~/.cache/cnn-benchmark (XDG_CACHE_HOME), under a key of
 # the lock, TensorFlow, Python, the compilers, NCCL's header, and the variables of the build.
 set -eu
@@ -46,3 +48,4 @@ if [ "$(cat "$folder/horovod" 2>/dev/null)" != "$key" ] || ! "$python" -c 'impor
     printf '%s\n' "$key" >"$folder/horovod"
 fi
 say "Horovod is in $folder."
+printf '%s\n' "$folder"
