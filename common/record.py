@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import numpy
 
-from common import cautions, files, graph, stats, tf1
+from common import cautions, files, graph, stats, text, tf1
 from common.machine import host
 from common.probes import Found, Refused
 from common.startup import Startup
@@ -133,10 +133,8 @@ def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
         log.update(status='refused', faults=[str(refusal)])
         raise
     except BaseException as error:
-        # A lost rank that the heartbeat has printed has no text of its own.
-        text = getattr(error, 'message', None) or str(error) or str(error.__cause__ or '')
         log.update(status='failed' if log['status'] == 'running' else log['status'],
-                   error=text.strip().split('\n')[0])
+                   error=text.reason(getattr(error, 'message', None) or str(error)))
         raise
     finally:
         keep(log, path)

@@ -1,4 +1,4 @@
-"""Numbers and tables as text, for the screen and for Markdown. This module does not import
+"""Numbers, tables and reasons as text, for the screen and for Markdown. This module does not import
 TensorFlow."""
 import math
 from typing import List, Optional, Sequence
@@ -31,6 +31,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> List[str]:
     escaped = [[cell.replace('|', '\\|').replace('<', '&lt;') for cell in row] for row in rows]
     escaped.insert(1, ['---'] * len(escaped[0]))
     return ['| %s |' % ' | '.join(row) for row in escaped]
+
+
+def reason(message: str) -> str:
+    """Returns the line of an error's message that says why. TensorFlow 1.15 may begin with a count
+    of errors, TensorFlow 2 with the place in the program, which ends with "Node: '...'"."""
+    lines = [line.strip() for line in message.split('\n')]
+    nodes = [number for number, line in enumerate(lines) if line.startswith('Node: ')]
+    after = lines[nodes[0] + 1:] if nodes else lines
+    return next((line for line in after if line and line != 'Graph execution error:'
+                 and not line.endswith('root error(s) found.')), 'no reason given')
 
 
 def first_decimal(number: float) -> int:

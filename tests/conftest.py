@@ -12,9 +12,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The first session of a process decides on TensorFlow's threads in it. A worker of pytest-xdist has
-# one, because a thread for each CPU in each worker would only get in each other's way. What the
-# tests start as processes of their own has a thread for each CPU. The process that distributes the
-# tests needs no TensorFlow, so that the fixtures import it.
+# one, because the threads of the workers would compete for the CPUs. What the tests start as
+# processes of their own has a thread for each CPU. The process that only hands out the tests needs
+# no TensorFlow, so the fixtures import it.
 if os.environ.get('PYTEST_XDIST_WORKER'):
     from common.tf1 import tf
     with tf.Graph().as_default(), tf.Session(config=tf.ConfigProto(

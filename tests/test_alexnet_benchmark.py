@@ -217,8 +217,8 @@ def test_gradients(both):
         return (numpy_alexnet(image, moved, lrn) ** 2).sum() / 2
 
     assert len(gradients) == len(parameters)
-    layers_of_fc_alone = list(enumerate(gradients))[10:]
-    for i, gradient in layers_of_fc_alone or enumerate(gradients):
+    of_fc_layers = list(enumerate(gradients))[10:]       # the others are those of lrn
+    for i, gradient in of_fc_layers or enumerate(gradients):
         direction = random.standard_normal(gradient.shape)
         step = 1e-7
         quotient = (loss(i, step, direction) - loss(i, -step, direction)) / (2 * step)

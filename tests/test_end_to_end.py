@@ -27,7 +27,8 @@ SCRIPTS = [alexnet_benchmark, vgg16_benchmark, inception_v3_benchmark, resnet_v2
 # layer. The layers are those of figures 6-5 and 6-6, table 6-1 and figure 6-17; Inception's
 # backward step has the auxiliary classifier's three too; a ResNet has a shortcut convolution in the
 # first unit of each block. The other variants differ in their tables alone, which the tests of each
-# network hold; VGG's backward step, of 138 million weights, runs on small images in test_checks.py.
+# network hold; VGG's backward step, of 138 million weights, is counted in the graph alone
+# (test_graph.py).
 RUNS = [
     (alexnet_benchmark, [], 'lrn', 5, 5),
     (alexnet_benchmark, ['--no_lrn', '--fetch', 'ops'], 'no_lrn', 5, 5),

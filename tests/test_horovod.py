@@ -351,7 +351,7 @@ def listen(store, beats=1000, in_order=False):
         return len(waited) > beats
     heartbeat = liveness.Heartbeat(store, RANK, shut_down.set, lambda: 8, clock, wait)
     heartbeat.listen()
-    return heartbeat.found_lost, shut_down.is_set()
+    return bool(heartbeat.found_lost), shut_down.is_set()
 
 
 @pytest.mark.parametrize('store', [FakeStore(None), FakeStore('1 8'), DeadStore()])
@@ -403,10 +403,10 @@ def test_there_is_no_heartbeat_without_a_store_or_other_ranks(store, rank, liste
 
 
 @pytest.mark.parametrize('message, found_lost, answers, said', [
-    ('no memory is left', True, {0: ''}, None),          # of this rank itself
-    ('Horovod has been shut down', True, {0: ''}, ''),   # the heartbeat has named the rank
-    ('HorovodAllreduce failed', False, {0: '', 1: '', 2: ''}, None),
-    ('[gloo] Timed out\nin detail', False, {0: '', 2: ''},
+    ('no memory is left', 'rank 1 is lost: x.', {0: ''}, None),      # of this rank itself
+    ('Horovod has been shut down', 'rank 1 is lost: x.', {0: ''}, ''),
+    ('HorovodAllreduce failed', None, {0: '', 1: '', 2: ''}, None),
+    ('Graph execution error:\n\n[gloo] Timed out\nin detail', None, {0: '', 2: ''},
      'rank 1 is lost: it died or hangs (Horovod: [gloo] Timed out).')])
 def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, found_lost, answers,
                                                                   said, monkeypatch):
@@ -421,6 +421,7 @@ def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, foun
         with pytest.raises(liveness.Lost) as lost:
             probe.__exit__(type(error), error, None)
         assert str(lost.value) == said
+        assert lost.value.message == said or found_lost          # in the record
 
 
 def test_ctrl_c_that_comes_while_the_others_are_asked_is_no_failure(monkeypatch):
@@ -428,7 +429,7 @@ def test_ctrl_c_that_comes_while_the_others_are_asked_is_no_failure(monkeypatch)
         raise KeyboardInterrupt
     monkeypatch.setattr(liveness, 'roll_call', interrupted)
     job = join.Job(None, RANK, [{'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}],
-                   FakeStore(), argparse.Namespace(found_lost=False))
+                   FakeStore(), argparse.Namespace(found_lost=None))
     log = {'status': 'running'}
     with pytest.raises(KeyboardInterrupt):
         with record.kept(log, None), ranks.Ranks(argparse.Namespace(job=job)):

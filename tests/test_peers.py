@@ -14,13 +14,13 @@ import time
 
 import pytest
 
-from common import graph, networks, tf1
+from common import graph, networks, text, tf1
 from common.machine import device
 from common.networks import PASSES
 from common.tf1 import tf
 from common.workload import Run
 from suite import pairs
-from suite.peers import command, contenders, rounds, tables, worker
+from suite.peers import command, contenders, rounds, tables
 from suite.peers import tensorflow_peer as on_tensorflow
 
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '80', '--num_steps_burn_in', '1']
@@ -124,7 +124,7 @@ def test_the_order_is_random_and_balanced():
     assert {one[0] for one in ordered} == set(names)
 
 
-# Logs the contender, the process and each request; a step of slim takes 2 s, one of ours 1 s.
+# Logs the contender, the process and each request. The fastest step of slim takes 2 s, of ours 1 s.
 STUB = """
 import json, os, sys
 name = json.loads(sys.argv[1])['contender']
@@ -139,7 +139,8 @@ for line in sys.stdin:
     request = json.loads(line)
     log(*request)
     passes = ['Forward', 'Forward-backward']
-    print(json.dumps({'answer': [1 + (name == 'slim')] * request[2] if request[0] == 'time' else
+    print(json.dumps({'answer': [9] * (request[2] - 1) + [1 + (name == 'slim')]
+        if request[0] == 'time' else
         {'version': '1', 'flops': dict.fromkeys(passes, 3000000000),
          'faults': dict.fromkeys(passes, FAULTS)}}), flush=True)
 """
@@ -174,8 +175,9 @@ def test_each_contender_has_a_process_of_its_own_in_each_round_and_takes_turns(
                     for turn, burn_in in zip([first, first[::-1]] * 2, [7, 1, 1, 1])
                     for name in turn]
         expected += [[name, pids[name], 'check'] for name in first] * (number == 0)
-        assert [call for call in calls
-                if call[1] in pids.values() and call[2] != 'start'] == expected
+        of_round = [call for call in calls if call[1] in pids.values()]
+        assert all(call[2:] == ['start'] for call in of_round[:3])   # all are there before a turn
+        assert of_round[3:] == expected
     results = json.loads(path.read_text())['results']
     assert [(one['info_string'], one['peer'], one['verdict']) for one in results] == [
         (name, peer, verdict) for name in PASSES
@@ -185,6 +187,26 @@ def test_each_contender_has_a_process_of_its_own_in_each_round_and_takes_turns(
     assert 'alexnet: torch and torchvision not installed: PyTorch is left out\n' in out
     assert out.count('alexnet: round ') == 20 and 'alexnet: round 20 of 20\n' in out
     assert 'control: ours again' in out and tables.CONTROL_NOTE in ' '.join(out.split())
+
+
+@pytest.mark.parametrize('words, names, said', [
+    ([], {'ours', 'ours again'}, False), (['slim'], {'ours', 'ours again', 'slim'}, False),
+    (['keras'], {'ours', 'ours again'}, True)])
+def test_only_the_requested_peers_are_timed(words, names, said, stub, monkeypatch, capsys):
+    monkeypatch.setattr(rounds, 'ROUNDS', command.MIN_ROUNDS)
+    told = stub()
+    assert command.main(SHORT + ['--only', 'alexnet', '--peers'] + words) == 0
+    assert {name for name, *_ in told()} == names
+    out = capsys.readouterr().out
+    assert 'PyTorch is left out' not in out
+    assert ('none of --peers is there: only the control is timed' in out) == said
+
+
+def test_what_was_timed_before_an_error_is_shown(stub, tmp_path, capsys):
+    stub("if open(%r).read().count('start') > 12: sys.exit(5)" % str(tmp_path / 'log'))
+    assert command.main(SHORT + ['--only', 'alexnet']) == 3
+    captured = capsys.readouterr()
+    assert 'alexnet: round 4 of 20' in captured.out and 'control: ours again' in captured.out
 
 
 def test_a_fault_is_no_verdict(stub, tmp_path, monkeypatch, capsys):
@@ -207,12 +229,18 @@ def test_a_setting_that_rounds_more_is_refused(monkeypatch, capsys):
     ('sys.exit(5)', 'ended without an answer (crashed: exit code 5)'),
     ('os.kill(os.getpid(), 9)', 'ended without an answer (crashed: SIGKILL)'),
     ("print(json.dumps({'error': 'OOM: no memory'})); sys.exit(3)", 'failed with OOM: no memory'),
+    # It is killed at its first turn.
+    ("""class Killer:
+    def __iter__(self):
+        os.kill(os.getpid(), 9)
+sys.stdin = Killer()""", 'ended without an answer (crashed: SIGKILL)'),
 ])
 def test_a_worker_that_fails_is_one_sentence(lines, why, stub, capsys):
     stub(lines)
     assert command.main(SHORT + ['--only', 'alexnet']) == 3
     first = rounds.order(['ours', 'ours again', 'slim'])[0][0]
-    assert capsys.readouterr().err == 'alexnet: %s %s.\n' % (first, why)
+    assert capsys.readouterr().err == 'alexnet: %s %s.%s\n' % (
+        first, why, rounds.MEMORY * ('exit code 5' not in why))
 
 
 def test_a_library_that_hangs_in_its_import_is_one_sentence(monkeypatch):
@@ -229,9 +257,12 @@ def test_a_library_that_cannot_be_imported_is_one_sentence():
 
 
 def test_the_reason_of_an_error_is_its_first_line_that_says_something():
-    assert worker.first_line('2 root error(s) found.\n  (0) Resource exhausted: OOM\n more') == (
+    assert text.reason('2 root error(s) found.\n  (0) Resource exhausted: OOM\n more') == (
         '(0) Resource exhausted: OOM')
-    assert worker.first_line('') == 'no reason given'
+    assert text.reason("Graph execution error:\n\nDetected at node 'a' defined at\nNode: 'a'\n"
+                       'OOM when\n') == 'OOM when'
+    assert text.reason('Graph execution error:\n\nOOM: a tensor\n') == 'OOM: a tensor'
+    assert text.reason('') == 'no reason given'
 
 
 def test_the_record_is_written_after_each_round_and_ctrl_c_ends_the_workers(stub, tmp_path):
@@ -374,6 +405,7 @@ def test_pytorch():
     (['--num_batches', '100'], '100 is no multiple of 80'),
     (['--xla'], 'unrecognized arguments: --xla'),
     (['--only', 'lenet'], "invalid choice: 'lenet'"),
+    (['--peers', 'caffe'], "invalid choice: 'caffe'"),
     (['--json', '/nowhere/peers.json'], 'argument --json: cannot write'),
 ])
 def test_bad_usage(words, why, capsys):

@@ -119,12 +119,13 @@ def test_parameters_and_multiply_adds(depth, nets):
 
 
 @pytest.mark.slow
-def test_variables_have_the_names_and_shapes_of_slim(nets):
+@pytest.mark.parametrize('depth', [50, 152])
+def test_variables_have_the_names_and_shapes_of_slim(depth, nets):
     with tf.Graph().as_default():
         with slim.arg_scope(theirs.resnet_arg_scope()):
-            theirs.resnet_v2_50(tf.zeros([1, 64, 64, 3]), 1000)
-        for expected, found in [(tf.global_variables(), nets[50].variables),
-                                (tf.trainable_variables(), nets[50].trainable)]:
+            getattr(theirs, 'resnet_v2_%d' % depth)(tf.zeros([1, 64, 64, 3]), 1000)
+        for expected, found in [(tf.global_variables(), nets[depth].variables),
+                                (tf.trainable_variables(), nets[depth].trainable)]:
             assert [(v.op.name, v.shape.as_list()) for v in found] \
                 == [(v.op.name, v.shape.as_list()) for v in expected]
 

@@ -169,7 +169,10 @@ def short_of_memory(tmp_path_factory):
         started[free_mb] = start(folder, *BATCH_512, customise=(
             'from common.machine import host; host.free_bytes = lambda root="/": %d'
             % (free_mb * MB))), folder
-    return started
+    yield started
+    for process, _ in started.values():
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
 """Measures the records of docs/performance.md: time by layer, the options, the peers, the start.
 
-    python -m tools.performance FOLDER [--device gpu --batch_size 32 --num_batches 240]
+    python -m tools.performance FOLDER [--device gpu --batch_size 32 --num_batches 100]
 
 Writes records to FOLDER/classic or FOLDER/modern, by the runtime; a record that exists is not
 measured again. Runs that are compared alternate ROUNDS times, each in a new process, so that a
-change of the machine affects both. The default batch sizes and steps are for two CPU cores, which
-take half an hour; on a GPU use more: --batch_size 32 --num_batches 240.
+change of the machine affects both. The default batch sizes and steps are for two CPU cores; on a
+GPU use more: --batch_size 32 --num_batches 100. The peers have a number of steps of their own.
 """
 import argparse
 import json
@@ -92,9 +92,9 @@ def main(argv=None):
         run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))
     words = ['-m', 'suite', 'peers', '--num_batches', '80', '--num_steps_burn_in', '2',
-             '--batch_size']
-    run(words + ['2'] + common, os.path.join(folder, 'peers.json'))
-    run(words + ['32', '--only', 'alexnet'] + common, os.path.join(folder, 'peers-alexnet.json'))
+             '--device', args.device, '--batch_size']
+    run(words + [args.batch_size or '2'], os.path.join(folder, 'peers.json'))
+    run(words + ['32', '--only', 'alexnet'], os.path.join(folder, 'peers-alexnet.json'))
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import numpy
 
-from common import record, tf1
+from common import record, text, tf1
 from common.horovod import launch, liveness
 from common.horovod.exchange import Exchange
 from common.machine.device import Device, Unusable
@@ -44,21 +44,21 @@ class Job:
                 'backend': 'nccl' if self.on_gpu and self.hvd.nccl_built() else
                            'gloo' if self.hvd.gloo_enabled() else 'mpi'}
 
-    def lost(self, error: tf.errors.OpError) -> Optional[liveness.Lost]:
+    def lost_rank(self, error: tf.errors.OpError) -> Optional[liveness.Lost]:
         """Returns the Lost to raise for an error of TensorFlow; None if this rank itself failed. It
         asks the other ranks, for ANSWER_S."""
         if not any(word in error.message.lower() for word in ('horovod', 'gloo', 'nccl')):
             return None
-        if self._heartbeat.found_lost:                   # the heartbeat has printed it
-            return liveness.Lost('')
+        if self._heartbeat and self._heartbeat.found_lost:       # it has printed the sentence
+            return liveness.Lost('', self._heartbeat.found_lost)
         if self._store is None:
             return None
         answers = liveness.roll_call(self._store, self.rank, 'failure', '', liveness.ANSWER_S)
         if len(answers) == self.rank.size:
             return None
         return liveness.Lost(liveness.absent(
-            self.rank, answers, 'is lost: it died or hangs (Horovod: %s)'
-            % error.message.strip().split('\n')[0]))
+            self.rank, answers,
+            'is lost: it died or hangs (Horovod: %s)' % text.reason(error.message)))
 
 
 @contextlib.contextmanager

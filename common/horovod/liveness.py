@@ -39,7 +39,11 @@ ENDED = 'ended'                      # the last beat of a rank that ends normall
 
 class Lost(Exception):
     """A rank died, hangs or never started. The text names it; it is empty on all ranks but the one
-    that prints the message."""
+    that prints the message. `message` is for the record, also where the text is empty."""
+
+    def __init__(self, text: str, message: Optional[str] = None):
+        super().__init__(text)
+        self.message = message or text
 
 
 class Store:
@@ -179,7 +183,7 @@ class Heartbeat:
         self._next = (rank.rank + 1) % rank.size
         self._stopped = threading.Event()
         self._clock, self._wait = clock, wait or self._stopped.wait
-        self.found_lost = False
+        self.found_lost: Optional[str] = None            # a sentence
 
     def listen(self) -> None:
         """Beats until `stop`, or until the next rank is lost."""
@@ -208,9 +212,9 @@ class Heartbeat:
         can end normally. If that takes more than END_S (NCCL), ends the process at once. Horovod
         can also hang after that, in its own shutdown at the exit of the process, where no thread of
         Python helps: then the kernel's alarm ends it after KILL_S."""
-        self.found_lost = True
-        print('rank %d: rank %d is lost: %s. The job ends.'
-              % (self._rank.rank, self._next, reason), file=sys.stderr, flush=True)
+        self.found_lost = 'rank %d is lost: %s.' % (self._next, reason)
+        print('rank %d: %s The job ends.' % (self._rank.rank, self.found_lost), file=sys.stderr,
+              flush=True)
         signal.alarm(KILL_S)
         threading.Thread(target=self._shutdown, daemon=True).start()
         if not self._wait(END_S):

@@ -50,7 +50,7 @@ class Ranks(Probe):
         """Raises liveness.Lost instead of an error that the loss of another rank has caused."""
         # Ctrl-C reaches the ranks one after the other. Where the others have ended first, it comes
         # while they are asked, and ends this rank as interrupted.
-        lost = isinstance(error, tf.errors.OpError) and self._job.lost(error)
+        lost = isinstance(error, tf.errors.OpError) and self._job.lost_rank(error)
         if lost:
             raise lost from error
 

@@ -8,9 +8,9 @@
     python -m suite peers [--only vgg16 resnet_v2] [--peers slim] [--batch_size 32] [--json PATH]
 
 Each network is timed in 20 rounds. In a round every contender is built in a new process of its own;
-then they take turns, four for each pass, in a random order and back. Batch size, precision, fetch,
-input, pass and clock are the same for all. Where a peer computes something else, the notes below
-the table say so; the table has the GFLOP of both.
+then each takes four turns in each pass, in a random order that every second turn reverses. Batch
+size, precision, fetch, input, pass and clock are the same for all. Where a peer computes something
+else, the notes below the table say so; the table has the GFLOP of both.
 
 The time of a contender in a round is that of its fastest step, because whatever else the machine
 does can only add to a step. The ratio is our time divided by the peer's, above 1 if ours is slower:
@@ -58,20 +58,22 @@ def time_all(args: argparse.Namespace) -> int:
     print('Device: %s' % run.device.sentence, flush=True)
     log = {'kind': 'peers', 'environment': record.environment(run), 'options': run.options,
            'results': []}
-    for network in args.only or contenders.MATCHES:
-        if args.peers is None or contenders.MATCHES[network].torch[0] in args.peers:
-            print_missing(network)
-        before, latest = log['results'], []              # type: List[Any], List[Any]
-        for latest in time_network(network, run):
-            log['results'] = before + latest
-            record.keep(log, args.json)
-        for entry in latest:
-            print('%s, %s: %.3f times the step of %s (%s)' % (
-                network, entry['info_string'], entry['ratio'], entry['peer'], entry['verdict']),
-                flush=True)
-    print('\n' + format_text([Block(
-        'Ours beside its peers', tables.table(log['results']), tables.notes(log['results']))]),
-        end='')
+    try:
+        for network in args.only or contenders.MATCHES:
+            if args.peers is None or contenders.MATCHES[network].torch[0] in args.peers:
+                print_missing(network)
+            before, latest = log['results'], []          # type: List[Any], List[Any]
+            for latest in time_network(network, run):
+                log['results'] = before + latest
+                record.keep(log, args.json)
+            for entry in latest:
+                print('%s, %s: %.3f times the step of %s (%s)' % (
+                    network, entry['info_string'], entry['ratio'], entry['peer'],
+                    entry['verdict']), flush=True)
+    finally:                                             # also what was timed before an error
+        if log['results']:
+            print('\n' + format_text([Block('Ours beside its peers', tables.table(log['results']),
+                                            tables.notes(log['results']))]), end='', flush=True)
     return int(any(entry['faults'] for entry in log['results']))
 
 
@@ -87,6 +89,8 @@ def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
     """Yields the entries of a network after each round from MIN_ROUNDS on; prints each round."""
     names = [name for name in contenders.available(network)
              if run.args.peers is None or name not in contenders.PEERS or name in run.args.peers]
+    if run.args.peers and not set(names) & set(contenders.PEERS):
+        print('%s: none of --peers is there: only the control is timed' % network, flush=True)
     task = contenders.Task(
         contenders.OURS, network, dict(run.options, device=run.device.kind),
         importlib.import_module(network + '_benchmark').IMAGE_SIZE,
@@ -137,19 +141,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.set_defaults(xla=False, trace=None)
     parser.add_argument('--num_batches', '--num-batches', type=arguments.integer(STEPS),
                         default=240, metavar='N',
-                        help='timed steps of each, a multiple of %d: in %d rounds of %d turns '
-                        '(default: 240)' % (STEPS, rounds.ROUNDS, rounds.TURNS))
+                        help='timed steps of each contender in each pass, a multiple of %d: %d '
+                        'rounds of %d turns (default: 240)' % (STEPS, rounds.ROUNDS, rounds.TURNS))
     parser.add_argument('--only', nargs='+', choices=list(contenders.MATCHES), metavar='NAME',
                         help='out of %s (default: all)' % ', '.join(contenders.MATCHES))
     parser.add_argument('--peers', nargs='*', choices=contenders.PEERS, metavar='PEER',
-                        help='out of %s (default: all that are there); without any, the control '
-                        'alone' % ', '.join(contenders.PEERS))
+                        help='the peers to time, out of %s (default: all that are installed); no '
+                        'name: only the control' % ', '.join(contenders.PEERS))
     args = parser.parse_args(argv)
     if is_launched():
         parser.error(NO_SCRIPT)
     if args.num_batches % STEPS:
-        parser.error('argument --num_batches: %d is no multiple of %d, the number of turns'
-                     % (args.num_batches, STEPS))
+        parser.error('argument --num_batches: %d is no multiple of %d (%d rounds of %d turns)'
+                     % (args.num_batches, STEPS, rounds.ROUNDS, rounds.TURNS))
     trouble = args.json and files.argument_problem('--json', args.json)
     if trouble:
         parser.error(trouble)

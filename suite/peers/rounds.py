@@ -9,18 +9,17 @@ has its own speed for as long as it lives, probably because of where its memory 
 one process only repeat the same sample: their interval is narrow around a wrong ratio. With a new
 process in each round, the interval includes this variation.
 
-Why all at once: two equal processes, one after the other, differ by 3 % (standard deviation, same
-machine), because the machine has changed meanwhile; two that live at the same time and take turns,
-by 1 to 2 %, and that is their own.
+Why all at once: two equal processes that run one after the other differ by 3 % (standard deviation,
+same machine), because the machine changes meanwhile. Two that live at the same time and take turns
+differ by 1 to 2 %, which is the speed of the processes themselves.
 
-Why the fastest step of a round counts (command.py): of 16 rounds with two equal processes, AlexNet
-at batch 4 and 12 steps on a machine that is shared, the means differ by 6.5 % forward and 3.6 %
-forward-backward, the medians by 3.8 and 4.5 %, the fastest steps by 2.2 and 1.2 %. What slows such
+Why the fastest step of a round counts (command.py): two equal processes were timed in 16 rounds on
+a shared machine (AlexNet, batch 4, 12 steps). Forward and forward-backward, their means differed by
+6.5 and 3.6 %, their medians by 3.8 and 4.5 %, their fastest steps by 2.2 and 1.2 %. What slows such
 a machine down lasts for a second or less, so that several short turns are better than one.
 """
 import contextlib
 import json
-import os
 import random
 import subprocess
 import sys
@@ -36,8 +35,8 @@ from suite.peers import contenders, worker
 WORKER = [sys.executable, '-m', worker.__name__]
 ROUNDS, TURNS = 20, 4                # turns of each contender in a round and pass
 START_S = 300                        # to import a library, possibly from a network drive
-# TensorFlow would take the whole memory of the GPU for the first process.
-ENVIRONMENT = {'TF_FORCE_GPU_ALLOW_GROWTH': 'true'}
+MEMORY = (' All contenders of a round are in memory at the same time: take a smaller --batch_size '
+          'or fewer --peers.')
 
 
 def order(names: Sequence[str]) -> List[List[str]]:
@@ -53,7 +52,7 @@ def order(names: Sequence[str]) -> List[List[str]]:
 def measure(task: contenders.Task, names: Sequence[str], steps: int, burn_in: int
             ) -> Iterator[Dict[str, Dict[str, Any]]]:
     """Yields, for each round, the answers by contender: `seconds`, the timed steps by the name of
-    the pass, and in the first round `checks`, as in worker.py.
+    the pass, and `checks`, the answer to worker.py's ["check"]; None after the first round.
 
     Args:
         task: what all contenders have in common.
@@ -76,15 +75,15 @@ def one_round(task: contenders.Task, ordered: Sequence[str], steps: int, burn_in
         workers = {name: stack.enter_context(Worker(task._replace(contender=name)))
                    for name in ordered}
         for message in worker.STARTED, worker.READY:
-            for one in workers.values():
-                one.wait_for(message)
+            for process in workers.values():
+                process.wait_for(message)
         for info_string in PASSES[:1] if task.options['forward_only'] else PASSES:
             for turn in range(TURNS):
                 for name in ordered[::-1] if turn % 2 else ordered:
                     seconds[name].setdefault(info_string, []).extend(workers[name].ask(
                         'time', info_string, steps, min(1, burn_in) if turn else burn_in))
-        return {name: {'seconds': seconds[name], 'checks': one.ask('check') if check else None}
-                for name, one in workers.items()}
+        return {name: {'seconds': seconds[name], 'checks': process.ask('check') if check else None}
+                for name, process in workers.items()}
 
 
 class Worker:
@@ -98,7 +97,7 @@ class Worker:
         self._task, self._is_late = task, threading.Event()
         self._child = children.start(
             WORKER + [json.dumps(task._asdict())], cwd=records.ROOT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **ENVIRONMENT})
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._timer = threading.Timer(START_S, self._give_up)
         self._timer.start()
 
@@ -137,4 +136,6 @@ class Worker:
             code = self._child.wait()
             why = ('did not start within %g s' % START_S if self._is_late.is_set() else
                    'ended without an answer (%s)' % outcome.of_run({}, code))
-        raise device.Unusable('%s: %s %s.' % (self._task.network, self._task.contender, why))
+        raise device.Unusable('%s: %s %s.%s' % (
+            self._task.network, self._task.contender, why,
+            MEMORY * any(word in why for word in ('OOM', 'memory', 'SIGKILL'))))

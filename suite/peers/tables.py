@@ -31,7 +31,8 @@ DIFFERS = {
 CONTROL_NOTE = (
     'The control is our network once more, in processes of its own: its ratio should be 1. "ours '
     'is slower" stands only where the whole interval of a peer is above both 1 and the interval of '
-    'the control, "ours is faster" only where it is below both.')
+    'the control, "ours is faster" only where it is below both. The times are means over the '
+    'rounds, of the fastest step of each.')
 
 
 def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, float, float]:

@@ -29,7 +29,9 @@ class Network:
         tf1.allow_tf32(args.precision == 'tf32')
         with tf.Graph().as_default():
             self._passes = build(task, args)
-            self.session = session.open_session(self._run.device, session.configuration(self._run))
+            config = session.configuration(self._run)
+            config.gpu_options.allow_growth = True       # the other contenders need memory too
+            self.session = session.open_session(self._run.device, config)
             self.session.run(tf.global_variables_initializer())
         self.targets = {one.info_string: (graph.fetches(one.target, args.fetch), one.feed_dict)
                         for one in self._passes}

@@ -21,6 +21,7 @@ import os
 import sys
 from typing import Any, List
 
+from common import text
 from common.timing import time_tensorflow_run
 from suite.peers import contenders
 
@@ -37,12 +38,6 @@ def answer(network: Any, request: List[Any]) -> Any:
     target, feed_dict = network.targets[info_string]
     return time_tensorflow_run(network.session, target, info_string, feed_dict, steps,
                                burn_in).seconds
-
-
-def first_line(text: str) -> str:
-    """Returns the first line that is not empty and not TensorFlow 1.15's count of errors."""
-    return next((line.strip() for line in text.split('\n')
-                 if line.strip() and not line.endswith('root error(s) found.')), 'no reason given')
 
 
 def main() -> int:
@@ -65,7 +60,8 @@ def main() -> int:
                 for line in sys.stdin:
                     say('answer', answer(network, json.loads(line)))
         except Exception as error:
-            say('error', '%s: %s' % (type(error).__name__, first_line(str(error))))
+            say('error', '%s: %s' % (type(error).__name__, text.reason(
+                getattr(error, 'message', None) or str(error))))
             return 3
     return 0
 
