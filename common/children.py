@@ -1,8 +1,11 @@
 """Child processes that end with their parent."""
+import contextlib
 import ctypes
+import os
 import signal
 import subprocess
-from typing import Any, Sequence
+import threading
+from typing import Any, Iterator, List, Sequence
 
 PR_SET_PDEATHSIG = 1                 # linux/prctl.h
 
@@ -17,4 +20,24 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
         if prctl:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    return subprocess.Popen(command, start_new_session=True, preexec_fn=die_with_parent, **options)
+    with _signals_wait():
+        return subprocess.Popen(command, start_new_session=True, preexec_fn=die_with_parent,
+                                **options)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Ctrl-C that comes in the block is raised at its end. In a fork Python would drop it: the
+    callbacks of other modules run then, and their exceptions are printed and forgotten."""
+    came: List[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number))
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+                if threading.current_thread() is threading.main_thread()
+                and callable(signal.getsignal(number))}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            os.kill(os.getpid(), number)

@@ -154,7 +154,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.num_batches % STEPS:
         parser.error('argument --num_batches: %d is no multiple of %d (%d rounds of %d turns)'
                      % (args.num_batches, STEPS, rounds.ROUNDS, rounds.TURNS))
-    trouble = args.json and files.argument_problem('--json', args.json)
+    trouble = None if args.json is None else files.argument_problem('--json', args.json)
     if trouble:
         parser.error(trouble)
     return cli.exit_code(lambda: time_all(args), args.batch_size)
