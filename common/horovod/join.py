@@ -150,7 +150,7 @@ def _horovod():
     try:
         return importlib.import_module('horovod.tensorflow')
     except Exception as error:       # ImportError, or what a build for another TensorFlow raises
-        why = str(error).strip().split('\n')[0]
+        why = text.reason(str(error))
     raise Unusable(
         'More than one process needs Horovod, and it cannot be imported (%s): give the command '
         '`make horovod RUNTIME=%s`, which builds it into the environment of that runtime, and '
