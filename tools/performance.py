@@ -26,6 +26,8 @@ NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
             'resnet_v2': ['--depth', '50'] + FEW_STEPS}
 # On a machine without one of these, the script stops at once and writes no record.
 OPTIONS = {'mixed': ['--precision', 'mixed'], 'tf32': ['--precision', 'tf32'], 'xla': ['--xla']}
+# The libraries that people use beside each runtime: on the modern one, slim is a thing of the past.
+PEERS = {'classic': ['slim', 'keras'], 'modern': ['keras', 'torchvision', 'timm']}
 
 
 def plan():
@@ -91,10 +93,11 @@ def main(argv=None):
     for name, (network, flags) in plan().items():
         run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))
-    words = ['-m', 'suite', 'peers', '--num_batches', '80', '--num_steps_burn_in', '2',
-             '--device', args.device, '--batch_size']
-    run(words + [args.batch_size or '2'], os.path.join(folder, 'peers.json'))
-    run(words + ['32', '--only', 'alexnet'], os.path.join(folder, 'peers-alexnet.json'))
+    for network, flags in NETWORKS.items():
+        run(['-m', 'suite', 'peers', '--only', network, '--peers'] + PEERS[tf1.RUNTIME]
+            + ['--batch_size', args.batch_size or flags[flags.index('--batch_size') + 1],
+               '--num_batches', '80', '--num_steps_burn_in', '1', '--device', args.device],
+            os.path.join(folder, 'peers-%s.json' % network))
     return 0
 
 
