@@ -202,6 +202,22 @@ def test_only_the_requested_peers_are_timed(words, names, said, stub, monkeypatc
     assert ('none of --peers is there: only the control is timed' in out) == said
 
 
+@pytest.mark.parametrize('network, words, is_left_out', [
+    ('inception_v3', ['--batch_size', '1'], True),
+    ('inception_v3', ['--batch_size', '2'], False),
+    ('inception_v3', ['--batch_size', '1', '--forward_only'], False),
+    ('vgg16', ['--batch_size', '1'], False)])
+def test_torchvision_cannot_train_inception_v3_on_one_image(
+        network, words, is_left_out, stub, monkeypatch, capsys):
+    monkeypatch.setattr(rounds, 'ROUNDS', command.MIN_ROUNDS)
+    told = stub()
+    monkeypatch.setattr(contenders, 'missing', lambda name: [])
+    assert command.main(SHORT + words + ['--only', network, '--peers', 'torchvision']) == 0
+    assert ('torchvision' in {name for name, *_ in told()}) != is_left_out
+    assert (': take --batch_size 2 or more, or --forward_only' in capsys.readouterr().out
+            ) == is_left_out
+
+
 def test_what_was_timed_before_an_error_is_shown(stub, tmp_path, capsys):
     stub("if open(%r).read().count('start') > 12: sys.exit(5)" % str(tmp_path / 'log'))
     assert command.main(SHORT + ['--only', 'alexnet']) == 3

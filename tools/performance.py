@@ -18,6 +18,7 @@ from common import files, tf1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROUNDS = 3
+CONTROLS = 3                         # runs of `suite peers` that time our network against itself
 ALEXNET_STEPS = ['--num_batches', '20', '--num_steps_burn_in', '3']
 FEW_STEPS = ['--batch_size', '1', '--num_batches', '8', '--num_steps_burn_in', '2']
 NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
@@ -26,8 +27,12 @@ NETWORKS = {'alexnet': ['--batch_size', '8'] + ALEXNET_STEPS,
             'resnet_v2': ['--depth', '50'] + FEW_STEPS}
 # On a machine without one of these, the script stops at once and writes no record.
 OPTIONS = {'mixed': ['--precision', 'mixed'], 'tf32': ['--precision', 'tf32'], 'xla': ['--xla']}
-# The libraries that people use beside each runtime: on the modern one, slim is a thing of the past.
+# The libraries that people use beside each runtime. slim belongs to TensorFlow 1.
 PEERS = {'classic': ['slim', 'keras'], 'modern': ['keras', 'torchvision', 'timm']}
+# The batch size and the timed steps of each contender in each pass: what takes half an hour or less
+# on two cores. PyTorch does not train Inception V3 on one image.
+PEERS_WORK = {'alexnet': ('8', '80'), 'vgg16': ('1', '240'), 'inception_v3': ('2', '240'),
+              'resnet_v2': ('1', '240')}
 
 
 def plan():
@@ -93,11 +98,15 @@ def main(argv=None):
     for name, (network, flags) in plan().items():
         run([network + '_benchmark.py'] + flags + common,
             os.path.join(folder, name + '.json'))
-    for network, flags in NETWORKS.items():
+    for network, (batch_size, num_batches) in PEERS_WORK.items():
         run(['-m', 'suite', 'peers', '--only', network, '--peers'] + PEERS[tf1.RUNTIME]
-            + ['--batch_size', args.batch_size or flags[flags.index('--batch_size') + 1],
-               '--num_batches', '80', '--num_steps_burn_in', '1', '--device', args.device],
+            + ['--batch_size', args.batch_size or batch_size, '--num_batches', num_batches,
+               '--num_steps_burn_in', '1', '--device', args.device],
             os.path.join(folder, 'peers-%s.json' % network))
+    for i in range(1, CONTROLS + 1):
+        run(['-m', 'suite', 'peers', '--only', 'alexnet', '--peers', '--batch_size', '4',
+             '--num_steps_burn_in', '1', '--device', args.device],
+            os.path.join(folder, 'peers-control-%d.json' % i))
     return 0
 
 

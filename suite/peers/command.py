@@ -89,6 +89,12 @@ def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
     """Yields the entries of a network after each round from MIN_ROUNDS on; prints each round."""
     names = [name for name in contenders.available(network)
              if run.args.peers is None or name not in contenders.PEERS or name in run.args.peers]
+    if 'torchvision' in names and network == 'inception_v3' and (
+            run.args.batch_size == 1 and not run.args.forward_only):
+        names.remove('torchvision')
+        print('inception_v3: torchvision is left out, because PyTorch does not train the batch '
+              'norm of the auxiliary classifier on one image: take --batch_size 2 or more, or '
+              '--forward_only', flush=True)
     if run.args.peers and not set(names) & set(contenders.PEERS):
         print('%s: none of --peers is there: only the control is timed' % network, flush=True)
     task = contenders.Task(
