@@ -19,6 +19,7 @@ import argparse
 import glob
 import itertools
 import json
+import math
 import os
 import re
 import statistics
@@ -131,10 +132,13 @@ def _results(records, info_string, which=0):
 
 def _ratio(numerators, denominators):
     """The cells for the ratio of the mean times of two lists of results, one of each a round: the
-    geometric mean of the rounds, and its 95 % interval."""
-    value, low, high = peers.ratio(*[[one['mean_s'] for one in results]
-                                     for results in (numerators, denominators)])
-    return ['%.2f' % value, '%.2f to %.2f' % (low, high)]
+    geometric mean of the rounds, and its 95 % interval by Student's t."""
+    logs = [math.log(one['mean_s'] / other['mean_s'])
+            for one, other in zip(numerators, denominators)]
+    mean = statistics.mean(logs)
+    half = figures.t_interval(len(logs)) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return ['%.2f' % math.exp(mean),
+            '%.2f to %.2f' % (math.exp(mean - half), math.exp(mean + half))]
 
 
 def lrn() -> str:

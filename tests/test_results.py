@@ -8,6 +8,7 @@ import pytest
 
 from common import files
 from suite import records
+from suite.peers import tables
 from tools import aa
 
 RESULTS = os.path.join(records.ROOT, 'results')
@@ -93,9 +94,11 @@ def test_the_times_beside_the_peers(path):
     assert record['kind'] == 'peers' and record['results']
     for one in record['results']:
         assert one['faults'] == []
-        assert len(one['ours_s']) == len(one['peer_s']) >= 3
+        assert len(one['ours_s']) == len(one['peer_s']) == 20
         assert min(one['ours_s'] + one['peer_s']) > 0
-        assert 0 < one['ci95'][0] < one['ratio'] < one['ci95'][1]
+        assert [one['ratio']] + one['ci95'] == pytest.approx(
+            tables.ratio(one['ours_s'], one['peer_s']))
+        assert one['verdict'] == tables.entry_verdict(one, record['results'])
 
 
 @pytest.mark.parametrize('path', PATHS)

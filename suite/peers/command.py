@@ -14,7 +14,8 @@ else, the notes below the table say so; the table has the GFLOP of both.
 
 The time of a contender in a round is that of its fastest step, because whatever else the machine
 does can only add to a step. The ratio is our time divided by the peer's, above 1 if ours is slower:
-the geometric mean of the rounds, with its 95 % interval.
+the median of the means of each two rounds (Hodges, Lehmann), with the 95 % interval of Wilcoxon's
+signed-rank test. A round in which one contender alone was disturbed hardly moves them.
 
 All contenders of a network are in memory at the same time; if that is too much, take fewer peers or
 a smaller batch.
@@ -41,7 +42,6 @@ from common.workload import Run
 from suite.peers import contenders, rounds, tables
 from suite.tables import Block, format_text
 
-MIN_ROUNDS = 3                       # fewer have no useful interval
 STEPS = rounds.ROUNDS * rounds.TURNS  # --num_batches is a multiple of this
 
 
@@ -86,7 +86,7 @@ def print_missing(network: str) -> None:
 
 
 def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
-    """Yields the entries of a network after each round from MIN_ROUNDS on; prints each round."""
+    """Yields the entries of a network after each round from tables.MIN_ROUNDS on; prints each."""
     names = [name for name in contenders.available(network)
              if run.args.peers is None or name not in contenders.PEERS or name in run.args.peers]
     if 'torchvision' in names and network == 'inception_v3' and (
@@ -106,7 +106,7 @@ def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
                                  run.args.num_steps_burn_in):
         answers.append(answer)
         print('%s: round %d of %d' % (network, len(answers), rounds.ROUNDS), flush=True)
-        if len(answers) >= MIN_ROUNDS:
+        if len(answers) >= tables.MIN_ROUNDS:
             yield entries(network, names, answers, run)
 
 

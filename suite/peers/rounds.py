@@ -16,7 +16,12 @@ differ by 1 to 2 %, which is the speed of the processes themselves.
 Why the fastest step of a round counts (command.py): two equal processes were timed in 16 rounds on
 a shared machine (AlexNet, batch 4, 12 steps). Forward and forward-backward, their means differed by
 6.5 and 3.6 %, their medians by 3.8 and 4.5 %, their fastest steps by 2.2 and 1.2 %. What slows such
-a machine down lasts for a second or less, so that several short turns are better than one.
+a machine down mostly lasts for a second or less, so that several short turns are better than one.
+
+Why the ratio is no mean (tables.ratio): sometimes the machine is slow for most of a round, and one
+contender alone finds a fast moment. In one of 20 rounds of ResNet-152 the control took 84 ms for a
+forward step and the other three 116 to 120 ms. That round moved the geometric mean of the ratios by
+more than 1 %.
 """
 import contextlib
 import json
