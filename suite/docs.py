@@ -31,6 +31,7 @@ from common.arguments import returns_exit_code
 from common.networks import PASSES
 from suite import figures, history, records, scaling_model
 from suite.peers import tables as peers
+from suite.peers.contenders import MATCHES, OURS
 from suite.results_table import CHINESE, results_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -209,6 +210,31 @@ def layers(name: str) -> str:
     return _code(report.profile(record['results'][1]))
 
 
+def beside_peers(runtime: str) -> str:
+    """Returns the table of `suite peers` for all networks, and below it what the peers compute
+    differently."""
+    results = _of_peers([runtime + '/peers-%s' % network for network in MATCHES])
+    return '\n'.join([_table(peers.table(results)), ''] + [
+        '* ' + note for note in peers.notes(results)])
+
+
+def controls() -> str:
+    """Returns how often the A/A controls of `suite peers` were right: those of the tables, and
+    those of the runs that time nothing else."""
+    results = [one for one in _of_peers(['*/peers-*']) if one['peer'] == OURS]
+    holding = [one for one in results if one['ci95'][0] <= 1 <= one['ci95'][1]]
+    ratios = sorted(one['ratio'] for one in results)
+    within = [ratio for ratio in ratios if abs(ratio - 1) <= 0.01]
+    return ('%d controls, each of one pass in one run: the interval holds 1 in %d, the ratio is '
+            'within 1 %% of 1 in %d; the ratios lie between %.3f and %.3f.' % (
+                len(results), len(holding), len(within), ratios[0], ratios[-1]))
+
+
+def _of_peers(patterns):
+    """The entries of the records of `suite peers` whose names match, in order."""
+    return [one for pattern in patterns for record in load(pattern) for one in record['results']]
+
+
 def _table(rows):
     return '\n'.join(text.markdown(rows))
 
@@ -328,6 +354,9 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('docs/performance.md', 'table: resnet_v2-profile'):
         lambda: layers('classic/resnet_v2-profile'),
     ('docs/performance.md', 'table: options'): options,
+    ('docs/performance.md', 'controls: peers'): controls,
+    ('docs/performance.md', 'table: peers-classic'): lambda: beside_peers('classic'),
+    ('docs/performance.md', 'table: peers-modern'): lambda: beside_peers('modern'),
     ('docs/performance.md', 'table: start'): start,
     ('docs/performance.md', 'harness: results/cpu-2-cores/harness_cost.json'): harness_cost,
 

@@ -197,3 +197,18 @@ def test_a_ratio_is_of_the_rounds(tmp_path, monkeypatch):
     row, = docs.options().splitlines()[2:]
     assert row.split(' | ') == ['| alexnet', '8', 'classic', 'float32, XLA', 'Forward', '2.00',
                                 '2.00 to 2.00', '3.0e-04', '1.0e-03 |']
+
+
+def test_the_controls_of_the_peers_are_counted(tmp_path, monkeypatch):
+    """Two of three intervals hold 1; a ratio of 1.02 is not within 1 %; a peer does not count."""
+    for runtime, entries in ('classic', [('ours', 1.02, 1.01, 1.03), ('slim', 2.0, 1.9, 2.1)]), (
+            'modern', [('ours', 0.995, 0.97, 1.02), ('ours', 1.004, 1.0, 1.01)]):
+        (tmp_path / runtime).mkdir()
+        (tmp_path / runtime / 'peers-alexnet.json').write_text(json.dumps({'results': [
+            {'peer': peer, 'ratio': ratio, 'ci95': [low, high]}
+            for peer, ratio, low, high in entries]}))
+    monkeypatch.setattr(docs, 'RECORDS', str(tmp_path))
+    shown = docs.controls()
+    assert shown == (
+        '3 controls, each of one pass in one run: the interval holds 1 in 2, the ratio is '
+        'within 1 % of 1 in 2; the ratios lie between 0.995 and 1.020.')

@@ -23,7 +23,7 @@ a smaller batch.
 The control is our network once more, timed like a peer. Its ratio should be 1, and its interval
 shows the smallest difference that the method can detect here: a peer is called slower or faster
 only if its whole interval is above, or below, both 1 and the control's. The record is written after
-each round from the third on.
+each round from the sixth on.
 
 Exit code: 0 all figures are valid, 1 a check failed, 2 bad usage, 3 the machine cannot run it as
 asked, 130 interrupted.
