@@ -325,6 +325,11 @@ def test_the_interval_of_few_rounds_reaches_over_all():
     assert (low, high) == pytest.approx((0.9, 1.3)) and 1.05 < value < 1.15
 
 
+def test_fewer_rounds_have_no_interval():
+    with pytest.raises(ValueError, match='5 rounds have no 95 % interval, 6 have'):
+        tables.ratio([1.0] * 5, [1.0] * 5)
+
+
 def test_a_round_in_which_one_contender_was_disturbed_hardly_counts():
     ratios = [0.99, 1.01] * 9 + [1.0]
     value, low, high = tables.ratio(ratios + [1.4], [1] * 20)
@@ -333,7 +338,7 @@ def test_a_round_in_which_one_contender_was_disturbed_hardly_counts():
 
 @pytest.mark.parametrize('n, limit', [(6, 0), (7, 2), (10, 8), (20, 52)])
 def test_the_signed_rank_limits_are_those_of_the_published_table(n, limit):
-    """Wilcoxon, Individual Comparisons by Ranking Methods, 1945, for 5 % in both directions."""
+    """For 5 % in both directions together."""
     assert tables.signed_rank_limit(n) == limit
 
 

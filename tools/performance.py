@@ -54,13 +54,18 @@ def plan():
 
 
 def run(words, path):
-    """Runs a command whose record does not exist yet; a run that fails leaves no record."""
+    """Runs a command whose record does not exist yet; a run that fails or is interrupted leaves no
+    record."""
     if os.path.exists(path):
         return
     print(' '.join(words), flush=True)
-    if subprocess.call([sys.executable] + words + ['--json', path], cwd=ROOT,
-                       stdout=subprocess.DEVNULL) > 1 and os.path.exists(path):
-        os.unlink(path)
+    code = None
+    try:
+        code = subprocess.call([sys.executable] + words + ['--json', path], cwd=ROOT,
+                               stdout=subprocess.DEVNULL)
+    finally:
+        if code not in (0, 1) and os.path.exists(path):
+            os.unlink(path)
 
 
 def startup(folder, device):

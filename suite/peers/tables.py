@@ -45,11 +45,16 @@ def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, flo
     The ratio is the Hodges-Lehmann estimate, the median of the means of each two rounds, and the
     interval that of Wilcoxon's signed-rank test, both of the logarithms. In a mean, one round in
     which only one contender was disturbed would count by its size; here it counts as one of 20.
+    The interval assumes that the logarithms scatter symmetrically.
 
-    Args: the seconds by round of both, of at least MIN_ROUNDS.
+    Args: the seconds by round of both, of the same rounds.
+
+    Raises ValueError: there are fewer than MIN_ROUNDS.
 
     Source: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods, 3rd edition, 3.2 and 3.3.
     """
+    if len(ours_s) < MIN_ROUNDS:
+        raise ValueError('%d rounds have no 95 %% interval, %d have' % (len(ours_s), MIN_ROUNDS))
     logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
     means = sorted((one + other) / 2
                    for one, other in itertools.combinations_with_replacement(logs, 2))
@@ -60,9 +65,9 @@ def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, flo
 
 @functools.lru_cache(maxsize=None)
 def signed_rank_limit(n: int) -> int:
-    """Returns the largest sum of the ranks of the positive ones of n differences that has, with all
-    smaller sums, a probability of at most 2.5 % where either sign is as likely. n: from
-    MIN_ROUNDS."""
+    """Returns the critical value of Wilcoxon's signed-rank test of n differences, two-sided at 5 %:
+    the largest W for which P(sum of the positive ranks <= W) is at most 2.5 % where either sign is
+    as likely. n is at least MIN_ROUNDS."""
     ways = [1] + [0] * (n * (n + 1) // 2)                # to reach each sum
     for rank in range(1, n + 1):
         for total in reversed(range(rank, len(ways))):
