@@ -123,7 +123,8 @@ def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[List[Timing]]:
 
 @contextlib.contextmanager
 def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
-    """Writes the record and its status at the end of the block, also after an error."""
+    """Writes the record and its status at the end of the block, also after an error. Raises
+    KeyboardInterrupt for an error in which Ctrl-C is hidden."""
     try:
         yield
     except KeyboardInterrupt:
@@ -133,6 +134,10 @@ def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
         log.update(status='refused', faults=[str(refusal)])
         raise
     except BaseException as error:
+        # pybind11 raises this where Ctrl-C comes while it makes an exception of TensorFlow's error.
+        if 'REPLACED BY KeyboardInterrupt' in str(error):
+            log['status'] = 'interrupted'
+            raise KeyboardInterrupt from error
         log.update(status='failed' if log['status'] == 'running' else log['status'],
                    error=text.reason(getattr(error, 'message', None) or str(error)))
         raise

@@ -307,3 +307,12 @@ def test_the_batch_that_is_worth_trying(batch_size, available, trial):
         images = tf.placeholder(tf.float32, [batch_size, 125 * 10 ** 4])
         doubled = images * 2.0
         assert memory.worth_trying([doubled], [weights], batch_size, available) == trial
+
+
+def test_ctrl_c_within_the_making_of_an_error_is_ctrl_c():
+    log = {'status': 'running'}
+    with pytest.raises(KeyboardInterrupt), record.kept(log, None):
+        raise RuntimeError('pybind11::error_already_set: MISMATCH of original and normalized '
+                           'active exception types: ORIGINAL UnknownError REPLACED BY '
+                           'KeyboardInterrupt: <EMPTY MESSAGE>')
+    assert log == {'status': 'interrupted'}
