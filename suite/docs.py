@@ -219,8 +219,7 @@ def beside_peers(runtime: str) -> str:
 
 
 def controls() -> str:
-    """Returns how often the A/A controls of `suite peers` were right: those of the tables, and
-    those of the runs that time nothing else."""
+    """Returns how often the A/A controls in all records of `suite peers` were right."""
     results = [one for one in _of_peers(['*/peers-*']) if one['peer'] == OURS]
     holding = [one for one in results if one['ci95'][0] <= 1 <= one['ci95'][1]]
     ratios = sorted(one['ratio'] for one in results)
