@@ -17,9 +17,8 @@ from common import files
 from common.arguments import integer
 from common.horovod import launch
 from common.horovod.liveness import Lost
-from common.machine import device, session
-from common.probes import Refused
-from common.probes.precision import PRECISIONS, BaselineFailed
+from common.probes.precision import PRECISIONS
+from common.stop import Stop
 from common.tf1 import tf
 
 MAX_THREADS = 1024                   # millions fill the memory of the machine
@@ -95,9 +94,9 @@ def main(parser: argparse.ArgumentParser,
             args.json = None
     except SystemExit as stop:       # argparse's way out; 0 after --help
         return stop.code
-    except launch.BadVariable as error:
-        print(error, file=sys.stderr, flush=True)
-        return 2
+    except Stop as stop:             # of launch.current
+        print(stop, file=sys.stderr, flush=True)
+        return stop.code
     except OSError as error:         # of file_problem: the disk is full
         return _fail('Cannot write %s' % files.why_failed(error), 3)
     try:
@@ -135,11 +134,9 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
         return run()
     except KeyboardInterrupt:
         return _fail('Interrupted.', 130)
-    except Refused as refusal:
-        return _fail('INVALID: %s' % refusal, 1)
-    except BaselineFailed as error:
-        return _fail(str(error), error.code)
-    except (device.Unusable, Lost, session.Exhausted) as error:
+    except Stop as stop:
+        return _fail('INVALID: ' * (stop.status == 'refused') + stop.text, stop.code)
+    except Lost as error:
         return _fail(str(error), 3)
     except tf.errors.OpError as error:
         return _fail('TensorFlow failed with %s at batch size %d: %s'

@@ -14,8 +14,9 @@ import numpy
 
 from common import cautions, files, graph, stats, text, tf1
 from common.machine import host
-from common.probes import Found, Refused
+from common.probes import Found
 from common.startup import Startup
+from common.stop import Stop
 from common.timing import Timing
 from common.workload import Run
 
@@ -130,15 +131,16 @@ def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
     except KeyboardInterrupt:
         log['status'] = 'interrupted'
         raise
-    except Refused as refusal:
-        log.update(status='refused', faults=[str(refusal)])
+    except Stop as stop:
+        log.update(status=stop.status, **{'faults': [stop.text]} if stop.status == 'refused' else {
+            'error': text.reason(stop.text)})
         raise
     except BaseException as error:
         # pybind11 raises this where Ctrl-C comes while it makes an exception of TensorFlow's error.
         if 'REPLACED BY KeyboardInterrupt' in str(error):
             log['status'] = 'interrupted'
             raise KeyboardInterrupt from error
-        log.update(status='failed' if log['status'] == 'running' else log['status'],
+        log.update(status='failed',
                    error=text.reason(getattr(error, 'message', None) or str(error)))
         raise
     finally:

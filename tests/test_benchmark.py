@@ -7,8 +7,9 @@ import pytest
 from common import benchmark, record
 from common.cautions import Caution
 from common.machine.device import Device
-from common.probes import Found, Probe, Refused
+from common.probes import Found, Probe
 from common.startup import Startup
+from common.stop import Stop
 from common.tf1 import tf
 from common.workload import Pass, Run, Workload
 
@@ -40,7 +41,7 @@ class Noting(Probe):
     def before(self, session, one):
         self.events.append(self.name + ' before')
         if self.refusal:
-            raise Refused(self.refusal)
+            raise Stop(self.refusal, 1, 'refused')
 
     @contextlib.contextmanager
     def watching(self):
@@ -90,7 +91,7 @@ def test_what_probes_find_is_in_the_record(run):
 
 def test_a_refused_pass_is_not_timed(run):
     events, log = [], new_log()
-    with pytest.raises(Refused, match='wrong results'):
+    with pytest.raises(Stop, match='wrong results'):
         benchmark.measure(run, [Noting(run, 'a', events, refusal='wrong results')],
                           FakeSession(events), run.workload.passes[0], log)
     assert events == ['a before'] and log['results'] == []

@@ -10,6 +10,7 @@ import alexnet_benchmark
 from common import tf1
 from common.machine import device, host, support
 from common.machine.device import Gpu, Machine
+from common.stop import Stop
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GTX_1080 = Gpu('GeForce GTX 1080', '0000:01:00.0', (6, 1), 20, 8 * 2 ** 30)
@@ -108,7 +109,7 @@ def test_wsl_2_is_used_though_nothing_tells_its_driver(runtime):
     ({'gpus': [], 'cuda_error': 100}, ['driver of unknown version runs', 'wsl --update']),
     ({'gpus': [], 'cuda_error': None}, ['driver of unknown version', 'libcuda.so.1 cannot be'])])
 def test_a_gpu_in_wsl_2_is_not_timed_silently_as_a_cpu(runtime, wrong, words):
-    with pytest.raises(device.Unusable) as refusal:
+    with pytest.raises(Stop) as refusal:
         device.choose('auto', WSL._replace(**wrong))
     for word in words + ['--device cpu']:
         assert word in str(refusal.value)
@@ -168,7 +169,7 @@ def test_a_gpu_that_is_too_old_is_not_told_to_update_its_driver(monkeypatch):
 def test_why_the_cpu_is_timed(error, hidden_by, said):
     nothing = device.Machine(0, None, [], [], error, hidden_by, [])
     assert device.choose('auto', nothing).sentence.endswith(': ' + said)
-    with pytest.raises(device.Unusable, match='--device gpu was given, but ' + said):
+    with pytest.raises(Stop, match='--device gpu was given, but ' + said):
         device.choose('gpu', nothing)
 
 

@@ -8,6 +8,7 @@ from test_device import GOOD, NONE, ROOT
 
 from common import record, tf1
 from common.machine import device, doctor, host, session
+from common.stop import Stop
 
 BROKEN = GOOD._replace(cuda_error=803, gpus=[])
 
@@ -85,7 +86,7 @@ PROBLEMS = {                         # machine, flags, what opening a session ra
                           'GeForce GTX 1080 is there, but libcudnn.so.7 cannot be opened'),
     'a broken driver': (BROKEN, (), None, 'CUDA does not start on GeForce GTX 1080'),
     'no GPU': (NONE, ('--device', 'gpu'), None, '--device gpu was given, but no NVIDIA GPU'),
-    'not registered': (GOOD, (), device.Unusable('TensorFlow did not register it'),
+    'not registered': (GOOD, (), Stop('TensorFlow did not register it'),
                        'TensorFlow did not register it'),
     'a TensorFlow error': (GOOD, (), tf1.tf.errors.InternalError(None, None, 'out of luck'),
                            'TensorFlow 1.15.0 does not start on GeForce GTX 1080: out of luck'),

@@ -22,6 +22,7 @@ from common.cautions import Caution
 from common.horovod import join, launch, liveness
 from common.machine import device
 from common.probes import ranks
+from common.stop import Stop
 from common.timing import Timing
 from suite.peers import command as peers
 from suite.run import command as run_all
@@ -225,7 +226,7 @@ def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(monkeypatch):
     other = join._describe(cpu, script, {'batch_size': 2})
     other['same']['TensorFlow'] = '1.15.9'
     store['arrival', 1] = json.dumps(other)
-    with pytest.raises(device.Unusable) as refused:
+    with pytest.raises(Stop) as refused:
         with join.joined(launch.Rank(0, 2, 0, 2), cpu, script, {'batch_size': 1}):
             raise AssertionError('the job began')
     assert str(refused.value).startswith(

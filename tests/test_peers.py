@@ -17,6 +17,7 @@ import pytest
 from common import graph, networks, text, tf1
 from common.machine import device
 from common.networks import PASSES
+from common.stop import Stop
 from common.tf1 import tf
 from common.workload import Run
 from suite import pairs
@@ -262,13 +263,13 @@ def test_a_worker_that_fails_is_one_sentence(lines, why, stub, capsys):
 def test_a_library_that_hangs_in_its_import_is_one_sentence(monkeypatch):
     monkeypatch.setattr(rounds, 'WORKER', [sys.executable, '-c', 'import time; time.sleep(600)'])
     monkeypatch.setattr(rounds, 'START_S', 0.2)
-    with pytest.raises(device.Unusable, match=r'^alexnet: slim did not start within 0.2 s.$'):
+    with pytest.raises(Stop, match=r'^alexnet: slim did not start within 0.2 s.$'):
         rounds.one_round(task_of('ours'), ['slim'], 1, 1, False)
 
 
 @pytest.mark.skipif(importlib.util.find_spec('torch') is not None, reason='PyTorch is installed')
 def test_a_library_that_cannot_be_imported_is_one_sentence():
-    with pytest.raises(device.Unusable, match='alexnet: torchvision failed with ModuleNotFoundErr'):
+    with pytest.raises(Stop, match='alexnet: torchvision failed with ModuleNotFoundErr'):
         rounds.one_round(task_of('ours'), ['torchvision'], 1, 1, False)
 
 

@@ -11,8 +11,9 @@ import numpy
 from common import record, text, tf1
 from common.horovod import launch, liveness
 from common.horovod.exchange import Exchange
-from common.machine.device import Device, Unusable
+from common.machine.device import Device
 from common.machine.session import open_session
+from common.stop import Stop
 from common.tf1 import tf
 
 
@@ -76,7 +77,7 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
         The Job; None for a run of one process.
 
     Raises:
-        Unusable: Horovod cannot be imported, or the ranks do not all run the same, or horovodrun
+        Stop: Horovod cannot be imported, or the ranks do not all run the same, or horovodrun
             did not start them.
         liveness.Lost: a rank did not come.
     """
@@ -90,11 +91,11 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
         hvd, store = _horovod(), liveness.store()
         left_over = launch.left_over()
         if left_over:
-            raise Unusable(left_over)
+            raise Stop(left_over)
         described = _gather(hvd, rank, store, device, _describe(device, script, options))
         different = disagreement([one['same'] for one in described])
         if different:
-            raise Unusable(different if rank.rank == 0 else '')
+            raise Stop(different if rank.rank == 0 else '')
         hvd.init()                                       # a second call does nothing
         heartbeat = stack.enter_context(liveness.heartbeat(store, rank, hvd.shutdown,
                                                            lambda: Exchange.entered))
@@ -146,12 +147,12 @@ def _describe(device, script, options):
 
 
 def _horovod():
-    """The module horovod.tensorflow. Raises Unusable if it cannot be imported."""
+    """The module horovod.tensorflow. Raises Stop if it cannot be imported."""
     try:
         return importlib.import_module('horovod.tensorflow')
     except Exception as error:       # ImportError, or what a build for another TensorFlow raises
         why = text.reason(str(error))
-    raise Unusable(
+    raise Stop(
         'More than one process needs Horovod, and it cannot be imported (%s): give the command '
         '`make horovod RUNTIME=%s`, which builds it into the environment of that runtime, and '
         'start the job with its Python (docs/scaling.md).' % (why, tf1.RUNTIME)) from None

@@ -5,6 +5,7 @@ import platform
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from common.machine import device
+from common.stop import Stop
 
 # The variables of each launcher: rank, size, local rank, local size.
 LAUNCHERS = [
@@ -15,10 +16,6 @@ MEETING_PLACE = 'HOROVOD_GLOO_RENDEZVOUS_ADDR'           # set by horovodrun
 
 NO_SCRIPT = ('this command starts processes of its own: use horovodrun or mpirun to start one of '
              'the four scripts')
-
-
-class BadVariable(Exception):
-    """A variable of the launcher has an impossible value; the text is a sentence."""
 
 
 class Rank(NamedTuple):
@@ -33,7 +30,7 @@ class Rank(NamedTuple):
 def current(environment: Mapping[str, str] = os.environ) -> Optional[Rank]:
     """Returns the rank of this process; None for a run of one process.
 
-    Raises BadVariable: a value is not a number, or a rank is not below its size.
+    Raises Stop, exit code 2: a value is not a number, or a rank is not below its size.
     """
     names = _variables(environment)
     if names is None:
@@ -82,7 +79,7 @@ def pin(rank: Rank, requested: str) -> None:
         rank: of this process.
         requested: the value of --device.
 
-    Raises device.Unusable: there are fewer GPUs than processes on this host, or the variable lists
+    Raises Stop: there are fewer GPUs than processes on this host, or the variable lists
     one of them twice.
     """
     installed = 0 if requested == 'cpu' else device.count()
@@ -95,14 +92,14 @@ def pin(rank: Rank, requested: str) -> None:
     if not gpus:                                         # hidden on purpose: a CPU run
         return
     if len(gpus) < rank.local_size:
-        raise device.Unusable(
+        raise Stop(
             '%d processes were started on %s, which has %d GPU%s (CUDA_VISIBLE_DEVICES=%s): each '
             'needs one of its own. Start no more than that (-np, -H host:%d), or take --device cpu '
             'for CPU figures.'
             % (rank.local_size, platform.node(), len(gpus), 's' * (len(gpus) > 1),
                'not set' if given is None else given, len(gpus)))
     if len(set(gpus[:rank.local_size])) < rank.local_size:
-        raise device.Unusable(
+        raise Stop(
             'CUDA_VISIBLE_DEVICES=%s lists a GPU twice: two of the %d processes on %s would share '
             'it. List a different GPU for each process.' % (given, rank.local_size,
                                                             platform.node()))
@@ -124,16 +121,16 @@ def _variables(environment: Mapping[str, str]) -> Optional[Sequence[str]]:
 
 def _number(environment: Mapping[str, str], name: str, least: int, most: Optional[int] = None
             ) -> int:
-    """The value of a launcher's variable. Raises BadVariable unless least <= value <= most."""
+    """The value of a launcher's variable. Raises Stop unless least <= value <= most."""
     try:
         value = int(environment[name])
     except ValueError:
         value = None
     if value is None or value < least or (most is not None and value > most):
-        raise BadVariable(
+        raise Stop(
             '%s is %r: it must be an integer %s. horovodrun and mpirun set it; for a run of one '
             'process unset it.' % (name, environment[name], 'of at least %d' % least
-                                   if most is None else 'from %d to %d' % (least, most)))
+                                   if most is None else 'from %d to %d' % (least, most)), 2)
     return value
 
 

@@ -17,6 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from common import tf1
 from common.machine import host, support
+from common.stop import Stop
 
 # Of the CUDA driver API, cuda.h: errors of cuInit, and attributes of a device.
 STUB_LIBRARY, NO_DEVICE, INVALID_DEVICE = 34, 100, 101           # see support.CUDA_ERRORS
@@ -31,10 +32,6 @@ OLDEST_OF_ALL = (3, 5)               # Kepler: the first GPUs of TensorFlow 1.15
 SMI_S = 20                           # a machine of many GPUs without persistence takes a while
 
 CPU_INSTEAD = 'or take --device cpu for CPU figures.'
-
-
-class Unusable(Exception):
-    """The requested device cannot be used; the text says why and what to do."""
 
 
 class Gpu(NamedTuple):
@@ -82,7 +79,7 @@ def choose(requested: str, machine: Optional[Machine] = None) -> Device:
     """Chooses the device for --device `requested`: 'auto', 'gpu' or 'cpu'. `machine` is the result
     of look(), which is called here if it is not given.
 
-    Raises Unusable: 'gpu' was requested and there is none, or there is one that TensorFlow cannot
+    Raises Stop: 'gpu' was requested and there is none, or there is one that TensorFlow cannot
     use.
     """
     if requested == 'cpu':
@@ -91,10 +88,10 @@ def choose(requested: str, machine: Optional[Machine] = None) -> Device:
     machine = machine or look()
     reason = problem(machine)
     if reason:
-        raise Unusable(reason)
+        raise Stop(reason)
     if not machine.gpus:
         if requested == 'gpu':
-            raise Unusable('--device gpu was given, but %s.' % _no_gpu(machine))
+            raise Stop('--device gpu was given, but %s.' % _no_gpu(machine))
         return _cpu(_no_gpu(machine))
     gpu = machine.gpus[0]
     why = 'as --device gpu asks' if requested == 'gpu' else 'the first GPU that CUDA shows'

@@ -14,6 +14,7 @@ from typing import List, Optional, Sequence
 from common import files, record, tf1
 from common.arguments import returns_exit_code
 from common.machine import device, host, session, support
+from common.stop import Stop
 
 
 def diagnosis(machine: device.Machine) -> List[str]:
@@ -53,15 +54,15 @@ def without_gpu() -> List[str]:
 def examine(requested: str, machine: Optional[device.Machine] = None) -> device.Device:
     """Returns the device that would be timed, after TensorFlow has opened a session on it.
 
-    Raises device.Unusable, as device.choose does, or because TensorFlow does not start on it.
+    Raises Stop, as device.choose does, or because TensorFlow does not start on it.
     """
     chosen = device.choose(requested, machine)
     try:
         session.open_session(chosen).close()
-    except device.Unusable:
+    except Stop:
         raise
     except Exception as error:       # of any kind: a diagnosis must not end in a traceback
-        raise device.Unusable('TensorFlow %s does not start on %s: %s' % (
+        raise Stop('TensorFlow %s does not start on %s: %s' % (
             tf1.VERSION, chosen.name, getattr(error, 'message', None) or error)) from None
     return chosen
 
@@ -85,7 +86,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _print_device(requested):
     try:
         chosen = examine(requested)
-    except device.Unusable as error:
+    except Stop as error:
         print(error, file=sys.stderr)
         return 3
     print(json.dumps({'kind': chosen.kind, 'name': chosen.name, 'sentence': chosen.sentence,
@@ -100,7 +101,7 @@ def _print_diagnosis(requested):
     print('\n'.join(diagnosis(machine)) + '\n', flush=True)
     try:
         chosen = examine(requested, machine)
-    except device.Unusable as error:
+    except Stop as error:
         print('Problem: %s' % error)
         return 3
     print('The benchmarks would time: ' + chosen.sentence)

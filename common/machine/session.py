@@ -7,20 +7,17 @@ import signal
 import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
-from common import graph, record, tf1
+from common import graph, record, text, tf1
 from common.machine import host
-from common.machine.device import CPU_INSTEAD, Device, Unusable
+from common.machine.device import CPU_INSTEAD, Device
 from common.probes import memory
+from common.stop import Stop
 from common.tf1 import tf, without_lines
 from common.workload import Pass, Run
 
 ONEDNN_OUT_OF_MEMORY = 'Status: 1, message'     # dnnl_out_of_memory, in an AbortedError
 SA_SIGINFO, SI_ADDR_OFFSET = 4, 16   # signal.h; siginfo_t of 64-bit Linux
 NULL_PAGE_BYTES = 4096               # faults through a null pointer are below this
-
-
-class Exhausted(Exception):
-    """Memory ran out; the text says the batch size, the failed allocation, and what to try."""
 
 
 def configuration(run: Run) -> tf.ConfigProto:
@@ -39,7 +36,7 @@ def configuration(run: Run) -> tf.ConfigProto:
 
 
 def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.Session:
-    """Returns a session of the default graph. Raises device.Unusable if TensorFlow has not
+    """Returns a session of the default graph. Raises Stop if TensorFlow has not
     registered the GPU that is to be timed."""
     config = config or tf.ConfigProto()
     noise = tf1.FIRST_STEP_NOISE
@@ -55,7 +52,7 @@ def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.
         return session
     if not any(d.device_type == 'GPU' for d in session.list_devices()):
         session.close()
-        raise Unusable('%s is there, but TensorFlow %s did not register it: run with '
+        raise Stop('%s is there, but TensorFlow %s did not register it: run with '
                        'TF_CPP_MIN_LOG_LEVEL=0 to see why, %s'
                        % (device.name, tf1.VERSION, CPU_INSTEAD))
     return session
@@ -64,7 +61,7 @@ def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.
 @contextlib.contextmanager
 def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Session]:
     """Opens the session of a run, in the default graph. When memory runs out, by an error of any
-    kind, the record `log` gets the status 'out_of_memory' and the block ends with Exhausted."""
+    kind, the block ends with a Stop of the status 'out_of_memory'."""
     tf1.allow_tf32(run.args.precision == 'tf32')
     tensors = [t for one in passes for t in one.tensors]
     available = memory.available_bytes(run.device)
@@ -72,13 +69,13 @@ def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Ses
                         if t.shape.is_fully_defined())
 
     def exhausted(allocated):
-        text = memory.advice(run.args.batch_size, allocated, memory.worth_trying(
-            tensors, tf.global_variables(), run.args.batch_size, available))
-        log.update(status='out_of_memory', error=text.split('\n')[0])
-        return Exhausted(text)
+        return Stop(memory.advice(run.args.batch_size, allocated, memory.worth_trying(
+            tensors, tf.global_variables(), run.args.batch_size, available)), 3, 'out_of_memory')
 
     def last_words():                                    # then limit() ends the process
-        print(exhausted('A kernel was refused memory.'), file=sys.stderr, flush=True)
+        stop = exhausted('A kernel was refused memory.')
+        log.update(status=stop.status, error=text.reason(stop.text))
+        print(stop, file=sys.stderr, flush=True)
         record.keep(log, run.args.json)
 
     try:

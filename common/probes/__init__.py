@@ -11,10 +11,6 @@ from common.timing import Timing
 from common.workload import Pass, Run
 
 
-class Refused(Exception):
-    """The run or the pass is not timed, because its result would be wrong; the text says why."""
-
-
 class Found(NamedTuple):
     """The findings of a probe.
 
@@ -61,7 +57,7 @@ class Probe:
 
     def describe(self) -> Found:
         """Returns the findings before the session opens; `fields` are keys of the record. Raises
-        Refused if nothing may be timed."""
+        Stop if nothing may be timed."""
         return Found()
 
     def rewrite(self, passes: List[Pass]) -> List[Pass]:
@@ -73,7 +69,7 @@ class Probe:
         return Found()
 
     def before(self, session: Any, one: Pass) -> None:
-        """Called before each pass, untimed. Raises Refused if the pass may not be timed."""
+        """Called before each pass, untimed. Raises Stop if the pass may not be timed."""
 
     def watching(self) -> ContextManager[Any]:
         """Returns a context around the timed steps of a pass."""

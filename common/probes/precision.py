@@ -23,8 +23,9 @@ import numpy
 from common import children, graph, networks, report, tf1
 from common.cautions import Caution
 from common.machine import host
-from common.machine.device import Device, Unusable
-from common.probes import Found, Probe, Refused, Step, checks
+from common.machine.device import Device
+from common.probes import Found, Probe, Step, checks
+from common.stop import Stop
 from common.tf1 import tf
 from common.workload import Pass, Run
 
@@ -45,14 +46,6 @@ TF32_FROM, TENSOR_CORES_FROM = (8, 0), (7, 0)
 BFLOAT16_FLAGS = {'avx512_bf16', 'amx_bf16'}             # of /proc/cpuinfo
 XLA_RUNS = 3                         # a cluster is compiled at its second run
 RANDOM = 'RandomUniform', 'RandomStandardNormal', 'TruncatedNormal'
-
-
-class BaselineFailed(Exception):
-    """The float32 baseline run failed; `code` is its exit code."""
-
-    def __init__(self, code: int):
-        super().__init__('The float32 baseline run failed.')
-        self.code = code
 
 
 class Difference(NamedTuple):
@@ -77,7 +70,7 @@ class Precision(Probe):
     def __enter__(self) -> 'Precision':
         trouble = problem(self.run.args.precision, self.run.device)
         if trouble:
-            raise Unusable(trouble)
+            raise Stop(trouble)
         self._baseline = baseline(self.run)
         report.print_faster(self.run)
         self.run.timer.end('baseline')
@@ -90,7 +83,7 @@ class Precision(Probe):
         self._difference = difference(session, one, self.run)
         self.run.timer.end('comparison')
         for fault in disagreement(one.info_string, self._difference):
-            raise Refused(fault)
+            raise Stop(fault, 1, 'refused')
 
     def after(self, step: Step) -> Found:
         return Found({'difference': self._difference._asdict()},
@@ -135,7 +128,7 @@ def baseline(run: Run) -> List[Dict[str, Any]]:
     """Runs the same benchmark in float32, in a process of its own whose output is shown. Returns
     the results of its record.
 
-    Raises KeyboardInterrupt, after the process has ended too, and BaselineFailed.
+    Raises KeyboardInterrupt, after the process has ended too, and Stop with its exit code.
     """
     options = dict(run.options, precision='float32', xla=False, profile=False, layers=False)
     script = os.path.join(ROOT, networks.script(run.workload.name))
@@ -150,7 +143,7 @@ def baseline(run: Run) -> List[Dict[str, Any]]:
             child.wait()
             raise
         if code:
-            raise BaselineFailed(code)
+            raise Stop('The float32 baseline run failed.', code)
         with open(path) as file:
             return json.load(file)['results']
 

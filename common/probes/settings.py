@@ -8,7 +8,8 @@ import re
 from typing import Mapping, NamedTuple, Optional
 
 from common import tf1
-from common.probes import Probe, Refused
+from common.probes import Probe
+from common.stop import Stop
 
 ON, OFF = r'(?!(?:0|false)$).+', r'0|false'              # as TensorFlow reads a boolean
 
@@ -55,7 +56,7 @@ class Settings(Probe):
     def __enter__(self) -> 'Settings':
         fault = problem(self.run.args.precision, os.environ)
         if fault:
-            raise Refused(fault)
+            raise Stop(fault, 1, 'refused')
         return self
 
 

@@ -37,7 +37,8 @@ import inception_v3_benchmark
 from common import arguments, cli, files, networks, record
 from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device
-from common.probes import Refused, precision, settings
+from common.probes import precision, settings
+from common.stop import Stop
 from common.workload import Run
 from suite.peers import contenders, rounds, tables
 from suite.tables import Block, format_text
@@ -51,10 +52,10 @@ def time_all(args: argparse.Namespace) -> int:
     run = Run(args, device.choose(args.device), None, None, None)
     problem = precision.problem(args.precision, run.device)
     if problem:
-        raise device.Unusable(problem)
+        raise Stop(problem)
     fault = settings.problem(args.precision, os.environ)     # the workers inherit the variables
     if fault:
-        raise Refused(fault)
+        raise Stop(fault, 1, 'refused')
     print('Device: %s' % run.device.sentence, flush=True)
     log = {'kind': 'peers', 'environment': record.environment(run), 'options': run.options,
            'results': []}

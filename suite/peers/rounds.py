@@ -32,8 +32,8 @@ import threading
 from typing import Any, Dict, Iterator, List, Sequence
 
 from common import children
-from common.machine import device
 from common.networks import PASSES
+from common.stop import Stop
 from suite import outcome, records
 from suite.peers import contenders, worker
 
@@ -65,7 +65,7 @@ def measure(task: contenders.Task, names: Sequence[str], steps: int, burn_in: in
         steps: timed steps of each turn.
         burn_in: untimed steps before the first turn of each pass; before the others there is one.
 
-    Raises device.Unusable: a worker failed.
+    Raises Stop: a worker failed.
     """
     for number, ordered in enumerate(order(names)):
         yield one_round(task, ordered, steps, burn_in, check=number == 0)
@@ -94,7 +94,7 @@ def one_round(task: contenders.Task, ordered: Sequence[str], steps: int, burn_in
 class Worker:
     """A process with one contender (see worker.py); it ends with the `with` block.
 
-    Its methods raise device.Unusable if it failed, ended without an answer, or did not start within
+    Its methods raise Stop if it failed, ended without an answer, or did not start within
     START_S.
     """
 
@@ -141,6 +141,6 @@ class Worker:
             code = self._child.wait()
             why = ('did not start within %g s' % START_S if self._is_late.is_set() else
                    'ended without an answer (%s)' % outcome.of_run({}, code))
-        raise device.Unusable('%s: %s %s.%s' % (
+        raise Stop('%s: %s %s.%s' % (
             self._task.network, self._task.contender, why,
             MEMORY * any(word in why for word in ('OOM', 'memory', 'SIGKILL'))))
