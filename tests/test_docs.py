@@ -86,17 +86,19 @@ def test_a_page_that_does_not_fit(text, code, why, page, capsys):
     assert why in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('content, why', [(None, 'no file'), ('{"a', 'startup.json: Unterminated')])
-def test_a_record_that_is_missing_or_damaged_is_named(content, why, page, tmp_path, monkeypatch,
-                                                       capsys):
+@pytest.mark.parametrize('content, code, why', [
+    (None, 3, 'peers-alexnet.json: No such file or directory'),
+    ('{"a', 2, 'peers-alexnet.json: Unterminated')])
+def test_a_record_that_is_missing_or_damaged_is_named(content, code, why, page, tmp_path,
+                                                      monkeypatch, capsys):
     monkeypatch.setattr(docs, 'RECORDS', str(tmp_path))
-    monkeypatch.setattr(docs, 'PARTS', {('PAGE.md', 'table: x'): docs.start})
+    monkeypatch.setattr(docs, 'PARTS', {
+        ('PAGE.md', 'table: x'): lambda: docs.beside_peers('classic')})
     if content:
         (tmp_path / 'classic').mkdir()
-        (tmp_path / 'classic' / 'startup.json').write_text(content)
-    assert docs.main([]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith('Nothing written: PAGE.md: table: x: ') and why in err
+        (tmp_path / 'classic' / 'peers-alexnet.json').write_text(content)
+    assert docs.main([]) == code
+    assert why in capsys.readouterr().err
     assert page.read_text() == PAGE
 
 
@@ -179,36 +181,3 @@ def test_a_sample_and_a_record_that_do_not_belong_together(change, printed):
     printed.write_text(change(printed.read_text()))
     with pytest.raises(ValueError, match='a.txt does not show the pass FB? of its record once'):
         docs.sample('a.txt')
-
-
-# The tables of docs/performance.md
-
-def test_a_ratio_is_of_the_rounds(tmp_path, monkeypatch):
-    """Rounds that are 10 times slower have the same weight as others."""
-    (tmp_path / 'classic').mkdir()
-    for i, (baseline_s, faster_s) in enumerate([(2.0, 1.0), (20.0, 10.0), (2.0, 1.0)], 1):
-        result = {'info_string': 'Forward', 'precision': 'float32', 'batch_size': 8}
-        (tmp_path / 'classic' / ('alexnet-xla-r%d.json' % i)).write_text(json.dumps({'results': [
-            dict(result, mean_s=baseline_s),
-            dict(result, mean_s=faster_s, xla=True,
-                 difference={'relative_l2': i * 1e-4, 'allowed': 1e-3})]}))
-    monkeypatch.setattr(docs, 'RECORDS', str(tmp_path))
-    monkeypatch.setattr(docs, 'PASSES', ['Forward'])
-    row, = docs.options().splitlines()[2:]
-    assert row.split(' | ') == ['| alexnet', '8', 'classic', 'float32, XLA', 'Forward', '2.00',
-                                '2.00 to 2.00', '3.0e-04', '1.0e-03 |']
-
-
-def test_the_controls_of_the_peers_are_counted(tmp_path, monkeypatch):
-    """Two of three intervals hold 1; a ratio of 1.02 is not within 1 %; a peer does not count."""
-    for runtime, entries in ('classic', [('ours', 1.02, 1.01, 1.03), ('slim', 2.0, 1.9, 2.1)]), (
-            'modern', [('ours', 0.995, 0.97, 1.02), ('ours', 1.004, 1.0, 1.01)]):
-        (tmp_path / runtime).mkdir()
-        (tmp_path / runtime / 'peers-alexnet.json').write_text(json.dumps({'results': [
-            {'peer': peer, 'ratio': ratio, 'ci95': [low, high]}
-            for peer, ratio, low, high in entries]}))
-    monkeypatch.setattr(docs, 'RECORDS', str(tmp_path))
-    shown = docs.controls()
-    assert shown == (
-        '3 controls, each of one pass in one run: the interval holds 1 in 2, the ratio is '
-        'within 1 % of 1 in 2; the ratios lie between 0.995 and 1.020.')

@@ -9,7 +9,6 @@ import pytest
 from common import files
 from suite import records
 from suite.peers import tables
-from tools import aa
 
 RESULTS = os.path.join(records.ROOT, 'results')
 PATHS = sorted(os.path.relpath(os.path.join(folder, name), RESULTS)
@@ -20,7 +19,7 @@ PATHS = sorted(os.path.relpath(os.path.join(folder, name), RESULTS)
 def kind(path):
     """By its name: the files that other programs than the four scripts write, and the rest."""
     name = os.path.basename(path)
-    for pattern in 'harness_cost.json', 'startup.json', 'peers*.json', 'aa.json':
+    for pattern in 'harness_cost.json', 'peers*.json':
         if fnmatch.fnmatch(name, pattern):
             return pattern
     return 'record'
@@ -34,12 +33,6 @@ def of_kind(name):
 def read(path):
     with open(os.path.join(RESULTS, path), encoding='utf-8') as file:
         return json.load(file)
-
-
-def test_there_are_files_of_every_kind():
-    counts = {name: len([path for path in PATHS if kind(path) == name])
-              for name in ('record', 'harness_cost.json', 'startup.json', 'aa.json')}
-    assert counts['record'] >= 49 and all(counts.values()), counts
 
 
 @pytest.fixture(scope='module')
@@ -67,25 +60,6 @@ def test_the_cost_of_the_harness(path):
     assert cost['harness_share_of_alexnet'] == pytest.approx(
         cost['harness_s_per_step'] / cost['alexnet_forward_s'])
     assert 0 < cost['harness_share_of_alexnet'] < 0.01
-
-
-@of_kind('aa.json')
-def test_identical_runs_rarely_get_a_verdict(path):
-    experiment = read(path)
-    for one in experiment['passes']:
-        assert len(one['means_s']) == experiment['processes'] >= 6
-        counted = aa.rates(one['means_s'], one['ci95_s'])
-        assert counted == {key: one[key] for key in counted}
-        assert one['verdicts'] <= 0.05 * one['comparisons']
-
-
-@of_kind('startup.json')
-def test_the_parts_of_the_start(path):
-    runs = read(path)
-    assert len(runs) >= 3
-    for run in runs:
-        assert run['tensorflow_alone_s'] > 0
-        assert all(seconds > 0 for part, seconds in run['parts_s'].items() if part != 'burn-in')
 
 
 @of_kind('peers*.json')
