@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import numpy
 
-from common import cautions, files, graph, stats, text, tf1
+from common import cautions, files, graph, stats, text, tf1, variables
 from common.machine import host
 from common.probes import Found
 from common.startup import Startup
@@ -22,13 +22,6 @@ from common.workload import Run
 
 SCHEMA = 1
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Environment variables that can change speed, by prefix. OTHERS match but cannot: those of
-# Terraform and TensorFlow Datasets, and the addresses that horovodrun gives each process.
-VARIABLES = ('TF_', 'XLA_', 'NVIDIA_', 'CUDA_', 'CUBLAS', 'CUDNN_', 'ONEDNN_', 'DNNL_', 'OMP_',
-             'KMP_', 'GOMP_', 'MKL_', 'OPENBLAS_', 'NCCL_', 'HOROVOD_', 'LD_PRELOAD', 'MALLOC_',
-             'TCMALLOC_', 'GLIBC_TUNABLES')
-OTHERS = ('TF_CLI_', 'TF_VAR_', 'TF_LOG', 'TF_DATA_DIR', 'HOROVOD_GLOO_RENDEZVOUS',
-          'HOROVOD_HOSTNAME')
 
 
 def new(run: Run) -> Dict[str, Any]:
@@ -48,7 +41,7 @@ def environment(run: Run) -> Dict[str, Any]:
     return {
         'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         'commit': commit(),
-        'command': sys.argv,
+        'command': variables.command(sys.argv),
         'host': platform.node(),
         'system': platform.platform(),
         'python': platform.python_version(),
@@ -64,9 +57,8 @@ def environment(run: Run) -> Dict[str, Any]:
         'cpu': host.cpu_facts(),
         'cpu_before': None,
         'peak_flops': None,
-        'variables': {name: value for name, value in sorted(os.environ.items())
-                      if name.startswith(VARIABLES) and not name.startswith(OTHERS)
-                      and not (name == 'CUDA_VISIBLE_DEVICES' and on.kind == 'cpu')},    # ours
+        'variables': {name: value for name, value in variables.recorded(os.environ).items()
+                      if not (name == 'CUDA_VISIBLE_DEVICES' and on.kind == 'cpu')},     # ours
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 
 import jsonschema
 
-from common import cautions
+from common import cautions, variables
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
@@ -37,8 +37,9 @@ class NoRecord(ValueError):
 def load(path: str) -> Dict[str, Any]:
     """Returns the record or the reference (which has `figures`) in a file, each text as one line.
 
-    The stragglers of a job are cautions of its passes, also in records that are older than that,
-    and the cautions about its steps are those of today's rules, because the samples are there.
+    Secrets that an older version recorded are left out. The stragglers of a job are cautions of
+    its passes, also in records that are older than that, and the cautions about its steps are those
+    of today's rules, because the samples are there.
 
     Raises:
         OtherVersion: a record of another schema.
@@ -67,6 +68,10 @@ def load(path: str) -> Dict[str, Any]:
         fault = _fault('record', data) or _contradiction(data)
     if fault:
         raise ValueError('damaged: %s' % fault)
+    if 'environment' in data:
+        environment = data['environment']
+        environment['command'] = variables.command(environment['command'])
+        environment['variables'] = variables.published(environment['variables'])
     for entry in data.get('results', []):
         _judge_steps(entry)
         _stragglers_to_cautions(entry)

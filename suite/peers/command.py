@@ -34,10 +34,10 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import inception_v3_benchmark
-from common import arguments, cli, files, networks, record
+from common import arguments, cli, files, networks, record, variables
 from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device
-from common.probes import precision, settings
+from common.probes import precision
 from common.stop import Stop
 from common.workload import Run
 from suite.peers import contenders, rounds, tables
@@ -53,7 +53,7 @@ def time_all(args: argparse.Namespace) -> int:
     problem = precision.problem(args.precision, run.device)
     if problem:
         raise Stop(problem)
-    fault = settings.problem(args.precision, os.environ)     # the workers inherit the variables
+    fault = variables.refusal(args.precision, os.environ)    # the workers inherit the variables
     if fault:
         raise Stop(fault, 1, 'refused')
     print('Device: %s' % run.device.sentence, flush=True)

@@ -1,15 +1,60 @@
-"""A variable that would make the record of a run wrong is refused, and named."""
+"""Which environment variables are recorded, refused, or left out because they are secrets."""
 import json
+import os
 
 import pytest
 
 import alexnet_benchmark
-from common import tf1
-from common.probes import settings
+from common import record, variables
+from suite import records
 
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu',
          '--forward_only']
 PREFIX = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_'
+RECORD = os.path.join(record.ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
+
+
+@pytest.mark.parametrize('name, value, is_recorded', [
+    ('TF_NUM_INTRAOP_THREADS', '1', True), ('OMP_NUM_THREADS', '1', True),
+    ('TF_KEYBOARD', '1', True), ('TF_BYPASS', '1', True), ('TF_UNAUTHENTICATED', '1', True),
+    ('LD_PRELOAD', '/usr/lib/libjemalloc.so.2', True), ('NCCL_SOCKET_IFNAME', 'eth0', True),
+    ('NVIDIA_REQUIRE_CUDA', 'cuda>=12.0 brand=tesla,driver>=470', True),
+    ('TF_CONFIG', '{"cluster": {"worker": ["http://a:1", "b:2"]}}', True),
+    ('HOME', '/root', False), ('TF_LOG', '1', False), ('HOROVOD_HOSTNAME', 'a', False),
+    ('TF_VAR_region', 'x', False), ('TF_VAR_db_password', 'x', False), ('TF_CLI_ARGS', 'x', False),
+    ('NVIDIA_API_KEY', 'x', False), ('NVIDIA_APIKEY', 'x', False), ('NGC_API_KEY', 'x', False),
+    ('NVIDIA_NGC_KEYS', 'x', False), ('TF_TOKEN_app_terraform_io', 'x', False),
+    ('TF_HTTP_PASSWORD', 'x', False), ('TF_DB_PASS', 'x', False), ('NVIDIA_OAUTH', 'x', False),
+    ('CUDA_CREDENTIALS', 'x', False), ('HOROVOD_SECRET_KEY', 'x', False),
+    ('TF_HTTP_ADDRESS', 'https://ann:hunter2@example.com/state', False),
+    ('TF_HTTP_ADDRESS', 'https://0123456789abcdef@example.com', False),
+    ('TF_HTTP_ADDRESS', 'https://example.com/@/state', True),
+    ('NVIDIA_X', 'nvapi-0123456789abcdef', False), ('TF_X', 'ghp_0123456789abcdef', False)])
+def test_what_a_record_holds(name, value, is_recorded):
+    assert variables.recorded({name: value}) == ({name: value} if is_recorded else {})
+
+
+@pytest.mark.parametrize('words, shown', [
+    ('a.py --json a.json --depth 50', None), ('a.py --json=keys/token', None),
+    ('a.py --api_key x --json a', 'a.py --api_key ... --json a'),
+    ('a.py --api-key=x== b', 'a.py --api-key=... b'), ('a.py TOKEN=x', 'a.py TOKEN=...'),
+    ('a.py https://ann:x@example.com b', 'a.py ... b'),
+    ('a.py --url=https://ann:x@example.com', 'a.py --url=...')])
+def test_what_a_command_shows(words, shown):
+    assert ' '.join(variables.command(words.split())) == (shown or words)
+
+
+def test_secrets_of_an_older_record_are_not_read(tmp_path):
+    with open(RECORD) as file:
+        old = json.load(file)
+    old['environment']['variables'].update(
+        NVIDIA_API_KEY='hunter2', TF_VAR_a='hunter2', OMP_NUM_THREADS='1', FUTURE='1')
+    old['environment']['command'] += ['--password', 'hunter2']
+    path = tmp_path / 'old.json'
+    path.write_text(json.dumps(old))
+    read = records.load(str(path))
+    assert 'hunter2' not in json.dumps(read)
+    assert {'OMP_NUM_THREADS', 'FUTURE'} < set(read['environment']['variables'])
 
 
 @pytest.mark.parametrize('name, value, effect', [
@@ -23,8 +68,8 @@ PREFIX = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_'
     ('NVIDIA_TF32_OVERRIDE', '1', 'would round float32 products to TF32'),
     ('TF_ENABLE_CUDNN_TENSOR_OP_MATH_FP32', '1', 'tensor cores would round float32 products'),
     ('TF_ENABLE_CUBLAS_TENSOR_OP_MATH_FP32', 'True', 'tensor cores would round float32 products'),
-    ('TF_ENABLE_AUTO_MIXED_PRECISION', '1', 'compute in float16'),
-    ('TF_ENABLE_AUTO_MIXED_PRECISION_GRAPH_REWRITE', 'true', 'compute in float16'),
+    ('TF_ENABLE_AUTO_MIXED_PRECISION', '1', 'would compute in float16'),
+    ('TF_ENABLE_AUTO_MIXED_PRECISION_GRAPH_REWRITE', 'true', 'would compute in float16'),
     (PREFIX + 'LEVEL', 'UNSAFE_FORCE_ALL', 'round other operations'),
     (PREFIX + 'WHITELIST_ADD', 'Relu', 'round other operations'),
     (PREFIX + 'ALLOWLIST_ADD', 'Relu', 'round other operations'),
@@ -38,8 +83,8 @@ PREFIX = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_'
     ('TF_XLA_FLAGS', '/etc/xla_flags', 'XLA would compile'),             # a file of flags
 ])
 def test_what_is_refused(name, value, effect, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(tf1, 'NVIDIA_BUILD', False)
     monkeypatch.setenv(name, value)
+    monkeypatch.setenv('NVIDIA_API_KEY', 'hunter2')
     path = tmp_path / 'record.json'
     assert alexnet_benchmark.main(SHORT + ['--json', str(path)]) == 1
     captured = capsys.readouterr()
@@ -47,10 +92,11 @@ def test_what_is_refused(name, value, effect, monkeypatch, tmp_path, capsys):
     assert sentence.startswith('INVALID: %s=%s: ' % (name, value)) and effect in sentence
     assert ' Unset it.' in sentence
     assert 'sec / batch' not in captured.out
-    record = json.loads(path.read_text())
-    assert (record['status'], record['results']) == ('refused', [])
-    assert 'INVALID: ' + record['faults'][0] == sentence
-    assert record['environment']['variables'][name] == value
+    log = json.loads(path.read_text())
+    assert (log['status'], log['results']) == ('refused', [])
+    assert 'INVALID: ' + log['faults'][0] == sentence
+    assert log['environment']['variables'][name] == value
+    assert 'hunter2' not in path.read_text()
 
 
 @pytest.mark.parametrize('name, value', [
@@ -62,18 +108,18 @@ def test_what_is_refused(name, value, effect, monkeypatch, tmp_path, capsys):
     ('TF_XLA_FLAGS', '--tf_xla_auto_jit=0'), ('TF_XLA_FLAGS', '--tf_xla_auto_jit=-1'),
     ('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit'), ('TF_XLA_FLAGS', ''), ('ONEDNN_VERBOSE', '1')])
 def test_what_is_not(name, value):
-    assert settings.problem('float32', {name: value}) is None
+    assert variables.refusal('float32', {name: value}) is None
 
 
 @pytest.mark.parametrize('precision, value, is_refused', [
     ('float32', '0', False), ('float32', '1', True), ('mixed', '0', False), ('mixed', '1', True),
     ('tf32', '0', True), ('tf32', '1', False), ('float32', '2', True)])
-def test_tf32_is_what_precision_says(precision, value, is_refused, monkeypatch):
-    monkeypatch.setattr(tf1, 'NVIDIA_BUILD', False)
-    fault = settings.problem(precision, {'NVIDIA_TF32_OVERRIDE': value})
+def test_tf32_is_what_precision_says(precision, value, is_refused):
+    fault = variables.refusal(precision, {'NVIDIA_TF32_OVERRIDE': value})
     assert (fault is not None) == is_refused
-    monkeypatch.setattr(tf1, 'NVIDIA_BUILD', True)       # which sets it as --precision says
-    assert settings.problem(precision, {'NVIDIA_TF32_OVERRIDE': value}) is None
+    # NVIDIA's build of TensorFlow: tf1.allow_tf32 sets it as --precision says.
+    assert variables.refusal(precision, {'NVIDIA_TF32_OVERRIDE': value,
+                                         'NVIDIA_TENSORFLOW_VERSION': '20.10'}) is None
 
 
 def test_it_is_refused_before_the_float32_baseline_runs(monkeypatch, capsys):
@@ -90,6 +136,6 @@ def test_a_strict_run_is_valid_and_recorded(monkeypatch, tmp_path):
     monkeypatch.setenv('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit')
     path = tmp_path / 'record.json'
     assert alexnet_benchmark.main(SHORT + ['--json', str(path)]) == 0
-    record = json.loads(path.read_text())
-    assert record['status'] == 'finished'
-    assert record['environment']['variables']['ONEDNN_DEFAULT_FPMATH_MODE'] == 'STRICT'
+    log = json.loads(path.read_text())
+    assert log['status'] == 'finished'
+    assert log['environment']['variables']['ONEDNN_DEFAULT_FPMATH_MODE'] == 'STRICT'
