@@ -14,7 +14,6 @@ written to, the process ends with exit code 3 and one line that says why. The sa
 which is imported when it is first needed: AlexNet runs without it.
 """
 import contextlib
-import glob
 import importlib
 import importlib.util
 import os
@@ -23,11 +22,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
-Capability = Tuple[int, int]         # a GPU's compute capability, such as (8, 6)
-Capabilities = Tuple[Capability, Optional[Capability]]      # from, to; None: no limit
-CAPABILITIES_UNKNOWN = (6, 0), None  # where a build does not say: Pascal and on
+from common.machine import nvidia
 
 TF_SLIM = 'tf_slim==1.1.0'           # tf.contrib.slim for TensorFlow 2; its last release
 # The versions on which a test compared outputs and gradients with 1.15: docs/tensorflow.md.
@@ -80,11 +77,10 @@ def _refuse(why: str) -> None:
     elif python <= (3, 9):
         command = "pip install 'tensorflow==2.13.*' && pip install --no-deps " + TF_SLIM
     elif python <= (3, 13):
-        has_gpu = glob.glob('/dev/nvidia[0-9]*') or os.path.exists('/dev/dxg')       # dxg: WSL 2
         command = 'pip install -r requirements/modern.txt' + (
-            ' -r requirements/cuda.txt' if has_gpu else '')
+            ' -r requirements/cuda.txt' if nvidia.count() else '')
     else:
-        command = 'it is too new, take Python 3.10 to 3.13'
+        command = 'it is too new, use Python 3.10 to 3.13'
     _end('TensorFlow cannot be used: %s. These scripts run on TensorFlow 1.13 to 1.15 and 2.4 to '
          '2.21. For this Python, %d.%d: %s' % ((why,) + python + (command,)))
 
@@ -117,67 +113,6 @@ def _reason(error: Exception) -> str:
     lines = str(error).strip().split('\n')
     return '%s: %s' % (type(error).__name__,
                        lines[-1 if lines[0].startswith('Traceback') else 0])
-
-
-def _capabilities(names: Sequence[str]) -> Capabilities:
-    """Returns the oldest and the newest GPU that a build has code for, from its list: 'sm_80' runs
-    on 8.x, 'compute_80' (and '8.0') on all that follow. None as the newest: no limit."""
-    codes = []
-    for kind, major, minor in re.findall(r'(sm_|compute_|)(\d+)\.?(\d)', ' '.join(names)):
-        codes.append(((int(major), int(minor)), kind != 'sm_'))
-    if not codes:
-        return CAPABILITIES_UNKNOWN
-    newest, any_later = max(codes)
-    return min(codes)[0], None if any_later else (newest[0], 9)
-
-
-class Gpus(NamedTuple):
-    """What this TensorFlow needs to use a GPU; cuda and cudnn are None where it has no CUDA."""
-    cuda: Optional[str]
-    cudnn: Optional[str]
-    driver: str                          # the oldest
-    capabilities: Capabilities
-    libraries: Tuple[str, ...]           # that it opens by name
-
-
-# By the major version of CUDA: the oldest driver (CUDA's release notes, minor version
-# compatibility) and the libraries' names but for libcudnn.
-CUDA = {
-    '10': ('410.48', ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
-                      'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0')),
-    '11': ('450.80.02', ('libcudart.so.11.0', 'libcublas.so.11', 'libcublasLt.so.11',
-                         'libcufft.so.10', 'libcusolver.so.11', 'libcusparse.so.11')),
-    '12': ('525.60.13', ('libcudart.so.12', 'libcublas.so.12', 'libcublasLt.so.12',
-                         'libcufft.so.11', 'libcusolver.so.11', 'libcusparse.so.12')),
-}
-
-
-def _gpus(build: Dict[str, Any], release: Tuple[int, int], nvidia: bool) -> Gpus:
-    """Returns what a TensorFlow needs to use a GPU.
-
-    Args:
-        build: tf.sysconfig.get_build_info(), which came with TensorFlow 2.3; {} before.
-        release: the version, such as (2, 15).
-        nvidia: whether it is NVIDIA's own build, which brings newer libraries of its own.
-    """
-    if release[0] == 1 and nvidia:
-        return Gpus(os.environ.get('CUDA_VERSION'), None, '450.51', ((6, 0), None), ())
-    if release[0] == 1:                                  # Kepler to Turing
-        driver, libraries = CUDA['10']
-        return Gpus('10.0', '7', driver, ((3, 5), (7, 5)), libraries + ('libcudnn.so.7',))
-    cuda, cudnn = build.get('cuda_version'), build.get('cudnn_version')
-    if not cuda:                                         # built for the CPU: as its CUDA build
-        driver, _ = CUDA['12' if release >= (2, 15) else '11']
-        return Gpus(None, None, driver, CAPABILITIES_UNKNOWN, ())
-    driver, libraries = CUDA.get(cuda.split('.')[0], (CUDA['12'][0], ()))
-    if cuda.startswith('11.0'):
-        libraries = tuple(name.replace('cusolver.so.11', 'cusolver.so.10') for name in libraries)
-    if libraries and cudnn:
-        libraries += ('libcudnn.so.' + cudnn.split('.')[0],)
-    oldest, newest = _capabilities(build.get('cuda_compute_capabilities', []))
-    if (2, 16) <= release <= (2, 20) and not nvidia:     # its code for later GPUs is sm_90a, which
-        newest = 9, 0                                    # runs on 9.0 alone
-    return Gpus(cuda, cudnn, driver, (oldest, newest), () if nvidia else libraries)
 
 
 # NVIDIA's own builds, in the images nvcr.io/nvidia/tensorflow, run on later GPUs too.
@@ -217,8 +152,7 @@ with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3,
     except Exception as error:       # protobuf 4 raises TypeError, a missing library ImportError
         _refuse('importing it failed with ' + _reason(error))
 
-CUDA_VERSION, CUDNN_VERSION, OLDEST_DRIVER, CAPABILITIES, GPU_LIBRARIES = _gpus(
-    _build, RELEASE, NVIDIA_BUILD)
+NEEDS = nvidia.needs_of(VERSION, _build, tf.test.is_built_with_cuda(), NVIDIA_BUILD)
 
 # What the first step of a process prints, whatever the log level, that is no error.
 FIRST_STEP_NOISE = (NOISE[0], b'MLIR V1 optimization pass') if (2, 18) <= RELEASE <= (2, 20) else ()

@@ -1,6 +1,5 @@
 """tools/environment.py, as a table of faked machines; and the lists and locks. Nothing is
 downloaded."""
-import json
 import os
 import re
 import shutil
@@ -9,19 +8,12 @@ import sys
 import types
 
 import pytest
+from test_nvidia import A100, K80, NO_CUDA10, NONE, T4
 
 from tools import environment
-from tools.environment import CLASSIC, CLASSIC_LIBRARIES, MODERN, MODERN_CPU, Box
+from tools.environment import CLASSIC, MODERN, MODERN_CPU
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-NONE = Box(False, None, list(CLASSIC_LIBRARIES))         # no GPU
-
-
-def gpu(major, minor, cuda10):
-    """A machine with a GPU of this compute capability, with or without CUDA 10.0 and cuDNN 7."""
-    return Box(True, (major, minor), [] if cuda10 else ['libcudart.so.10.0'])
-
 
 def write_program(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,186 +42,6 @@ def machine(tmp_path, monkeypatch):
         (tmp_path / one.lock).parent.mkdir(exist_ok=True)
         (tmp_path / one.lock).write_text('the lock of %s\n' % one.folder)
     return tmp_path
-
-
-# The runtime
-
-@pytest.mark.parametrize('box, no_python37, runtime, words', [
-    (NONE, None, 'classic', 'no NVIDIA GPU was found'),
-    (NONE._replace(error=34), None, 'classic', 'no NVIDIA GPU was found'),       # a stub
-    (NONE._replace(error=100), None, 'classic', 'no NVIDIA GPU was found'),
-    (NONE, 'no Python 3.7', 'modern', 'no Python 3.7'),
-    (gpu(3, 7, True), None, 'classic', '3.7'),                   # Tesla K80
-    (gpu(5, 2, True), None, 'classic', '5.2'),                   # GeForce GTX 980
-    (gpu(6, 1, True), None, 'classic', '6.1'),                   # GeForce GTX 1080
-    (gpu(6, 1, True)._replace(cuda=11040), None, 'classic', '6.1'),
-    (gpu(6, 1, False), None, 'modern', 'libcudart.so.10.0'),
-    (gpu(6, 1, False)._replace(cuda=12000), None, 'modern', 'libcudart.so.10.0'),
-    (gpu(7, 0, False), None, 'modern', 'CUDA 10.0'),             # V100
-    (gpu(7, 5, True), None, 'classic', '7.5'),                   # Tesla T4
-    (gpu(7, 5, False), None, 'modern', 'CUDA 10.0'),
-    (gpu(7, 5, True), 'no Python 3.7', 'modern', 'no Python 3.7'),
-    (gpu(8, 0, True), None, 'modern', 'beyond TensorFlow 1.15'),     # A100
-    (gpu(8, 6, False), None, 'modern', '8.6'),                   # GeForce RTX 3090
-    (gpu(8, 9, True), None, 'modern', '8.9'),                    # GeForce RTX 4090
-    (gpu(9, 0, True), None, 'modern', '9.0'),                    # H100
-    (gpu(10, 0, True), None, 'modern', '10.0'),                  # B200
-    (gpu(12, 0, True), None, 'modern', '12.0'),                  # GeForce RTX 5090
-    (Box(True, None, []), None, 'classic', 'nothing tells'),     # a driver that does not tell
-    (Box(True, None, []), 'no Python 3.7', 'modern', 'nothing tells')])
-def test_the_runtime_fits_the_machine(box, no_python37, runtime, words):
-    chosen, reason = environment.choose(box, no_python37)
-    assert chosen == runtime
-    assert words in reason
-
-
-@pytest.mark.parametrize('box, no_python37, words', [
-    (gpu(3, 7, False), None, ['3.7', 'libcudart.so.10.0', 'the image']),
-    (gpu(5, 0, False), None, ['5.0', 'CUDA 10.0', 'the image']),         # GeForce GTX 750
-    (gpu(5, 2, True), 'no Python 3.7', ['no Python 3.7', 'the image']),
-    (gpu(3, 0, True), None, ['3.0', 'too old', '3.5'])])                 # GeForce GTX 680
-def test_a_gpu_that_pip_cannot_serve_is_told_what_can(box, no_python37, words):
-    with pytest.raises(environment.Stop) as stop:
-        environment.choose(box, no_python37)
-    assert stop.value.code == 3
-    for word in words:
-        assert word in str(stop.value)
-
-
-@pytest.mark.parametrize('capability', [(7, 2), (8, 7), (9, 0), (12, 1), None])  # Jetson to Spark
-def test_on_arm_pip_has_no_cuda(machine, monkeypatch, capability):
-    monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
-    with pytest.raises(environment.Stop) as stop:
-        environment.choose(Box(True, capability, []), environment.no_python37())
-    assert stop.value.code == 3
-    for words in ['on ARM (aarch64) has no CUDA', 'nvcr.io/nvidia/tensorflow:25.02-tf2-py3',
-                  'RUNTIME=modern ARGS="--device cpu"']:
-        assert words in str(stop.value)
-    assert environment.choose(NONE, environment.no_python37())[0] == 'modern'
-
-
-def test_the_bounds_and_libraries_are_those_of_the_runtime():
-    from common import tf1
-    from common.machine import support
-    assert environment.NVIDIA_IMAGE == support.NVIDIA_IMAGE
-    for error in 802, 803:
-        assert environment.REMEDIES[error] == support.CUDA_ERRORS[error].remedy
-    assert environment.OTHER_REMEDY == support.OTHER_ERROR.remedy
-    oldest, newest = tf1.CAPABILITIES
-    if tf1.RUNTIME == 'classic':
-        assert (oldest, newest) == (environment.OLDEST_CLASSIC, environment.NEWEST_CLASSIC)
-        assert tf1.GPU_LIBRARIES == CLASSIC_LIBRARIES
-    else:
-        assert (oldest, newest) == (environment.OLDEST_MODERN, None)
-
-
-# The machine
-
-class FakeCuda:
-    """libcuda of a machine whose GPUs have these compute capabilities, in CUDA's order."""
-
-    def __init__(self, *capabilities, error=0, version=12040):
-        self.capabilities, self.error, self.version = capabilities, error, version
-
-    def cuDriverGetVersion(self, version):
-        version._obj.value = self.version or -1
-        return 0 if self.version else 34
-
-    def cuInit(self, flags):
-        return self.error
-
-    def cuDeviceGet(self, device, ordinal):
-        device._obj.value = ordinal
-        return 0 if ordinal < len(self.capabilities) else 101
-
-    def cuDeviceGetAttribute(self, value, attribute, device):
-        value._obj.value = self.capabilities[device.value][attribute - 75]
-        return 0
-
-
-@pytest.mark.parametrize('cuda, answer', [
-    (FakeCuda((8, 6), (6, 1)), (0, (8, 6), 12040)),      # what CUDA shows first counts
-    (FakeCuda((6, 1), (8, 6), version=11040), (0, (6, 1), 11040)),
-    (FakeCuda(error=803), (803, None, 12040)),           # driver and library differ
-    (FakeCuda(error=34, version=None), (34, None, None)),    # the toolkit's stub
-    (FakeCuda(error=100), (100, None, 12040)),           # all hidden
-    (FakeCuda(), (100, None, 12040)),
-    (types.SimpleNamespace(), (None, None, None)),       # a stub
-    (None, (None, None, None))])                         # no driver
-@pytest.mark.parametrize('place', ['libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1'])
-def test_the_driver_is_asked_for_the_first_gpu(cuda, answer, place):
-    def open_library(path):
-        if cuda is None or path != place:
-            raise OSError
-        return cuda
-    assert environment.ask_driver(open_library) == answer
-
-
-def test_libraries_that_cannot_be_opened_are_missing():
-    def open_library(name):
-        if 'cudnn' in name:
-            raise OSError
-    assert environment.missing_libraries(open_library) == ['libcudnn.so.7']
-
-
-@pytest.mark.parametrize('answers, box', [
-    (('echo 8.6; echo 6.1', 'echo "GPU 0: a GPU"'), Box(True, (8, 6), [])),
-    (('echo 12.0', 'exit 9'), Box(True, (12, 0), [])),
-    (('echo "[N/A]"', 'echo "GPU 0: a GPU"'), Box(True, None, [])),
-    (('echo "not a valid field"; exit 2', 'echo "GPU 0: a GPU"'), Box(True, None, [])),
-    (('exit 9', 'echo "No devices found."; exit 6'), Box(False, None, [])),
-    (None, Box(False, None, []))])
-def test_nvidia_smi_is_understood(machine, answers, box):
-    if answers:
-        write_program(machine / 'bin' / 'nvidia-smi', 'case $1 in\n--query-gpu=*) %s ;;\n-L) %s ;;'
-                      '\nesac\n' % answers)
-    assert environment.ask_nvidia_smi() == box
-
-
-def test_nvidia_smi_of_wsl_2_need_not_be_on_path(machine, monkeypatch):
-    write_program(machine / 'wsl' / 'nvidia-smi', 'echo 8.6\n')
-    monkeypatch.setattr(environment, 'WSL_FOLDER', str(machine / 'wsl') + '/')
-    assert environment.ask_nvidia_smi() == Box(True, (8, 6), [])
-
-
-def test_nvidia_smi_that_hangs_is_waited_for_once(machine, monkeypatch):
-    write_program(machine / 'bin' / 'nvidia-smi', 'echo >>asked\nexec /bin/sleep 60\n')
-    monkeypatch.setattr(environment, 'SMI_S', 1)
-    assert environment.ask_nvidia_smi() == Box(False, None, [])
-    assert (machine / 'asked').read_text() == '\n'
-
-
-SMI = Box(True, (8, 0), [])
-SHOWN = {'error': 0, 'capability': [6, 1], 'missing': ['x'], 'cuda': 12040}
-
-
-@pytest.mark.parametrize('said, smi, hidden_by, box', [
-    (SHOWN, None, None, Box(True, (6, 1), ['x'], 0, 12040)),
-    (SHOWN, None, '1', Box(True, (6, 1), ['x'], 0, 12040)),
-    (dict(SHOWN, error=100, capability=None), None, None, Box(False, None, ['x'], 100, 12040)),
-    (dict(SHOWN, error=100, capability=None), SMI, '-1',
-     Box(False, None, ['x'], 100, 12040, '-1')),
-    (dict(SHOWN, error=100, capability=None), Box(False, None, []), '',
-     Box(False, None, ['x'], 100, 12040)),
-    (dict(SHOWN, error=802, capability=None), SMI, None, Box(True, (8, 0), ['x'], 802, 12040)),
-    ({'error': None, 'capability': None, 'missing': ['x'], 'cuda': None}, SMI, None,
-     Box(True, (8, 0), ['x'])),
-    (None, SMI, None, Box(True, (8, 0), list(CLASSIC_LIBRARIES)))])      # the driver crashed
-def test_nvidia_smi_is_asked_only_where_cuda_shows_no_gpu(monkeypatch, said, smi, hidden_by, box):
-    out = b'' if said is None else b'a line of the driver\n' + json.dumps(said).encode() + b'\n'
-    monkeypatch.setattr(environment.subprocess, 'run',
-                        lambda *args, **options: types.SimpleNamespace(stdout=out))
-    monkeypatch.setattr(environment, 'ask_nvidia_smi', lambda: smi)
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    if hidden_by is not None:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', hidden_by)
-    assert environment.look() == box
-
-
-def test_this_machine_can_be_looked_at():
-    box = environment.look()
-    assert set(box.missing) <= set(CLASSIC_LIBRARIES)
-    assert box.gpu or box.capability is None
 
 
 # Python 3.7
@@ -326,7 +138,6 @@ def test_another_kind_of_machine_is_not_searched(machine, monkeypatch):
     monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
     with pytest.raises(environment.NoPython37, match='this is Linux aarch64'):
         environment.find_python37()
-    assert environment.choose(NONE, environment.no_python37())[0] == 'modern'
 
 
 def test_a_modern_python_is_found(machine, monkeypatch, capsys):
@@ -462,89 +273,46 @@ def test_where_an_environment_cannot_be_written_none_is_made(
 @pytest.fixture
 def ask(machine, monkeypatch):
     """A function: the exit code of a command on a machine where every environment can be made."""
-    def call(command, box=NONE, python37=True, **variables):
+    def call(command, machine=NONE, python37=True, **variables):
         def provide(wanted, find_python):
             if wanted is CLASSIC and not python37:
-                raise environment.NoPython37('No Python 3.7 found')
+                raise environment.NoPython37('No Python 3.7 found', 1)
             return wanted.folder
         kind = variables.pop('MACHINE', 'x86_64')
         monkeypatch.setattr(environment.platform, 'machine', lambda: kind)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(environment, 'look', lambda: box)
+        monkeypatch.setattr(environment, 'look', lambda: machine)
         monkeypatch.setattr(environment, 'provide', provide)
         return environment.main([command])
     return call
 
 
-@pytest.mark.parametrize('command, box, variables, answer', [
+@pytest.mark.parametrize('command, machine_, variables, answer', [
     ('bench', NONE, {}, '.venv'),
-    ('bench', gpu(7, 5, True), {}, '.venv'),
-    ('bench', gpu(6, 1, False), {}, '.venv-modern'),
-    ('bench', gpu(8, 6, True), {}, '.venv-modern'),
-    ('bench', gpu(8, 6, True), {'RUNTIME': ''}, '.venv-modern'),
-    ('bench', gpu(8, 6, True), {'RUNTIME': 'classic'}, '.venv'),
-    ('bench', gpu(3, 7, False), {'RUNTIME': 'classic'}, '.venv'),
-    ('bench', gpu(7, 5, True), {'RUNTIME': 'modern'}, '.venv-modern'),
+    ('bench', T4, {}, '.venv'),
+    ('bench', NO_CUDA10, {}, '.venv-modern'),
+    ('bench', A100, {}, '.venv-modern'),
+    ('bench', A100, {'RUNTIME': ''}, '.venv-modern'),
+    ('bench', A100, {'RUNTIME': 'classic'}, '.venv'),
+    ('bench', K80._replace(missing=['libcudnn.so.7']), {'RUNTIME': 'classic'}, '.venv'),
+    ('bench', T4, {'RUNTIME': 'modern'}, '.venv-modern'),
     ('bench', NONE, {'RUNTIME': 'modern'}, '.venv-modern-cpu'),
     ('bench', NONE, {'MACHINE': 'aarch64'}, '.venv-modern-cpu'),
-    ('bench', gpu(9, 0, False), {'MACHINE': 'aarch64', 'RUNTIME': 'modern'}, '.venv-modern-cpu'),
-    ('test', gpu(9, 0, True), {}, '.venv'),              # the tests need no GPU
-    ('test', gpu(3, 7, False), {}, '.venv'),
-    ('test', gpu(9, 0, True), {'RUNTIME': 'modern'}, '.venv-modern-cpu'),
+    ('bench', A100, {'MACHINE': 'aarch64', 'RUNTIME': 'modern'}, '.venv-modern-cpu'),
+    ('test', A100, {}, '.venv'),              # the tests need no GPU
+    ('test', K80._replace(missing=['libcudnn.so.7']), {}, '.venv'),
+    ('test', A100, {'RUNTIME': 'modern'}, '.venv-modern-cpu'),
     ('which', NONE, {}, 'classic'),
-    ('which', gpu(7, 5, True), {}, 'classic'),
-    ('which', gpu(7, 5, False), {}, 'modern'),
-    ('which', gpu(9, 0, True), {}, 'modern'),
-    ('which', gpu(9, 0, True), {'RUNTIME': 'classic'}, 'classic')])
-def test_the_answer_is_the_only_line_on_stdout(ask, capsys, command, box, variables, answer):
-    assert ask(command, box, **variables) == 0
+    ('which', T4, {}, 'classic'),
+    ('which', NO_CUDA10, {}, 'modern'),
+    ('which', A100, {}, 'modern'),
+    ('which', A100, {'RUNTIME': 'classic'}, 'classic')])
+def test_the_answer_is_the_only_line_on_stdout(ask, capsys, command, machine_, variables, answer):
+    assert ask(command, machine_, **variables) == 0
     out, err = capsys.readouterr()
     assert out == answer + '\n'
     assert err or command != 'which'
-
-
-FOR_CPU = 'For CPU figures: make bench RUNTIME=classic ARGS="--device cpu"\n'
-
-
-@pytest.mark.parametrize('command', ['bench', 'which'])
-@pytest.mark.parametrize('box, sentence', [
-    (NONE._replace(error=802), (
-        'CUDA does not start (cuInit returned 802): on machines with NVSwitch the fabric manager '
-        'must run: systemctl start nvidia-fabricmanager (for a container: on the host). ')),
-    (NONE._replace(error=803), (
-        'CUDA does not start (cuInit returned 803): the running driver and libcuda.so.1 are of '
-        'different versions: reboot (a container: start it anew). ')),
-    (NONE._replace(error=999),
-     'CUDA does not start (cuInit returned 999): see `nvidia-smi` and `dmesg`, reboot. '),
-    (NONE._replace(error=100, hidden_by=''),
-     'The GPU of this machine is hidden by CUDA_VISIBLE_DEVICES=: unset it. '),
-    (NONE._replace(error=100, hidden_by='7'),
-     'The GPU of this machine is hidden by CUDA_VISIBLE_DEVICES=7: unset it. '),
-    (gpu(8, 0, True)._replace(cuda=11040), (
-        'This GPU (compute capability 8.0) needs TensorFlow 2.21, and the driver of this machine, '
-        'for CUDA 11.4, is too old for TensorFlow 2.21: install driver 525.60.13 or later. ')),
-    (gpu(12, 0, True)._replace(cuda=12070), (
-        'This GPU (compute capability 12.0) needs TensorFlow 2.21, and the driver of this machine, '
-        'for CUDA 12.7, is too old for TensorFlow 2.21: install driver 570 or later. ')),
-    (gpu(6, 1, False)._replace(cuda=11040), (
-        'This GPU (compute capability 6.1) can run TensorFlow 1.15 or 2.21, but CUDA 10.0 and '
-        'cuDNN 7 are not here (libcudart.so.10.0 cannot be opened), and the driver of this '
-        'machine, for CUDA 11.4, is too old for TensorFlow 2.21: install driver 525.60.13 or '
-        'later, or use the classic image (README, "In a container"), for which driver 410.48 will '
-        'do. '))])
-def test_what_no_runtime_can_use_yet_is_said_before_a_download(ask, capsys, command, box, sentence):
-    assert ask(command, box) == 3
-    assert capsys.readouterr() == ('', sentence + FOR_CPU)
-    assert ask(command, box, RUNTIME='classic') == 0     # which still overrides
-
-
-@pytest.mark.parametrize('command', ['bench', 'which'])
-def test_a_gpu_for_the_image_ends_with_3(ask, capsys, command):
-    assert ask(command, gpu(5, 2, False)) == 3
-    out, err = capsys.readouterr()
-    assert out == ''
-    assert 'the image' in err
 
 
 def test_without_a_python37_the_modern_runtime_is_taken_and_remembered(ask, machine, capsys):
@@ -568,11 +336,6 @@ def test_without_a_python37_the_modern_runtime_is_taken_and_remembered(ask, mach
     assert not marker.exists()
     assert ask('test', python37=False, RUNTIME='classic') == 1
     assert not marker.exists()
-
-
-def test_a_gpu_of_kepler_without_a_python37_is_not_sent_to_the_modern_runtime(ask, capsys):
-    assert ask('bench', gpu(3, 7, True), python37=False) == 3
-    assert 'the image' in capsys.readouterr().err
 
 
 def test_bad_usage(ask, capsys):

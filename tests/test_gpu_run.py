@@ -11,7 +11,7 @@ import pytest
 
 import alexnet_benchmark
 from common import record
-from common.machine import device, session
+from common.machine import device, nvidia, session
 from common.probes import gpu
 from common.tf1 import tf
 from tests import fake_nvml
@@ -71,7 +71,7 @@ def test_a_busy_gpu_is_said_below_the_table(run):
     (None, 'pynvml is not installed (pip install nvidia-ml-py)'),
     (fake_nvml.failing(), 'NVML did not start: Driver/library version mismatch')])
 def test_without_nvml_the_run_is_the_same_and_says_why(nvml, why, run, monkeypatch):
-    monkeypatch.setattr(device, 'nvidia_smi', lambda: [('470.82.01', V100.name)])
+    monkeypatch.setattr(nvidia, 'nvidia_smi', lambda: [('470.82.01', V100.name)])
     _, written, out = run(nvml)
     environment = written['environment']
     assert environment['nvml'] == why
@@ -89,7 +89,7 @@ def test_without_nvml_the_run_is_the_same_and_says_why(nvml, why, run, monkeypat
 
 
 def test_a_driver_that_nvml_does_not_tell_is_known_from_elsewhere(run, monkeypatch):
-    monkeypatch.setattr(device, 'nvidia_smi', lambda: [('470.82.01', V100.name)])
+    monkeypatch.setattr(nvidia, 'nvidia_smi', lambda: [('470.82.01', V100.name)])
     _, written, out = run(fake_nvml.healthy(driver=fake_nvml.NVMLError('Unknown Error')),
                           '--forward_only')
     assert written['environment']['gpu']['driver_version'] == '470.82.01'

@@ -20,7 +20,7 @@ import alexnet_benchmark
 from common import record, report, tf1
 from common.cautions import Caution
 from common.horovod import join, launch, liveness
-from common.machine import device
+from common.machine import device, nvidia
 from common.probes import ranks
 from common.stop import Stop
 from common.timing import Timing
@@ -84,12 +84,12 @@ def launched(monkeypatch):
     (None, 0, None), ('', 0, ''), ('0', 0, '0'), ('0,0', 0, '0,0'),
     ('NoDevFiles', 0, 'NoDevFiles')])                    # left over: there is no GPU
 def test_each_process_has_the_gpu_of_its_local_rank(given, gpus, left, launched, monkeypatch):
-    monkeypatch.setattr(device, 'has_driver_library', lambda: False)
+    monkeypatch.setattr(nvidia, 'has_driver_library', lambda: False)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
     if given is not None:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
-    monkeypatch.setattr(device, 'count', lambda: gpus)
+    monkeypatch.setattr(nvidia, 'count', lambda: gpus)
     launch.pin(launch.current(), 'auto')
     assert os.environ.get('CUDA_VISIBLE_DEVICES') == left
 
@@ -103,7 +103,7 @@ def test_fewer_gpus_than_processes_is_said_and_exit_code_3(given, gpus, said, la
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     if given:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
-    monkeypatch.setattr(device, 'count', lambda: gpus)
+    monkeypatch.setattr(nvidia, 'count', lambda: gpus)
     assert alexnet_benchmark.main([]) == 3
     error = capsys.readouterr().err
     assert error.startswith('rank 1: 2 processes were started on ')
@@ -113,7 +113,7 @@ def test_fewer_gpus_than_processes_is_said_and_exit_code_3(given, gpus, said, la
 @pytest.mark.parametrize('given', ['0,0', '0,00', '0, +0'])
 def test_two_ranks_never_share_a_gpu(given, launched, monkeypatch, capsys):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
-    monkeypatch.setattr(device, 'count', lambda: 2)
+    monkeypatch.setattr(nvidia, 'count', lambda: 2)
     assert alexnet_benchmark.main([]) == 3
     assert capsys.readouterr().err.startswith(
         'rank 1: CUDA_VISIBLE_DEVICES=%s lists a GPU twice: two of the 2 processes on ' % given)
@@ -123,8 +123,8 @@ def test_where_nobody_counts_the_gpus_each_process_still_has_its_own(launched, m
     """In a container without nvidia-smi, or on a Jetson."""
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
-    monkeypatch.setattr(device, 'count', lambda: 0)
-    monkeypatch.setattr(device, 'has_driver_library', lambda: True)
+    monkeypatch.setattr(nvidia, 'count', lambda: 0)
+    monkeypatch.setattr(nvidia, 'has_driver_library', lambda: True)
     launch.pin(launch.current(), 'auto')
     assert os.environ['CUDA_VISIBLE_DEVICES'] == '1'
 

@@ -1,5 +1,5 @@
-"""The versions of TensorFlow: what each needs; one that cannot be used ends in exit code 3 and one
-plain line, in every script."""
+"""The versions of TensorFlow: one that cannot be used ends in exit code 3 and one plain line, in
+every script."""
 import glob
 import os
 import re
@@ -59,7 +59,7 @@ def test_a_version_out_of_range(version, tmp_path):
     ((3, 7), 'pip install -r requirements.txt'),
     ((3, 9), "pip install 'tensorflow==2.13.*' && pip install --no-deps tf_slim==1.1.0"),
     ((3, 13), 'pip install -r requirements/modern.txt'),
-    ((3, 14), 'it is too new, take Python 3.10 to 3.13')])
+    ((3, 14), 'it is too new, use Python 3.10 to 3.13')])
 def test_the_command_is_one_for_this_python(python, command, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'version_info', python + (0,))
     with pytest.raises(SystemExit) as stop:
@@ -70,7 +70,7 @@ def test_the_command_is_one_for_this_python(python, command, monkeypatch, capsys
 
 def test_on_a_gpu_machine_the_command_brings_cuda(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'version_info', (3, 12, 0))
-    monkeypatch.setattr(tf1.glob, 'glob', lambda pattern: ['/dev/nvidia0'])
+    monkeypatch.setattr(tf1.nvidia, 'count', lambda: 1)
     with pytest.raises(SystemExit):
         tf1._refuse('it is not there')
     assert capsys.readouterr().err.endswith(
@@ -115,62 +115,6 @@ def test_alexnet_needs_no_slim():
 def test_other_names_are_not_there():
     with pytest.raises(AttributeError, match='nonsense'):
         getattr(tf1, 'nonsense')     # noqa: B009
-
-
-# What a version needs to use a GPU, from what the build says of itself
-
-CUDA_11, CUDA_12 = tf1.CUDA['11'][1], tf1.CUDA['12'][1]
-
-
-@pytest.mark.parametrize('names, capabilities', [
-    (['sm_60', 'sm_70', 'sm_80', 'sm_89', 'compute_90'], ((6, 0), None)),
-    (['sm_35', 'compute_80'], ((3, 5), None)),
-    (['sm_52', 'sm_61'], ((5, 2), (6, 9))),
-    (['7.5', '8.0', '12.0'], ((7, 5), None)),
-    (['sm_100', 'compute_120'], ((10, 0), None)),
-    (['sm_90', 'sm_90a'], ((9, 0), (9, 9))),
-    ([], ((6, 0), None))])
-def test_the_capabilities_of_a_build(names, capabilities):
-    assert tf1._capabilities(names) == capabilities
-
-
-BUILD = {'cuda_version': '12.5.1', 'cudnn_version': '9',
-         'cuda_compute_capabilities': ['sm_60', 'sm_80', 'compute_90']}
-
-
-@pytest.mark.parametrize('release, build, gpus', [
-    ((2, 21), BUILD, ('12.5.1', '9', '525.60.13', ((6, 0), None), CUDA_12 + ('libcudnn.so.9',))),
-    ((2, 17), dict(BUILD, cuda_version='12.3', cudnn_version='8'),       # PTX of Hopper alone
-     ('12.3', '8', '525.60.13', ((6, 0), (9, 0)), CUDA_12 + ('libcudnn.so.8',))),
-    ((2, 10), {'cuda_version': '11.2', 'cudnn_version': '8',
-               'cuda_compute_capabilities': ['sm_35', 'sm_50', 'compute_80']},
-     ('11.2', '8', '450.80.02', ((3, 5), None), CUDA_11 + ('libcudnn.so.8',)))])
-def test_a_build_says_what_it_needs(release, build, gpus):
-    assert tuple(tf1._gpus(build, release, nvidia=False)) == gpus
-
-
-def test_cuda_11_0_has_an_older_cusolver():
-    libraries = tf1._gpus(dict(BUILD, cuda_version='11.0', cudnn_version='8'), (2, 4), False)[-1]
-    assert 'libcusolver.so.10' in libraries
-    assert 'libcusolver.so.11' not in libraries
-
-
-def test_a_build_for_the_cpu_opens_no_library():
-    cuda, cudnn, driver, _, libraries = tf1._gpus({'is_cuda_build': False}, (2, 20), False)
-    assert (cuda, cudnn, libraries) == (None, None, ())
-    assert re.match(r'\d+\.\d+', driver)
-
-
-def test_an_unknown_cuda_is_asked_for_no_library():
-    build = {'cuda_version': '13.0', 'cudnn_version': '9'}
-    assert tf1._gpus(build, (2, 21), False) == ('13.0', '9', '525.60.13', ((6, 0), None), ())
-
-
-def test_nvidias_build_brings_its_own_libraries(monkeypatch):
-    monkeypatch.setenv('CUDA_VERSION', '11.8')
-    assert tf1._gpus({}, (1, 15), True) == ('11.8', None, '450.51', ((6, 0), None), ())
-    assert tf1._gpus(dict(BUILD, cuda_compute_capabilities=['7.5', '12.0']), (2, 17), True) == (
-        '12.5.1', '9', '525.60.13', ((7, 5), None), ())
 
 
 # A version whose outputs were not compared

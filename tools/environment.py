@@ -14,41 +14,20 @@ PYTHON=/path/to/python3.12 choose the Python from which the environment is made.
 
 Needs only the standard library, of Python 3.8 or later.
 """
-import ctypes
 import glob
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
 
-Capability = Tuple[int, int]         # a GPU's compute capability, such as (8, 6)
-
-OLDEST_CLASSIC, NEWEST_CLASSIC = (3, 5), (7, 5)          # Kepler to Turing, as in common/tf1.py
-OLDEST_MODERN = (6, 0)                                   # Pascal
-CLASSIC_LIBRARIES = ('libcudart.so.10.0', 'libcublas.so.10.0', 'libcufft.so.10.0',
-                     'libcurand.so.10.0', 'libcusolver.so.10.0', 'libcusparse.so.10.0',
-                     'libcudnn.so.7')
-CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76              # attributes of a device, from cuda.h
-WSL_FOLDER = '/usr/lib/wsl/lib/'     # of WSL 2, for the driver's library and nvidia-smi
-NVIDIA_IMAGE = 'nvcr.io/nvidia/tensorflow:25.02-tf2-py3'         # as in common/machine/support.py
-STUB_LIBRARY, NO_DEVICE = 34, 100    # of cuInit: not the driver's library; no GPU shown
-# Other errors of cuInit, and what to do; as in common/machine/support.py, which needs TensorFlow.
-REMEDIES = {
-    802: 'on machines with NVSwitch the fabric manager must run: systemctl start '
-         'nvidia-fabricmanager (for a container: on the host)',
-    803: 'the running driver and libcuda.so.1 are of different versions: reboot (a container: '
-         'start it anew)'}
-OTHER_REMEDY = 'see `nvidia-smi` and `dmesg`, reboot'
-
-# From a compute capability on: the CUDA (12000 is 12.0) and driver that TensorFlow 2.21 needs.
-MODERN_DRIVERS = [((10, 0), 12080, '570'), (OLDEST_MODERN, 12000, '525.60.13')]
-SMI_S = 20                           # a machine of many GPUs without persistence takes a while
+from common.machine import nvidia  # noqa: E402
+from common.stop import Stop  # noqa: E402
 
 UV = 'uv==0.6.17'                    # of the last series that can install CPython 3.7
 FETCHED = '.python37'                # the folder of a fetched Python 3.7
@@ -75,30 +54,7 @@ MODERN_CPU = Environment('.venv-modern-cpu', 'requirements/modern-cpu.lock',
                          '0.6 GB, about 3 minutes', 2, SUITE + ['tf_keras', 'tf_slim', 'pytest'])
 
 
-class Box(NamedTuple):
-    """The properties of a machine that decide its runtime.
-
-    gpu: whether CUDA shows an NVIDIA GPU (or, where CUDA does not start, nvidia-smi lists one).
-    capability: the compute capability of the first; None if there is none or it is not known.
-    missing: libraries of CUDA 10.0 and cuDNN 7 that cannot be opened.
-    error: what cuInit returned; None without the driver's library.
-    cuda: the CUDA of the driver's library, 12040 for 12.4; None if it is not known.
-    hidden_by: CUDA_VISIBLE_DEVICES, where it hides the GPUs that nvidia-smi lists; else None.
-    """
-    gpu: bool
-    capability: Optional[Capability]
-    missing: List[str]
-    error: Optional[int] = None
-    cuda: Optional[int] = None
-    hidden_by: Optional[str] = None
-
-
-class Stop(Exception):
-    """The command cannot go on; the text says why and what to do."""
-
-    def __init__(self, text: str, code: int = 1) -> None:
-        super().__init__(text)
-        self.code = code
+NO_GPU = nvidia.Machine(0, None, [], [], None, None, [])
 
 
 class NoPython37(Stop):
@@ -111,152 +67,47 @@ def say(text: str) -> None:
 
 # The runtime
 
-def choose(box: Box, no_python37: Optional[str]) -> Tuple[str, str]:
+def choose(machine: nvidia.Machine, no_python37: Optional[str]) -> Tuple[str, str]:
     """Returns the runtime for a machine, 'classic' or 'modern', and the reason.
 
     no_python37: why the classic runtime has no Python here; None if it has one or may find one.
-    Raises Stop, with exit code 3, for a GPU that neither runtime can use here.
+    Raises Stop, with exit code 3, for a GPU that neither runtime can use as things are.
     """
-    if (box.gpu or box.hidden_by is not None) and is_arm():      # Jetson, GH200, DGX Spark
-        raise Stop('The TensorFlow that pip installs on ARM (%s) has no CUDA and cannot use this '
-                   "GPU. Use NVIDIA's TensorFlow for ARM (%s, on a Jetson the tag with -igpu) and "
-                   'its python in place of make. For CPU figures: make bench RUNTIME=modern '
-                   'ARGS="--device cpu"' % (platform.machine(), NVIDIA_IMAGE), 3)
-    for_cpu = ('For CPU figures: make bench RUNTIME=%s ARGS="--device cpu"'
-               % ('modern' if no_python37 else 'classic'))
-    if box.hidden_by is not None:
-        raise Stop('The GPU of this machine is hidden by CUDA_VISIBLE_DEVICES=%s: unset it. %s'
-                   % (box.hidden_by, for_cpu), 3)
-    if not box.gpu and box.error not in (None, 0, STUB_LIBRARY, NO_DEVICE):
-        raise Stop('CUDA does not start (cuInit returned %d): %s. %s'
-                   % (box.error, REMEDIES.get(box.error, OTHER_REMEDY), for_cpu), 3)
-    if box.capability is None:
-        seen = ('nothing tells the compute capability of the GPU' if box.gpu
-                else 'no NVIDIA GPU was found')
-        return ('modern', '%s; %s' % (seen, no_python37)) if no_python37 else ('classic', seen)
-    seen = 'compute capability %d.%d' % box.capability
-    if box.capability < OLDEST_CLASSIC:
-        raise Stop('This GPU (%s) is too old: TensorFlow 1.15 begins at %d.%d. %s'
-                   % ((seen,) + OLDEST_CLASSIC + (for_cpu,)), 3)
-    old_driver = driver_problem(box)
-    if box.capability > NEWEST_CLASSIC:
-        if old_driver:
-            raise Stop('This GPU (%s) needs TensorFlow 2.21, and %s. %s'
-                       % (seen, old_driver, for_cpu), 3)
-        return 'modern', '%s is beyond TensorFlow 1.15, which ends at %d.%d' % (
-            (seen,) + NEWEST_CLASSIC)
-    if box.missing:
-        trouble = 'CUDA 10.0 and cuDNN 7 are not here (%s cannot be opened)' % box.missing[0]
-    elif no_python37:
-        trouble = no_python37
-    else:
-        return 'classic', '%s, and CUDA 10.0 and cuDNN 7 are here' % seen
-    if box.capability >= OLDEST_MODERN and old_driver:
-        raise Stop('This GPU (%s) can run TensorFlow 1.15 or 2.21, but %s, and %s, or use the '
-                   'classic image (README, "In a container"), for which driver 410.48 will do. %s'
-                   % (seen, trouble, old_driver, for_cpu), 3)
-    if box.capability >= OLDEST_MODERN:
-        return 'modern', '%s; %s' % (seen, trouble)
-    raise Stop('This GPU (%s) needs TensorFlow 1.15, and %s. Use the image, which brings all it '
-               'needs (README, "In a container"), or install that and give the same command '
-               'again. RUNTIME=classic makes the environment in any case.' % (seen, trouble), 3)
+    modern_needs = nvidia.MODERN._replace(has_cuda=not nvidia.is_arm())
+    classic, modern = (nvidia.diagnose(machine, nvidia.CLASSIC),     # modern: pip has its libraries
+                       nvidia.diagnose(machine._replace(missing=[]), modern_needs))
+    if not classic and not no_python37:
+        return 'classic', nvidia.describe(machine) if machine.gpus else nvidia.no_gpu(machine)
+    if not modern:
+        return 'modern', classic[0] if classic else str(no_python37)
+    problems = [nvidia.sentence(modern)]
+    if classic and not wrong_machine():
+        problems.insert(0, nvidia.sentence(classic))
+    elif not wrong_machine():
+        problems.insert(0, '%s can use TensorFlow %s, but %s: use the image (README, "In a '
+                        'container").' % (nvidia.describe(machine), nvidia.CLASSIC.tensorflow,
+                                          no_python37))
+    raise Stop('%s\nFor CPU figures: make bench RUNTIME=%s ARGS="--device cpu"' % (
+        '\n'.join(dict.fromkeys(problems)), 'modern' if no_python37 else 'classic'))
 
 
-def driver_problem(box: Box) -> Optional[str]:
-    """Returns that the driver is too old for TensorFlow 2.21, and what to install; None if it is
-    not, or if that is not known."""
-    for capability, cuda, driver in MODERN_DRIVERS:
-        if box.capability and box.capability >= capability:
-            return ('the driver of this machine, for CUDA %d.%d, is too old for TensorFlow 2.21: '
-                    'install driver %s or later'
-                    % (box.cuda // 1000, box.cuda % 1000 // 10, driver)
-                    if box.cuda is not None and box.cuda < cuda else None)
-    return None
-
-
-def is_arm() -> bool:
-    return platform.machine() in ('aarch64', 'arm64')
-
-
-def look() -> Box:
-    """Examines this machine. Opens the driver and CUDA's libraries in a child process, so that this
-    process stays free of them."""
+def look() -> nvidia.Machine:
+    """Examines this machine, in a child process: a driver that hangs or crashes ends that one.
+    Raises Stop then."""
+    script = ('import json, sys; from common.machine import nvidia; '
+              'print(json.dumps(nvidia.look(sys.argv[1:])))')
     try:
-        done = subprocess.run([sys.executable, os.path.abspath(__file__), 'look-in-child'],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, timeout=60)
-        seen = json.loads(done.stdout.decode().splitlines()[-1])
-    except (subprocess.TimeoutExpired, ValueError, IndexError):   # a driver that hangs or crashes
-        seen = {'missing': list(CLASSIC_LIBRARIES)}
-    capability = tuple(seen.get('capability') or ()) or None
-    box = Box(capability is not None, capability, seen['missing'], seen.get('error'),
-              seen.get('cuda'))
-    hidden_by = os.environ.get('CUDA_VISIBLE_DEVICES')
-    if box.gpu or (box.error == NO_DEVICE and hidden_by is None):
-        return box
-    listed = ask_nvidia_smi()
-    if box.error == NO_DEVICE:
-        return box._replace(hidden_by=hidden_by if listed.gpu else None)
-    return box._replace(gpu=listed.gpu, capability=listed.capability)
-
-
-def ask_driver(open_library: Callable[[str], Any] = ctypes.CDLL
-               ) -> Tuple[Optional[int], Optional[Capability], Optional[int]]:
-    """Returns the error code of cuInit, 0 for success (None without the driver's library), the
-    compute capability of the first GPU that CUDA shows, and the CUDA of the library (12040 is
-    12.4). CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER have their usual effect."""
-    for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
-        try:
-            cuda = open_library(path)
-            error = cuda.cuInit(0)
-            break
-        except (OSError, AttributeError):                # not there, or a stub of it
-            pass
-    else:
-        return None, None, None
-    version = ctypes.c_int()
-    if cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:      # of the stub
-        version.value = 0
-    if error != 0:
-        return error, None, version.value or None
-    device, values = ctypes.c_int(), []
-    if cuda.cuDeviceGet(ctypes.byref(device), 0) != 0:
-        return NO_DEVICE, None, version.value or None
-    for attribute in CAPABILITY_MAJOR, CAPABILITY_MINOR:
-        value = ctypes.c_int()
-        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
-        values.append(value.value)
-    return 0, (values[0], values[1]), version.value or None
-
-
-def missing_libraries(open_library: Callable[[str], Any] = ctypes.CDLL) -> List[str]:
-    """Returns which of CLASSIC_LIBRARIES cannot be opened, by name as TensorFlow opens them."""
-    missing = []
-    for library in CLASSIC_LIBRARIES:
-        try:
-            open_library(library)
-        except OSError:
-            missing.append(library)
-    return missing
-
-
-def ask_nvidia_smi() -> Box:
-    """Returns the first GPU by nvidia-smi, for machines where CUDA does not show it."""
-    command = shutil.which('nvidia-smi') or WSL_FOLDER + 'nvidia-smi'
-
-    def ask(*flags: str) -> str:
-        done = subprocess.run([command, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, timeout=SMI_S)
-        return done.stdout.decode(errors='replace') if done.returncode == 0 else ''
-
-    try:
-        number = re.match(r'\s*(\d+)\.(\d+)\s*$',
-                          ask('--query-gpu=compute_cap', '--format=csv,noheader').split('\n')[0])
-        if number:
-            return Box(True, (int(number.group(1)), int(number.group(2))), [])
-        return Box(re.search('^GPU ', ask('-L'), re.MULTILINE) is not None, None, [])
-    except (OSError, subprocess.TimeoutExpired):
-        return Box(False, None, [])
+        done = subprocess.run([sys.executable, '-c', script, *nvidia.CLASSIC.libraries], cwd=ROOT,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        machine = nvidia.Machine(*json.loads(done.stdout.decode().splitlines()[-1]))
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        raise Stop('The NVIDIA driver of this machine hangs or crashes: see `nvidia-smi` and '
+                   '`dmesg`, reboot. For CPU figures: make bench RUNTIME=classic ARGS="--device '
+                   'cpu"') from None
+    gpus = [nvidia.Gpu(*gpu) for gpu in machine.gpus]
+    return machine._replace(
+        gpus=[gpu._replace(compute_capability=tuple(gpu.compute_capability)) for gpu in gpus],
+        cuda_version=machine.cuda_version and tuple(machine.cuda_version))
 
 
 # Python 3.7
@@ -342,7 +193,7 @@ def find_python37() -> str:
     Raises NoPython37, and Stop for a PYTHON37 that will not do."""
     if wrong_machine():
         raise NoPython37('%s. Use an x86-64 Linux machine, or a container or virtual machine of '
-                         'that kind.' % wrong_machine())
+                         'that kind.' % wrong_machine(), 1)
     named = os.environ.get('PYTHON37')
     if named:
         command = shutil.which(named)
@@ -370,7 +221,7 @@ def find_python37() -> str:
            '  pyenv install 3.7.17',
            '  conda create -n python37 -c conda-forge python=3.7',
            '  apt-get install python3-venv, if that is what stopped the fetching',
-           '  name one that you have: PYTHON37=/path/to/python3.7 make test']))
+           '  name one that you have: PYTHON37=/path/to/python3.7 make test']), 1)
 
 
 def logged(log: List[str], *command: str, **variables: str) -> bool:
@@ -449,7 +300,7 @@ def find_modern_python() -> str:
             say('PYTHON=%s will not do: %s. Looking for another.' % (named, why_not))
     raise Stop('The modern runtime needs a Python from 3.10 to 3.13 with venv, and none was found '
                'on PATH or in pyenv. Install one (on Debian and Ubuntu: apt-get install python3 '
-               'python3-venv), or name one: PYTHON=/path/to/python3.12')
+               'python3-venv), or name one: PYTHON=/path/to/python3.12', 1)
 
 
 def pip_environ() -> Dict[str, str]:
@@ -506,19 +357,19 @@ def make(environment: Environment, python: str) -> None:
                               stdout=sys.stderr).returncode == 0
 
     if not succeeds(python, '-m', 'venv', folder):
-        raise Stop('%s could not make an environment; its reason is above.' % python)
+        raise Stop('%s could not make an environment; its reason is above.' % python, 1)
     if not succeeds(folder + '/bin/python', '-m', 'pip', 'install', '--disable-pip-version-check',
                     '-q', '--require-hashes', '-r', lock):
         raise Stop('pip could not install %s; its reason is above. If it found no network: '
                    'connect, or name a mirror in PIP_INDEX_URL. Then give the same command again.'
-                   % lock)
+                   % lock, 1)
     copy = os.path.join(folder, os.path.basename(lock))
     shutil.copy(lock, copy)
     trouble = trouble_with(environment, imports_all=True)
     if trouble:
         os.remove(copy)
         raise Stop("pip installed %s, but %s %s. See pip's settings: %s/bin/python -m pip config "
-                   'list' % (lock, folder, trouble, folder))
+                   'list' % (lock, folder, trouble, folder), 1)
 
 
 def provide(environment: Environment, find_python: Callable[[], str]) -> str:
@@ -536,7 +387,7 @@ def provide(environment: Environment, find_python: Callable[[], str]) -> str:
     if trouble:
         raise Stop('%s is complete, but cannot be used: %s. If nothing outside it is the cause '
                    '(LD_LIBRARY_PATH, memory), remove it (rm -r %s) and try again.'
-                   % (folder, trouble, folder))
+                   % (folder, trouble, folder), 1)
     return folder
 
 
@@ -564,23 +415,23 @@ def folder_for(purpose: str) -> str:
     """Returns the folder of the environment for 'bench' or 'test', made first where it is missing.
     Raises Stop."""
     requested = os.environ.get('RUNTIME')
-    box = look() if purpose == 'bench' else Box(False, None, [])     # no test needs a GPU
-    modern = MODERN if box.gpu and not is_arm() else MODERN_CPU
+    machine = look() if purpose == 'bench' else NO_GPU           # no test needs a GPU
+    modern = MODERN if machine.gpus and not nvidia.is_arm() else MODERN_CPU
     if requested == 'modern':
         return provide(modern, find_modern_python)
     if requested == 'classic':
         if os.path.exists(NOT_FOUND):
             os.remove(NOT_FOUND)
         return provide(CLASSIC, find_python37)
-    runtime, reason = choose(box, no_python37())
+    runtime, reason = choose(machine, no_python37())
     if runtime == 'modern':
-        say('Taking the modern runtime, TensorFlow 2.21: %s.' % reason)
+        say('Using the modern runtime, TensorFlow 2.21: %s.' % reason)
         return provide(modern, find_modern_python)
     try:
         return provide(CLASSIC, find_python37)
     except NoPython37 as error:
-        choose(box, 'no Python 3.7 was found')           # raises Stop if modern cannot be used
-        say('%s\nTaking the modern runtime, TensorFlow 2.21, instead.' % error)
+        choose(machine, 'no Python 3.7 was found')           # raises Stop if modern cannot be used
+        say('%s\nUsing the modern runtime, TensorFlow 2.21, instead.' % error)
         folder = provide(modern, find_modern_python)
         with open(NOT_FOUND, 'w'):   # so that the slow search is not repeated
             pass
@@ -598,11 +449,6 @@ def which() -> str:
 
 def main(argv: List[str]) -> int:
     """Runs the command in `argv`; returns the exit code."""
-    if argv == ['look-in-child']:
-        error, capability, cuda = ask_driver()
-        print(json.dumps({'error': error, 'capability': capability, 'cuda': cuda,
-                          'missing': missing_libraries()}))
-        return 0
     if argv in (['-h'], ['--help']):
         print(__doc__)
         return 0

@@ -4,7 +4,7 @@ import os
 import platform
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
-from common.machine import device
+from common.machine import nvidia
 from common.stop import Stop
 
 # The variables of each launcher: rank, size, local rank, local size.
@@ -82,8 +82,8 @@ def pin(rank: Rank, requested: str) -> None:
     Raises Stop: there are fewer GPUs than processes on this host, or the variable lists
     one of them twice.
     """
-    installed = 0 if requested == 'cpu' else device.count()
-    if not installed and requested != 'cpu' and device.has_driver_library():
+    installed = 0 if requested == 'cpu' else nvidia.count()
+    if not installed and requested != 'cpu' and nvidia.has_driver_library():
         installed = rank.local_size                      # nobody counts them; CUDA knows
     if not installed:
         return
@@ -94,7 +94,7 @@ def pin(rank: Rank, requested: str) -> None:
     if len(gpus) < rank.local_size:
         raise Stop(
             '%d processes were started on %s, which has %d GPU%s (CUDA_VISIBLE_DEVICES=%s): each '
-            'needs one of its own. Start no more than that (-np, -H host:%d), or take --device cpu '
+            'needs one of its own. Start no more than that (-np, -H host:%d), or use --device cpu '
             'for CPU figures.'
             % (rank.local_size, platform.node(), len(gpus), 's' * (len(gpus) > 1),
                'not set' if given is None else given, len(gpus)))

@@ -13,11 +13,11 @@ from typing import List, Optional, Sequence
 
 from common import files, record, tf1
 from common.arguments import returns_exit_code
-from common.machine import device, host, session, support
+from common.machine import device, host, nvidia, session
 from common.stop import Stop
 
 
-def diagnosis(machine: device.Machine) -> List[str]:
+def diagnosis(machine: nvidia.Machine) -> List[str]:
     """Returns the lines of the diagnosis: versions, CPU, GPUs, driver and libraries."""
     lines = ['Python %s, TensorFlow %s (%s runtime)'
              % (platform.python_version(), tf1.VERSION, tf1.RUNTIME),
@@ -35,7 +35,7 @@ def diagnosis(machine: device.Machine) -> List[str]:
                      '%.1f GiB, PCI %s' % ((gpu.name,) + gpu.compute_capability
                                            + (gpu.multiprocessors, gpu.memory_bytes / 2 ** 30,
                                               gpu.pci_bus_id)))
-    for library in tf1.GPU_LIBRARIES:
+    for library in tf1.NEEDS.libraries:
         lines.append('%s: %s' % (library,
                                  'cannot be opened' if library in machine.missing else 'found'))
     return lines
@@ -44,14 +44,14 @@ def diagnosis(machine: device.Machine) -> List[str]:
 def without_gpu() -> List[str]:
     """Returns what to do on a machine without an NVIDIA GPU."""
     gpu = ('(compute capability %s) and driver %s or later'
-           % (_capabilities(), tf1.OLDEST_DRIVER)) if device.has_cuda() else (
+           % (_capabilities(), tf1.NEEDS.driver)) if tf1.NEEDS.has_cuda else (
                'and a TensorFlow with CUDA (`make bench` installs one)')
     return ['For GPU figures: use a machine with an NVIDIA GPU %s.' % gpu,
             'In a container: start it with --gpus all.',
             'For CPU figures: nothing is missing, run the benchmarks as they are (`make bench`).']
 
 
-def examine(requested: str, machine: Optional[device.Machine] = None) -> device.Device:
+def examine(requested: str, machine: Optional[nvidia.Machine] = None) -> device.Device:
     """Returns the device that would be timed, after TensorFlow has opened a session on it.
 
     Raises Stop, as device.choose does, or because TensorFlow does not start on it.
@@ -92,12 +92,12 @@ def _print_device(requested):
     print(json.dumps({'kind': chosen.kind, 'name': chosen.name, 'sentence': chosen.sentence,
                       'tensorflow': tf1.VERSION, 'runtime': tf1.RUNTIME,
                       'commit': record.commit(),
-                      'driver': device.driver_version() if chosen.gpu else None}))
+                      'driver': nvidia.driver_version() if chosen.gpu else None}))
     return 0
 
 
 def _print_diagnosis(requested):
-    machine = device.look()
+    machine = nvidia.look(tf1.NEEDS.libraries)
     print('\n'.join(diagnosis(machine)) + '\n', flush=True)
     try:
         chosen = examine(requested, machine)
@@ -111,19 +111,19 @@ def _print_diagnosis(requested):
 
 
 def _needs():
-    if not device.has_cuda():
+    if not tf1.NEEDS.has_cuda:
         return 'no GPU, because it was built without CUDA'
-    needs = ['driver %s or later' % tf1.OLDEST_DRIVER, 'compute capability ' + _capabilities()]
+    needs = ['driver %s or later' % tf1.NEEDS.driver, 'compute capability ' + _capabilities()]
     return ', '.join(needs + ['%s %s' % (name, version) for name, version in (
-        ('CUDA', tf1.CUDA_VERSION), ('cuDNN', tf1.CUDNN_VERSION)) if version])
+        ('CUDA', tf1.NEEDS.cuda), ('cuDNN', tf1.NEEDS.cudnn)) if version])
 
 
 def _error(error):
-    return support.error_words(error) if error else '0'
+    return nvidia.error_words(error) if error else '0'
 
 
 def _capabilities():
-    oldest, newest = tf1.CAPABILITIES
+    oldest, newest = tf1.NEEDS.capabilities
     return '%d.%d to %d.%d' % (oldest + newest) if newest else '%d.%d or later' % oldest
 
 

@@ -8,8 +8,8 @@ import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from common import graph, record, text, tf1
-from common.machine import host
-from common.machine.device import CPU_INSTEAD, Device
+from common.machine import host, nvidia
+from common.machine.device import Device
 from common.probes import memory
 from common.stop import Stop
 from common.tf1 import tf, without_lines
@@ -52,9 +52,9 @@ def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.
         return session
     if not any(d.device_type == 'GPU' for d in session.list_devices()):
         session.close()
-        raise Stop('%s is there, but TensorFlow %s did not register it: run with '
-                       'TF_CPP_MIN_LOG_LEVEL=0 to see why, %s'
-                       % (device.name, tf1.VERSION, CPU_INSTEAD))
+        raise Stop(nvidia.sentence((
+            '%s is installed, but TensorFlow %s did not register it' % (device.name, tf1.VERSION),
+            'run with TF_CPP_MIN_LOG_LEVEL=0 to see why')))
     return session
 
 

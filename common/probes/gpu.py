@@ -19,8 +19,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy
 
+from common import tf1
 from common.cautions import Caution
-from common.machine import device
+from common.machine import nvidia
 from common.probes import Found, Probe, Step, cost
 from common.workload import Run
 
@@ -102,7 +103,7 @@ class Gpu(Probe):
                  'memory_bytes': gpu.memory_bytes}       # by CUDA
         facts = self._nvml.facts() if self._nvml else dict.fromkeys(FACTS)
         facts = {key: known.get(key) if value is None else value for key, value in facts.items()}
-        facts['driver_version'] = facts['driver_version'] or device.driver_version()
+        facts['driver_version'] = facts['driver_version'] or nvidia.driver_version()
         environment = {'nvml': self._why_none, 'gpu': facts}
         if not self._nvml:
             return Found({'environment': environment})
@@ -113,7 +114,7 @@ class Gpu(Probe):
                      cautions=gpu_busy(before))
 
     def start(self, session: Any) -> Found:
-        return Found({'environment': device.loaded_versions()})
+        return Found({'environment': nvidia.loaded_versions(tf1.NEEDS.libraries)})
 
     def watching(self) -> 'Sampler':
         self._sampler = Sampler(self._nvml)
@@ -236,7 +237,7 @@ class NvmlGpu:
         return None
 
 
-def open_gpu(gpu: device.Gpu) -> Tuple[Optional[NvmlGpu], Optional[str]]:
+def open_gpu(gpu: nvidia.Gpu) -> Tuple[Optional[NvmlGpu], Optional[str]]:
     """Finds a GPU by its PCI bus id, because NVML and CUDA may number the same GPUs differently.
 
     Args:
@@ -262,7 +263,7 @@ def open_gpu(gpu: device.Gpu) -> Tuple[Optional[NvmlGpu], Optional[str]]:
     return NvmlGpu(pynvml, handle, is_slice(gpu)), None
 
 
-def is_slice(gpu: device.Gpu) -> bool:
+def is_slice(gpu: nvidia.Gpu) -> bool:
     """Returns True if CUDA's name of the GPU ('NVIDIA A100-SXM4-40GB MIG 1g.5gb') or the choice in
     CUDA_VISIBLE_DEVICES ('MIG-...') says that it is a slice of one."""
     return ' MIG ' in gpu.name or os.environ.get('CUDA_VISIBLE_DEVICES', '').startswith('MIG-')
