@@ -10,9 +10,10 @@ references/. Of several the first is the base, except that a run is compared wit
 and not the other way round. Two figures are compared only if network, variant, pass, fetch, batch
 size, precision and number of processes are the same; nothing is scaled, and what differs is listed.
 Records in a folder are averaged as repeats only if they also ran under the same conditions: device,
-driver, power limit, CPUs and quota, threads, TensorFlow, environment variables. Results in another
-precision, or compiled by XLA, are compared with the float32 results of the same record in a table
-of their own; jobs of several processes with the ideal, one process alone times their number.
+driver, host, CPUs, clocks, steps, TensorFlow, environment variables and more (docs/record.md).
+Results in another precision, or compiled by XLA, are compared with the float32 results of the same
+record in a table of their own; jobs of several processes with the ideal, one process alone times
+their number.
 
 The steps of one process say nothing about the next process. So a verdict needs three processes on
 each side (suite run --repeat 3); the 95 % interval of the ratio comes from how their means differ
@@ -37,7 +38,7 @@ import re
 import sys
 from typing import List, Optional, Sequence
 
-from common import files
+from common import conditions, files
 from common.arguments import returns_exit_code
 from suite import gate, tables
 from suite.figures import (
@@ -95,7 +96,7 @@ def blocks(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = Fal
     compared = list(sources) + [pair.base for pair in pairs if len(sources) == 1 and pair.rows]
     shown.append(Block('What is compared', [], [
         '%s: %s' % (source.name, tables.described(source)) for source in compared]
-        + _mixes(sources) + tables.differences(sources)))
+        + _mixes(sources) + _differences(sources, pairs)))
     apart = [line for pair in pairs for line in pair.apart]
     if len(sources) == 1 and apart and not details:
         apart = ['%d published figures of the same networks are of other work: --details lists them'
@@ -103,6 +104,28 @@ def blocks(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = Fal
     shown += [Block('Not the same work', [], few(apart, details))] if apart else []
     notes = _notes(sources, details)
     return shown + ([Block('Notes', [], few(notes, details))] if notes else [])
+
+
+def _differences(sources, pairs):
+    """A line for each condition in which figures of records differ that are compared, and one for
+    what is known of only one side."""
+    names, unknown = set(), set()
+    for pair in pairs:
+        for row in pair.rows:
+            one, other = row.base.conditions, row.other.conditions
+            if one and other:
+                names.update(conditions.differing(one, other))
+                unknown.update(name for name in conditions.BY_NAME
+                               if (name in one) != (name in other))
+        if not pair.rows and pair.base.records and pair.other.records:
+            names.update(name for name, fact in {**pair.base.facts, **pair.other.facts}.items()
+                         if pair.base.facts.get(name) != pair.other.facts.get(name))
+    lines = ['differs: %s: %s' % (name, ' | '.join(
+        ', '.join(sorted({tables.condition(figure, name) for figure in source.figures}))
+        for source in sources if source.records)) for name in sorted(names, key=conditions.order)]
+    if unknown:
+        lines.append('known of only one side: ' + ', '.join(sorted(unknown, key=conditions.order)))
+    return lines
 
 
 def few(lines: List[str], details: bool) -> List[str]:
@@ -123,11 +146,11 @@ def _notes(sources, details):
     which the same is said but for the numbers; with details, one for each."""
     groups = {}
     for source in sources:
-        conditions = tables.varying(source.figures)
+        names = tables.varying(source.figures)
         for figure in source.figures:
             texts = ['%s: %s' % (figure.word or 'INVALID', fault) for fault in figure.faults]
             for text in dict.fromkeys(texts + list(figure.warnings)):
-                name = tables.named_figure(figure, conditions)
+                name = tables.named_figure(figure, names)
                 key = source.name, (name, text) if details else re.sub(r'[\d.]+', '#', text)
                 groups.setdefault(key, []).append((name, text))
     lines = []

@@ -12,7 +12,7 @@ import re
 import statistics
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import networks, report, stats
+from common import conditions, networks, report, stats
 from suite import outcome
 from suite import records as reading
 
@@ -20,12 +20,7 @@ REFERENCES, RESULTS = [os.path.join(reading.ROOT, folder) for folder in ('refere
 FLOAT32 = 'float32'
 
 FETCHES = 'tensors', 'ops'           # in the order of tables
-# What changes the speed of the same work, besides the environment variables of a record. Only
-# records that have all of it in common are repeats. CUDA and cuDNN come with TensorFlow, or not.
-CONDITIONS = ['device', 'driver', 'power limit', 'CPUs', 'CPU quota', 'threads', 'tensorflow',
-              'cuda', 'cudnn', 'horovod', 'backend']
-# What may explain a difference: of a record, before its environment variables, and of a reference.
-FACTS = CONDITIONS + ['runtime', 'python', 'system', 'commit']
+# What a publication says about its figures.
 PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
 
 # The 97.5 % quantile of Student's t by degrees of freedom; for more than 9, that of 9 is safe.
@@ -54,7 +49,8 @@ class Figure(NamedTuple):
     the work of a published figure differs from this project's. warnings: cautions about it.
     faults: why it is not valid. Of a job of several processes, alone_s is the time of a step of one
     process alone, and communication the share of the allreduce in a step. published: the PUBLISHED
-    of a published figure, by name; None for records. conditions: of a figure of records, by name.
+    of a published figure, by name; None for records. conditions: of a figure of records, as
+    common.conditions.of has them.
     word: of a figure that is not valid, such as INVALID or interrupted.
     """
     work: Work
@@ -70,7 +66,7 @@ class Figure(NamedTuple):
     alone_s: Optional[float] = None
     communication: Optional[float] = None
     published: Optional[Dict[str, str]] = None
-    conditions: Tuple[Tuple[str, str], ...] = ()
+    conditions: Dict[str, Any] = {}
     word: str = ''
 
 
@@ -130,13 +126,8 @@ def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
                 why = [data['error']] if data['error'] else data['faults']
                 problems.append('%s: the run did not finish (%s)%s' % (
                     path, data['status'], ': ' * bool(why) + '; '.join(why)))
-    repeats = {}                                         # type: Dict[Tuple, List[Figure]]
-    for _, figures in files:
-        for figure in figures:
-            repeats.setdefault((figure.work, figure.conditions), []).append(figure)
     return Source(_short(name), _all_facts([facts for facts, _ in files]),
-                  published or [combined(repeats[key]) for key in
-                                sorted(repeats, key=lambda key: (order(key[0]), key[1]))],
+                  published or _repeats([figure for _, figures in files for figure in figures]),
                   problems + _no_records(name, others), records)
 
 
@@ -224,17 +215,15 @@ def short_names(names: Sequence[str]) -> List[str]:
 
 def _record(name, data):
     """The facts and the figures of a record."""
-    facts, figures = _facts(data), []
-    conditions = tuple((key, facts[key]) for key in facts if key in CONDITIONS
-                       or key in data['environment']['variables'])
+    figures = []
     for entry in data['results']:
         work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
                     entry['batch_size'], report.precision(entry), report.process_count(data))
         scaling, word = entry.get('scaling') or {}, outcome.of_pass(data, entry)
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
-        figure = Figure(work, None, None, None, (name,), faults=faults, conditions=conditions,
-                        word=word if faults else '')
+        figure = Figure(work, None, None, None, (name,), faults=faults,
+                        conditions=conditions.of(data, entry), word=word if faults else '')
         if entry['samples_s']:
             summary = stats.summarise(entry['samples_s'])
             cautions = data.get('warnings', []) + entry['warnings']
@@ -244,29 +233,31 @@ def _record(name, data):
                 alone_s=scaling.get('alone', {}).get('mean_s'),
                 communication=scaling.get('communication_share'))
         figures.append(figure)
-    return facts, figures
+    return {name: conditions.text(name, value) for name, value in conditions.of(data).items()
+            if conditions.means(name) != conditions.NOT_COMPARABLE}, figures
 
 
-def _facts(data):
-    """On what a record ran, by name in the order of FACTS, then its environment variables."""
-    environment, options = data['environment'], data['options']
-    gpu, cpu = environment['gpu'] or {}, environment['cpu']
-    limit_w, quota = gpu.get('power_limit_w'), cpu.get('quota_cpus')
-    threads = ['%s %s-op' % (options[key], key[:5]) for key in
-               ('intra_op_threads', 'inter_op_threads') if options.get(key)]
-    facts = {'device': environment['device']['name'], 'driver': gpu.get('driver_version'),
-             'power limit': None if limit_w is None else '%g W' % limit_w,
-             'CPUs': cpu.get('usable_threads'),
-             'CPU quota': None if quota is None else '%g' % quota,
-             'threads': ', '.join(threads) or 'as TensorFlow chooses'}
-    facts.update((key, data['processes'][key]) for key in ('horovod', 'backend')
-                 if data.get('processes'))
-    facts.update((key, environment[key]) for key in FACTS
-                 if key in environment and key not in facts)
-    facts = {key: facts[key] for key in FACTS if key in facts}
-    facts.update((key, value) for key, value in environment['variables'].items()
-                 if not (key == 'CUDA_VISIBLE_DEVICES' and environment['device']['kind'] == 'cpu'))
-    return {key: 'none' if fact is None else str(fact) for key, fact in facts.items()}
+def _repeats(figures):
+    """The figures in the order of tables; those of the same work that differ in no condition are
+    repeats of each other, and become one."""
+    groups = []                                          # type: List[List[Figure]]
+    for figure in figures:
+        group = next((group for group in groups if group[0].work == figure.work and not any(
+            differing(figure, other) for other in group)), None)
+        if group is None:
+            groups.append([figure])
+        else:
+            group.append(figure)
+    return sorted(map(combined, groups), key=lambda figure: (
+        order(figure.work), [(name, conditions.text(name, value))
+                             for name, value in figure.conditions.items()]))
+
+
+def differing(figure: Figure, other: Figure) -> List[str]:
+    """Returns the names of the conditions in which two figures of records differ, so that they are
+    no repeats."""
+    return [name for name in conditions.differing(figure.conditions, other.conditions)
+            if conditions.means(name) == conditions.NOT_A_REPEAT]
 
 
 def _reference(data):
@@ -297,13 +288,8 @@ def titled(source: Source, figure: Figure) -> str:
 
 def _all_facts(files):
     """The facts of several files as one: the values in which they differ, separated by commas."""
-    return {key: ', '.join(sorted({facts.get(key, '(not set)') for facts in files}))
-            for key in sorted({key for facts in files for key in facts}, key=fact_order)}
-
-
-def fact_order(key: str) -> Tuple[int, str]:
-    """Returns a key that sorts the names of facts as FACTS, the others behind."""
-    return FACTS.index(key) if key in FACTS else len(FACTS), key
+    return {key: ', '.join(sorted({facts.get(key, conditions.text(key, None)) for facts in files}))
+            for key in sorted({key for facts in files for key in facts}, key=conditions.order)}
 
 
 def order(work: Work) -> List[Tuple[int, str]]:
@@ -343,6 +329,7 @@ def combined(figures: Sequence[Figure]) -> Figure:
         mean_s=mean_s, ci95_s=ci95_s, sd_s=None,
         alone_s=_mean([figure.alone_s for figure in figures]),
         communication=_mean([figure.communication for figure in figures]),
+        conditions=conditions.merged([figure.conditions for figure in figures]),
         warnings=tuple(warning for figure in figures for warning in figure.warnings))
 
 

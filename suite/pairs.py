@@ -6,8 +6,18 @@ Statistics in Medicine 27 (2008); common.stats.ratio).
 """
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import networks, stats
-from suite.figures import FLOAT32, MIN_PROCESSES, Figure, Interval, Source, Work, rate, titled
+from common import conditions, networks, stats
+from suite.figures import (
+    FLOAT32,
+    MIN_PROCESSES,
+    Figure,
+    Interval,
+    Source,
+    Work,
+    differing,
+    rate,
+    titled,
+)
 from suite.tables import LABELS, named, speed
 
 NO_DIFFERENCE = 'no significant difference'
@@ -123,12 +133,6 @@ def _nearest(figure, others):
     return min(others, key=lambda other: len(differing(figure, other)))
 
 
-def differing(figure: Figure, other: Figure) -> List[str]:
-    """Returns the names of the conditions in which two figures of records differ."""
-    one, two = dict(figure.conditions), dict(other.conditions)
-    return [key for key in {**one, **two} if one.get(key) != two.get(key)]
-
-
 def row(base: Figure, other: Figure) -> Row:
     """Returns the comparison of two figures of the same work. A verdict needs MIN_PROCESSES
     processes on each side: the steps of one process say nothing about the next one."""
@@ -184,6 +188,6 @@ def _unequal(work, other):
 
 
 def _other_conditions(figure, other):
-    one, two = dict(figure.conditions), dict(other.conditions)
-    return ['%s %s, not %s' % (key, one.get(key, '(not set)'), two.get(key, '(not set)'))
-            for key in differing(figure, other)]
+    return ['%s %s, not %s' % (name, *[conditions.text(name, side.conditions.get(name))
+                                       for side in (figure, other)])
+            for name in differing(figure, other)]

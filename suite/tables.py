@@ -1,12 +1,13 @@
 """Figures as tables, and blocks of tables and lines as text, as Markdown and as CSV."""
 import csv
 import io
+import itertools
 import textwrap
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import stats, text
+from common import conditions, stats, text
 from suite import outcome
-from suite.figures import FACTS, PUBLISHED, Figure, Interval, Source, Work, fact_order, rate
+from suite.figures import PUBLISHED, Figure, Interval, Source, Work, differing, rate
 
 LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision', 'processes')      # of Work
 DIGITS = 4                           # significant ones of a measured time or rate
@@ -16,9 +17,11 @@ UNITS = (', ms', ' / s')
 # A row of --csv: a pass of a record, or a published figure.
 CSV_STATISTICS = ('n', 'mean_s', 'sd_s', 'median_s', 'min_s', 'max_s', 'p95_s', 'p99_s')
 CSV_MEASURED = ('flops_per_s', 'share_of_peak', 'peak_bytes', 'fetched_bytes', 'energy_per_image_j')
+CSV_CONDITIONS = tuple(condition.name for condition in conditions.CONDITIONS
+                       if condition.means != conditions.NOT_COMPARABLE)
 CSV_COLUMNS = (('source', 'record', 'date') + LABELS + ('outcome',) + CSV_STATISTICS
                + ('ci95_low_s', 'ci95_high_s', 'images_per_s') + CSV_MEASURED
-               + ('cautions', 'faults') + tuple(FACTS) + ('variables', 'differs'))
+               + ('cautions', 'faults') + CSV_CONDITIONS + ('variables', 'differs'))
 
 
 class Block(NamedTuple):
@@ -51,16 +54,17 @@ def figures_block(title: str, head: Sequence[str], rows: Sequence[Tuple[Figure, 
 
 
 def varying(figures: Sequence[Figure]) -> List[str]:
-    """Returns the conditions that tell figures of the same work apart, in the order of FACTS: of
-    those that change together only the first."""
+    """Returns the conditions that tell figures of the same work apart, in the order of
+    common.conditions: of those that change together only the first."""
     by_work = {}
     for figure in figures:
         if figure.records:
-            by_work.setdefault(figure.work, []).append(dict(figure.conditions))
+            by_work.setdefault(figure.work, []).append(figure)
     kept, parts = [], 0                                  # type: List[str], int
-    for key in sorted({key for several in by_work.values() for one in several for key in one},
-                      key=fact_order):
-        count = sum(len({tuple(one.get(name) for name in kept + [key]) for one in several})
+    for key in sorted({key for several in by_work.values()
+                       for one, other in itertools.combinations(several, 2)
+                       for key in differing(one, other)}, key=conditions.order):
+        count = sum(len({tuple(condition(one, name) for name in kept + [key]) for one in several})
                     for several in by_work.values())
         if count > max(parts, len(by_work)):
             kept, parts = kept + [key], count
@@ -86,9 +90,8 @@ def named_figure(figure: Figure, conditions: Sequence[str]) -> str:
 
 
 def condition(figure: Figure, key: str) -> str:
-    """Returns a condition of a figure: '(not set)' where its record has none, '-' for a published
-    figure."""
-    return dict(figure.conditions).get(key, '(not set)' if figure.records else '-')
+    """Returns a condition of a figure; '-' for a published one."""
+    return conditions.text(key, figure.conditions.get(key)) if figure.records else '-'
 
 
 def four_digits(number: float) -> str:
@@ -173,18 +176,10 @@ def described(source: Source) -> str:
     """Returns on what it ran, or who published it, in one line."""
     facts = source.facts
     if 'device' in facts:
-        return '%s, driver %s, TensorFlow %s (%s)' % tuple(
-            facts[key] for key in ('device', 'driver', 'tensorflow', 'runtime'))
+        driver = ', driver ' + facts['driver'] if 'driver' in facts else ''
+        return '%s%s, TensorFlow %s (%s)' % (facts['device'], driver, facts['tensorflow'],
+                                             facts['runtime'])
     return '; '.join(facts[key] for key in PUBLISHED if key in facts) or 'nothing that can be used'
-
-
-def differences(sources: Sequence[Source]) -> List[str]:
-    """Returns a line for each fact in which the runs among `sources` differ."""
-    runs = [source for source in sources if 'device' in source.facts]
-    keys = sorted({key for source in runs for key in source.facts}, key=fact_order)
-    values = {key: [source.facts.get(key, '(not set)') for source in runs] for key in keys}
-    return ['differs: %s: %s' % (key, ' | '.join(of_runs)) for key, of_runs in values.items()
-            if len(set(of_runs)) > 1]
 
 
 def folded(table: List[List[str]], keep: Sequence[str] = ()) -> Tuple[str, List[List[str]]]:
@@ -310,7 +305,7 @@ def _csv_work(source, figure):
 
 
 def _csv_row(source, record, entry, figure):
-    data, conditions = record.data, dict(figure.conditions)
+    data = record.data
     environment = data['environment']
     row = dict(_csv_work(source, figure), record=record.name, date=environment['date'],
                outcome=outcome.of_pass(data, entry), cautions='; '.join(figure.warnings),
@@ -321,6 +316,6 @@ def _csv_row(source, record, entry, figure):
         row['ci95_low_s'], row['ci95_high_s'] = summary.ci95_s or ('', '')
         row['images_per_s'] = rate(figure)
     row.update((key, entry.get(key)) for key in CSV_MEASURED)
-    row.update((key, conditions.get(key, environment.get(key))) for key in FACTS)
+    row.update((key, condition(figure, key)) for key in CSV_CONDITIONS if key in figure.conditions)
     row['variables'] = ' '.join('%s=%s' % one for one in environment['variables'].items())
     return row

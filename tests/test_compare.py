@@ -320,72 +320,6 @@ def test_repeats_are_as_uncertain_as_their_processes_differ(write):
     assert row.verdict == 'one process: no verdict'
 
 
-OTHER_CONDITIONS = [
-    ({'driver': '550.2'}, 'driver'), ({'device': 'GPU Z'}, 'device'),
-    ({'power_limit_w': 250}, 'power limit'), ({'usable_threads': 1}, 'CPUs'),
-    ({'quota_cpus': 1.5}, 'CPU quota'), ({'intra_op_threads': 1}, 'threads'),
-    ({'tensorflow': '1.14.0'}, 'tensorflow'), ({'variables': {'OMP_NUM_THREADS': '1'}},
-                                               'OMP_NUM_THREADS')]
-
-
-def under(seed=0, mean_s=0.1, **changes):
-    """A record whose conditions differ by `changes`."""
-    data = record(entry(steps(mean_s, seed=seed)), **{
-        key: value for key, value in changes.items()
-        if key in ('driver', 'device', 'tensorflow')})
-    environment = data['environment']
-    environment['variables'] = changes.get('variables', {})
-    environment['gpu'] = dict(environment['gpu'], power_limit_w=changes.get('power_limit_w', 350))
-    environment['cpu'] = dict(environment['cpu'], **{
-        key: changes[key] for key in ('usable_threads', 'quota_cpus') if key in changes})
-    return dict(data, options=dict(data['options'], **{
-        key: changes[key] for key in changes if key.endswith('_op_threads')}))
-
-
-@pytest.mark.parametrize('change, name', OTHER_CONDITIONS)
-def test_other_conditions_are_another_row(change, name, write, capsys):
-    write('two/a.json', under())
-    path = write('two/b.json', under(1, **change))
-    figures = load(os.path.dirname(path)).figures
-    assert [len(figure.records) for figure in figures] == [1, 1]
-    assert not any(figure.faults for figure in figures)
-    assert pairs.differing(*figures) == [name]
-    assert compare.main([os.path.dirname(path)]) == 0
-    assert re.search(r'\n  %s +mean, ms' % name, capsys.readouterr().out)
-
-    assert compare.main([os.path.dirname(path) + '/a.json', path]) == 0     # and a line for it
-    assert 'differs: %s: ' % name in capsys.readouterr().out
-
-
-def test_two_thread_settings_stand_against_the_same_setting(write):
-    for name, factor in (('before', 1), ('after', 2)):
-        for i, threads in enumerate((1, 2)):
-            path = write('%s/%d.json' % (name, threads), under(
-                10 * factor + i, factor * threads / 10, intra_op_threads=threads,
-                driver='55%d' % factor))
-    folder = os.path.dirname(os.path.dirname(path))
-    pair, = pairs.compare(load(folder + '/before'), [load(folder + '/after')])
-    assert [round(row.ratio, 1) for row in pair.rows] == [2.0, 2.0]
-    assert [pairs.differing(row.base, row.other) for row in pair.rows] == [['driver']] * 2
-    one = load(folder + '/after/1.json')
-    pair, = pairs.compare(load(folder + '/before'), [one])
-    assert [pairs.differing(row.base, row.other) for row in pair.rows] == [['driver']]
-    line, = pair.apart
-    assert re.fullmatch('before, alexnet lrn Forward tensors batch 32 float32: 0.[12].* s / batch: '
-                        'driver 551, not 552; threads 2 intra-op, not 1 intra-op', line)
-
-
-def test_another_commit_is_mentioned_and_no_fault(write, capsys):
-    for i in range(3):
-        data = under(i)
-        data['environment']['commit'] = str(i) * 40
-        path = write('three/%d.json' % i, data)
-    figure, = load(os.path.dirname(path)).figures
-    assert len(figure.records) == 3 and not figure.faults
-    assert compare.main([os.path.dirname(path), path]) == 0
-    assert 'differs: commit: 0000' in capsys.readouterr().out
-
-
 def test_an_interrupted_pass_is_called_so(write, capsys):
     cut = entry(steps())
     del cut['faults']
@@ -528,16 +462,6 @@ def test_texts_of_a_record_are_no_formula_and_no_html(write, tmp_path, capsys):
     assert '<script>' not in capsys.readouterr().out
     with open(str(tmp_path / 'all.csv'), newline='') as file:
         assert next(csv.DictReader(file))['tensorflow'] == "'=1+1"
-
-
-def test_what_differs_between_the_machines_is_said(write, capsys):
-    a = write('a.json', record(entry(steps()), variables={'TF_A': '1'}))
-    b = write('b.json', record(entry(steps()), driver='550.2'))
-    assert compare.main([a, b]) == 0
-    out = capsys.readouterr().out
-    assert 'differs: driver: 535.1 | 550.2' in out
-    assert 'differs: TF_A: 1 | (not set)' in out
-    assert 'differs: tensorflow' not in out
 
 
 def test_one_record_stands_beside_the_references_of_its_work(write, capsys):

@@ -185,7 +185,7 @@ def test_the_facts_of_a_cpu(machine):
     root = machine(dict(v2(C, quota=250000), **{'proc/cpuinfo': CPUINFO}))
     assert host.cpu_facts(root) == {
         'model': 'Intel(R) Xeon(R) CPU', 'physical_cores': 2, 'logical_cores': 4,
-        'usable_threads': 2, 'quota_cpus': 2.5}
+        'usable_threads': 2, 'affinity': [0, 1], 'quota_cpus': 2.5}
     assert host.cpu_name(root) == 'Intel(R) Xeon(R) CPU'
     assert host.cpu_flags(root) == {'fpu', 'avx2', 'amx_bf16'}
 

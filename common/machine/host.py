@@ -101,11 +101,12 @@ def cpu_count(root: str = '/') -> str:
 
 def cpu_facts(root: str = '/') -> Dict[str, Any]:
     """Returns model, physical_cores, logical_cores, usable_threads (the CPUs on which this process
-    may run) and quota_cpus, each None where it is not known."""
+    may run), affinity (their numbers) and quota_cpus, each None where it is not known."""
     cores = set(zip(_cpuinfo(root, 'physical id'), _cpuinfo(root, 'core id')))
     return {'model': (_cpuinfo(root, 'model name') or [None])[0],
             'physical_cores': len(cores) or None, 'logical_cores': os.cpu_count(),
-            'usable_threads': len(usable_cpus()) or None, 'quota_cpus': quota_cpus(root)}
+            'usable_threads': len(usable_cpus()) or None,
+            'affinity': sorted(usable_cpus()) or None, 'quota_cpus': quota_cpus(root)}
 
 
 def cpu_load(since: Snapshot = FIRST, root: str = '/') -> Dict[str, Any]:
