@@ -15,13 +15,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from common import conditions, networks, report, stats
 from suite import outcome
 from suite import records as reading
+from suite.records import PUBLISHED
 
 REFERENCES, RESULTS = [os.path.join(reading.ROOT, folder) for folder in ('references', 'results')]
 FLOAT32 = 'float32'
 
 FETCHES = 'tensors', 'ops'           # in the order of tables
-# What a publication says about its figures.
-PUBLISHED = ('hardware', 'year', 'software', 'source', 'note')
 
 # The 97.5 % quantile of Student's t by degrees of freedom; for more than 9, that of 9 is safe.
 T_INTERVAL = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -265,8 +264,7 @@ def _reference(data):
     repeats of each other."""
     figures = []
     for entry in data['figures']:
-        published = {key: str(entry.get(key, data.get(key))) for key in PUBLISHED
-                     if key in entry or key in data}
+        published = {key: str(entry[key]) for key in PUBLISHED if key in entry}
         figures.append(Figure(
             Work(*(entry.get(key, 1) for key in Work._fields)), entry.get('mean_s'), None,
             entry.get('sd_s'), (), entry['about'], entry.get('images_per_s'),

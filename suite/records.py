@@ -7,15 +7,16 @@ import functools
 import json
 import math
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
-import jsonschema
+import fastjsonschema
 
 from common import cautions, variables
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
            'reference': os.path.join(ROOT, 'suite', 'reference.schema.json')}
+PUBLISHED = 'hardware', 'year', 'software', 'source', 'note'      # about a published figure
 MAX_DEPTH = 20                       # of lists and objects in each other; a record has 6
 # Their squares are floats, and no count or time comes near them.
 MIN_NUMBER, MAX_NUMBER = 1e-100, 1e100
@@ -56,15 +57,16 @@ def load(path: str) -> Dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError('not JSON, or cut short (%s)' % one_line(error)) from None
     if isinstance(data, dict) and {'figures', 'source'} <= set(data):
+        _complete(data)
         fault = _fault('reference', data)
     elif not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
         raise NoRecord
     else:
-        schema = _validator('record').schema['properties']['schema']['const']
-        if data['schema'] != schema:
+        version = schema('record')['properties']['schema']['const']
+        if data['schema'] != version:
             raise OtherVersion(
                 'schema %s, and %d is read here: run the benchmark again, or compare with the '
-                'version that wrote it' % (_shown(data['schema']), schema))
+                'version that wrote it' % (_shown(data['schema']), version))
         fault = _fault('record', data) or _contradiction(data)
     if fault:
         raise ValueError('damaged: %s' % fault)
@@ -103,44 +105,39 @@ def _bounded(value, depth=0):
 
 
 @functools.lru_cache(maxsize=None)
-def _validator(kind):
-    """The validator of a schema that accepts unknown keys."""
-    def others(validator, allowed, instance, schema):
-        if allowed is not False:
-            yield from jsonschema.Draft7Validator.VALIDATORS['additionalProperties'](
-                validator, allowed, instance, schema)
+def validator(kind: str, strict: bool = False) -> Callable[[Any], Any]:
+    """Returns the function that checks a 'record' or a 'reference' against its schema. It raises
+    fastjsonschema.JsonSchemaValueException. Unknown keys pass, except if it is `strict`."""
+    return fastjsonschema.compile(schema(kind, strict))
+
+
+@functools.lru_cache(maxsize=None)
+def schema(kind: str, strict: bool = False) -> Dict[str, Any]:
+    """Returns the schema of a 'record' or a 'reference'; see validator()."""
+    def without_strictness(pairs):
+        return {key: value for key, value in pairs
+                if strict or (key, value) != ('additionalProperties', False)}
 
     with open(SCHEMAS[kind], encoding='utf-8') as file:
-        schema = json.load(file)
-    return jsonschema.validators.extend(
-        jsonschema.Draft7Validator, {'additionalProperties': others})(schema)
+        return json.load(file, object_pairs_hook=without_strictness)
 
 
 def _fault(kind, data) -> Optional[str]:
-    """What is wrong with a record or a reference, of several faults the outermost; None if it meets
-    its schema."""
-    error = min(_validator(kind).iter_errors(data), default=None,
-                key=lambda error: len(error.absolute_path))
-    return error and _sentence(error)
+    """What is wrong with a record or a reference; None if it meets its schema."""
+    try:
+        validator(kind)(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        place = error.message.replace('data.', '', 1)
+        return place if error.rule == 'required' else '%s: %s' % (place, _shown(error.value))
+    return None
 
 
-def _sentence(error):
-    """A jsonschema.ValidationError as 'results[0].mean_s is "x", not number or null'."""
-    while error.context:                                 # of anyOf: what the last alternative says
-        error = error.context[-1]
-    place = ''.join('[%d]' % part if isinstance(part, int) else '.' + part
-                    for part in error.absolute_path).lstrip('.')
-    value, rule, limit = error.instance, error.validator, error.validator_value
-    if rule == 'required':
-        return '%s lacks %s' % (place or 'it', ', '.join(sorted(set(limit) - set(value))))
-    if rule in ('minItems', 'maxItems'):
-        return '%s has %d values' % (place, len(value))
-    if rule == 'type':
-        kinds = [limit] if isinstance(limit, str) else limit
-        return '%s is %s, not %s' % (place, _shown(value), ' or '.join(kinds))
-    words = {'enum': 'none of', 'const': 'not', 'minimum': 'below', 'maximum': 'above',
-             'pattern': 'unlike'}
-    return '%s is %s, %s %s' % (place, _shown(value), words.get(rule, rule), _shown(limit))
+def _complete(reference):
+    """Gives each figure what the reference says of all of them."""
+    if isinstance(reference['figures'], list):
+        shared = {key: reference[key] for key in PUBLISHED if key in reference}
+        reference['figures'] = [dict(shared, **figure) if isinstance(figure, dict) else figure
+                                for figure in reference['figures']]
 
 
 def _contradiction(record):

@@ -7,7 +7,8 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from common import conditions, stats, text
 from suite import outcome
-from suite.figures import PUBLISHED, Figure, Interval, Source, Work, differing, rate
+from suite.figures import Figure, Interval, Source, Work, differing, rate
+from suite.records import PUBLISHED
 
 LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision', 'processes')      # of Work
 DIGITS = 4                           # significant ones of a measured time or rate

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import jsonschema
 import pytest
 
 import alexnet_benchmark
@@ -15,11 +14,10 @@ import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
 from common import cli, networks, tf1
+from suite.records import schema, validator
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '1', '--device', 'cpu']
-with open(os.path.join(ROOT, 'common', 'record.schema.json')) as file:
-    SCHEMA = json.load(file)
 SCRIPTS = [alexnet_benchmark, vgg16_benchmark, inception_v3_benchmark, resnet_v2_benchmark]
 
 # Convolutions of a forward step, and of a forward-backward step (None: it is left out): each
@@ -57,9 +55,9 @@ def test_a_script_runs_what_it_times(script, flags, variant, forward, both, tmp_
     assert script.main(SHORT + flags + ['--json', str(path), '--details']) == 0
 
     record = json.loads(path.read_text())
-    jsonschema.validate(record, SCHEMA)
+    validator('record', strict=True)(record)
     for result in record['results']:                     # what an interrupted pass lacks is there
-        assert set(result) == set(SCHEMA['properties']['results']['items']['properties'])
+        assert set(result) == set(schema('record')['properties']['results']['items']['properties'])
     assert (record['error'], record['faults']) == (None, [])
     assert record['schema'] == 1
     assert record['benchmark'] == script.__name__[:-len('_benchmark')]

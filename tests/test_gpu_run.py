@@ -6,14 +6,13 @@ import json
 import os
 import sys
 
-import jsonschema
 import pytest
 
 import alexnet_benchmark
-from common import record
 from common.machine import device, nvidia, session
 from common.probes import gpu
 from common.tf1 import tf
+from suite.records import validator
 from tests import fake_nvml
 
 pytestmark = pytest.mark.slow
@@ -39,8 +38,7 @@ def run(monkeypatch, tmp_path, capsys):
 
 def test_the_record_of_a_gpu_fits_the_schema_and_names_what_fell_back(run):
     code, written, out = run(fake_nvml.healthy())
-    with open(os.path.join(os.path.dirname(record.__file__), 'record.schema.json')) as file:
-        jsonschema.validate(written, json.load(file))
+    validator('record', strict=True)(written)
     assert code == 1
     assert written['environment']['device']['gpu']['multiprocessors'] == 80
     assert written['environment']['gpu']['max_sm_clock_mhz'] == 1530

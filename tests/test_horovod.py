@@ -12,7 +12,6 @@ import threading
 import types
 import uuid
 
-import jsonschema
 import numpy
 import pytest
 
@@ -25,6 +24,7 @@ from common.probes import ranks
 from common.stop import Stop
 from common.timing import Timing
 from suite.peers import command as peers
+from suite.records import validator
 from suite.run import command as run_all
 from tests import fake_job
 
@@ -663,8 +663,7 @@ def test_the_model_is_rank_0s_and_the_images_are_each_ranks_own(job):
 
 @needs_horovod
 def test_the_record_of_a_job(job):
-    with open(os.path.join(ROOT, 'common', 'record.schema.json')) as file:
-        jsonschema.validate(job.record, json.load(file))
+    validator('record', strict=True)(job.record)
     assert job.record['processes'] == {
         'size': job.size, 'hosts': {job.record['environment']['host']: job.size},
         'horovod': '0.28.1', 'backend': 'gloo'}

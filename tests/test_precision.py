@@ -9,16 +9,16 @@ import subprocess
 import sys
 import time
 
-import jsonschema
 import numpy
 import pytest
 
 import alexnet_benchmark
-from common import record, report, stats, tf1
+from common import report, stats, tf1
 from common.machine import device, host, session
 from common.probes import precision
 from common.tf1 import tf
 from common.workload import Pass, Run, Workload
+from suite.records import validator
 
 classic = pytest.mark.skipif(tf1.RUNTIME != 'classic', reason='of TensorFlow 1.15')
 modern = pytest.mark.skipif(tf1.RUNTIME != 'modern', reason='of TensorFlow 2')
@@ -317,8 +317,7 @@ def test_a_mixed_run_stands_beside_its_baseline(tmp_path, capfd):
     path = tmp_path / 'record.json'
     assert alexnet_benchmark.main(SHORT + ['--precision', 'mixed', '--json', str(path)]) == 0
     written, out = json.loads(path.read_text()), capfd.readouterr().out
-    with open(os.path.join(os.path.dirname(record.__file__), 'record.schema.json')) as file:
-        jsonschema.validate(written, json.load(file))
+    validator('record', strict=True)(written)
     assert [(one['info_string'], one['precision']) for one in written['results']] == [
         (name, one) for one in ('float32', 'mixed_bfloat16')
         for name in ('Forward', 'Forward-backward')]

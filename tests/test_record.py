@@ -7,22 +7,15 @@ import stat
 import subprocess
 import sys
 
-import jsonschema
 import pytest
 
 import alexnet_benchmark
 from common import files, record, tf1
 from common.probes import memory
 from common.tf1 import tf
+from suite.records import validator
 
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
-
-
-@pytest.fixture(scope='module')
-def schema():
-    path = os.path.join(os.path.dirname(record.__file__), 'record.schema.json')
-    with open(path) as file:
-        return json.load(file)
 
 
 def run(script, tmp_path, *flags):
@@ -31,26 +24,26 @@ def run(script, tmp_path, *flags):
     return code, json.loads(path.read_text())
 
 
-def test_the_record_of_a_profile_fits_the_schema(schema, tmp_path):
+def test_the_record_of_a_profile_fits_the_schema(tmp_path):
     code, written = run(alexnet_benchmark, tmp_path, '--num_batches', '25', '--forward_only',
                         '--profile')
     assert (code, written['status'], bool(written['results'][0]['layers'])) == (0, 'finished', True)
-    jsonschema.validate(written, schema)
+    validator('record', strict=True)(written)
 
 
-def test_the_record_of_a_refused_run_fits_the_schema(schema, tmp_path, monkeypatch):
+def test_the_record_of_a_refused_run_fits_the_schema(tmp_path, monkeypatch):
     monkeypatch.setenv('TF_SYNC_ON_FINISH', '0')
     code, written = run(alexnet_benchmark, tmp_path)
     assert (code, written['status']) == (1, 'refused')
-    jsonschema.validate(written, schema)
+    validator('record', strict=True)(written)
 
 
-def test_the_record_of_an_interrupted_run_fits_the_schema(schema, tmp_path, monkeypatch):
+def test_the_record_of_an_interrupted_run_fits_the_schema(tmp_path, monkeypatch):
     monkeypatch.setattr('common.timing.print', interrupt, raising=False)
     code, written = run(alexnet_benchmark, tmp_path)
     assert (code, written['status']) == (130, 'interrupted')
     assert len(written['results'][0]['samples_s']) == 1
-    jsonschema.validate(written, schema)
+    validator('record', strict=True)(written)
 
 
 def interrupt(*_, **__):
@@ -64,7 +57,7 @@ def interrupt(*_, **__):
     (tf.errors.AbortedError(None, None, 'Graph execution error:\n\nan exception:Status: 1, '
                                         'message: could not create a memory object, in file x\n'),
      'an exception:Status: 1, message: could not create a memory object, in file x')])
-def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(error, line, schema, tmp_path,
+def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(error, line, tmp_path,
                                                                monkeypatch, capsys):
     """The forward pass is done when the backward one finds no memory."""
     time_run = alexnet_benchmark.benchmark.time_tensorflow_run
@@ -79,7 +72,7 @@ def test_a_record_that_ran_out_of_memory_keeps_the_pass_before(error, line, sche
     assert [result['info_string'] for result in written['results']] == ['Forward']
     assert 'batch size 1 does not fit' in written['error']
     assert capsys.readouterr().err.splitlines()[-1] == '  ' + line
-    jsonschema.validate(written, schema)
+    validator('record', strict=True)(written)
 
 
 def test_other_errors_of_tensorflow_are_not_out_of_memory(tmp_path, monkeypatch, capsys):
@@ -91,14 +84,14 @@ def test_other_errors_of_tensorflow_are_not_out_of_memory(tmp_path, monkeypatch,
     assert 'TensorFlow failed with AbortedError at batch size 1' in capsys.readouterr().err
 
 
-def test_the_finished_steps_of_a_pass_are_kept_whatever_ends_it(schema, tmp_path, monkeypatch):
+def test_the_finished_steps_of_a_pass_are_kept_whatever_ends_it(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr('common.timing.print', full, raising=False)
     code, written = run(alexnet_benchmark, tmp_path)
     assert (code, written['status']) == (3, 'failed')
     assert len(written['results'][0]['samples_s']) == 1
-    jsonschema.validate(written, schema)
+    validator('record', strict=True)(written)
 
 
 @pytest.mark.slow

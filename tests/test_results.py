@@ -3,12 +3,12 @@ import fnmatch
 import json
 import os
 
-import jsonschema
 import pytest
 
 from common import files
 from suite import records
 from suite.peers import tables
+from suite.records import validator
 
 RESULTS = os.path.join(records.ROOT, 'results')
 PATHS = sorted(os.path.relpath(os.path.join(folder, name), RESULTS)
@@ -35,16 +35,10 @@ def read(path):
         return json.load(file)
 
 
-@pytest.fixture(scope='module')
-def schema():
-    with open(records.SCHEMAS['record'], encoding='utf-8') as file:
-        return json.load(file)
-
-
 @of_kind('record')
-def test_a_record_is_valid_and_finished(path, schema):
+def test_a_record_is_valid_and_finished(path):
     record = records.load(os.path.join(RESULTS, path))   # raises ValueError
-    jsonschema.validate(read(path), schema)
+    validator('record', strict=True)(read(path))
     if 'sweep' in path.split(os.sep) and record['status'] == 'out_of_memory':
         return                                           # its end, as it should be
     assert record['status'] == 'finished' and record['faults'] == []
