@@ -1,4 +1,5 @@
 """AlexNet against the chapter's output in section 6.1 and against NumPy, in float64."""
+import graph_rows
 import numpy
 import pytest
 
@@ -53,28 +54,30 @@ def test_the_fully_connected_layers(capsys):
     assert [(v.op.name, v.shape.as_list()) for v in parameters] == CONVOLUTIONS + FULLY_CONNECTED
 
 
-@pytest.mark.parametrize('lrn, expected', [
-    (True, ['conv 11x11/4', 'LRN', 'maxpool 3x3/2', 'conv 5x5/1', 'LRN', 'maxpool 3x3/2',
-            'conv 3x3/1', 'conv 3x3/1', 'conv 3x3/1', 'maxpool 3x3/2']),
-    (False, ['conv 11x11/4', 'maxpool 3x3/2', 'conv 5x5/1', 'maxpool 3x3/2',
-             'conv 3x3/1', 'conv 3x3/1', 'conv 3x3/1', 'maxpool 3x3/2']),
-])
-def test_order_of_the_layers(lrn, expected):             # the text of section 6.1
-    with tf.Graph().as_default():
-        pool5, _ = alexnet.inference(tf.zeros([1, 224, 224, 3]), lrn)
-    found = []
-    for op in graph.needed_ops([pool5]):
-        if op.type == 'Conv2D':
-            found.append('conv %dx%d/%d' % (*op.inputs[1].shape.as_list()[:2],
-                                            op.get_attr('strides')[1]))
-        elif op.type == 'MaxPool':
-            found.append('maxpool %dx%d/%d' % (*op.get_attr('ksize')[1:3],
-                                               op.get_attr('strides')[1]))
-        elif op.type == 'LRN':
-            found.append('LRN')
-            assert [op.get_attr(name) for name in ('depth_radius', 'bias', 'alpha', 'beta')] \
-                == [4, 1.0, pytest.approx(0.001 / 9), 0.75]
-    assert found == expected
+# The text of section 6.1: stddev 0.1 and biases of 0; LRN with depth_radius 4, bias 1, alpha
+# 0.001 / 9 and beta 0.75. The fully connected layers: the docstring of the script.
+LRN = 'LRN 4 1 0.0001111 0.75'
+ROWS = [
+    'conv1 11x11/4 SAME, truncated normal 0.1; bias 0; relu; %s; max 3x3/2 VALID' % LRN,
+    'conv2 5x5/1 SAME, truncated normal 0.1; bias 0; relu; %s; max 3x3/2 VALID' % LRN,
+    'conv3 3x3/1 SAME, truncated normal 0.1; bias 0; relu',
+    'conv4 3x3/1 SAME, truncated normal 0.1; bias 0; relu',
+    'conv5 3x3/1 SAME, truncated normal 0.1; bias 0; relu; max 3x3/2 VALID',
+    'fc6, truncated normal 0.01; bias 0.1; relu; dropout',
+    'fc7, truncated normal 0.01; bias 0.1; relu; dropout',
+    'fc8, truncated normal 0.01; bias 0.1',
+]
+
+
+@pytest.mark.parametrize('flags, expected', [
+    ([], ROWS[:5]),
+    (['--no_lrn'], [row.replace(LRN + '; ', '') for row in ROWS[:5]]),
+    (['--fc'], ROWS)])
+def test_hyperparameters(flags, expected, timed):
+    run = timed(alexnet, flags)
+    images = run.graph.get_tensor_by_name('images:0')
+    assert graph_rows.initialiser(graph_rows.variable(images)) == 'normal 0.1'
+    assert graph_rows.rows(run.passes['Forward'].tensors) == [''] + expected
 
 
 @pytest.mark.parametrize('fc, parameters, gmac', [(False, 2469696, 0.658), (True, 61100840, 0.717)])
@@ -85,22 +88,6 @@ def test_parameters_and_multiply_adds(fc, parameters, gmac):
     assert network['parameters'] == parameters
     assert sum(v.shape.num_elements() for v in variables) == parameters
     assert round(network['flops'] / 2e9, 3) == gmac
-
-
-def test_initial_values(cpu_session):
-    with tf.Graph().as_default() as graph:
-        _, parameters = alexnet.inference(tf.zeros([1, 224, 224, 3]), fc=True)
-        with cpu_session(graph) as session:
-            session.run(tf.global_variables_initializer())
-            values = session.run(parameters)
-    for variable, value in zip(parameters, values):
-        layer, kind = variable.op.name.split('/')
-        if kind == 'biases':
-            assert (value == numpy.float32(0.1 if layer.startswith('fc') else 0)).all(), layer
-            continue
-        stddev = 0.01 if layer.startswith('fc') else 0.1
-        assert value.std() == pytest.approx(0.8796 * stddev, rel=0.02), layer   # cut at 2 stddev
-        assert 1.99 * stddev < numpy.abs(value).max() <= 2 * stddev, layer
 
 
 def test_dropout(cpu_session):

@@ -34,6 +34,7 @@ RUNS = [
     (vgg16_benchmark, ['--forward_only'], 'D', 13, None),
     (inception_v3_benchmark, [], 'aux', 95, 98),
     (resnet_v2_benchmark, ['--depth', '50', '--fetch', 'ops'], '50', 54, 54),
+    (resnet_v2_benchmark, [], '152', 156, 156),
 ]
 SUMMARY = re.compile(r'^(Forward|Forward-backward): ([\d.]+) ms / batch, ([\d.]+) ms / image, '
                      r'([\d.]+) images / s')

@@ -1,8 +1,10 @@
 """Inception V3 against the chapter's table 6-1 and its text, and against tf.contrib.slim's."""
+import collections
 import functools
 import importlib
 import re
 
+import graph_rows
 import numpy
 import pytest
 
@@ -245,28 +247,38 @@ def test_variables_have_the_names_and_shapes_of_slim(net):
             == [(v.op.name, v.shape.as_list()) for v in their]
 
 
-def test_initial_values(net, cpu_session):
-    # Standard deviation of the normal distribution that is cut at two of them: the default of
-    # inception_v3_arg_scope, and what section 6.3 says of the auxiliary classifier.
-    stddevs = {'AuxLogits/Conv2d_2a_5x5': 0.01, 'AuxLogits/Conv2d_2b_1x1': 0.001}
-    with net[0].graph.as_default(), cpu_session(net[0].graph) as session:
-        weights = slim.get_variables_by_suffix('weights')
-        assert len(weights) == 98
-        session.run(tf.variables_initializer(weights))
-        for variable, value in zip(weights, session.run(weights)):
-            scope = variable.op.name[len('InceptionV3/'):-len('/weights')]
-            stddev = stddevs.pop(scope, 0.1)
-            assert value.std() == pytest.approx(0.8796 * stddev, rel=0.1), scope
-            assert numpy.abs(value).max() <= 2 * stddev
-        assert not stddevs
+@pytest.fixture(scope='module')
+def default(timed):
+    """What the script builds without a flag."""
+    return timed(inception)
 
 
-def test_weight_decay(net):
-    with net[0].graph.as_default():
-        losses = tf.losses.get_regularization_losses()
-    assert len(losses) == 98
-    assert [loss.op.inputs[0].op.get_attr('value').float_val[0] for loss in losses] \
-        == [pytest.approx(0.00004)] * 98
+def test_hyperparameters(default):
+    """What a layer has besides its size, by how many have it: section 6.3, inception_v3_arg_scope;
+    the stddevs of the auxiliary classifier's last two convolutions are in its text."""
+    forward, backward = [collections.Counter(
+        part for row in graph_rows.rows(default.passes[name].tensors)
+        for part in re.sub(r'^\S+ \dx\d/\d (\w+), ', '; ', row).split('; ')
+        if part and not re.match('max|avg', part)) for name in ('Forward', 'Forward-backward')]
+    assert forward == {'truncated normal 0.1': 95, 'relu': 94, 'bias 0': 1,
+                       'batch norm of moving averages, epsilon 0.001': 94}
+    assert backward == {'truncated normal 0.1': 96, 'truncated normal 0.01': 1,
+                        'truncated normal 0.001': 1, 'relu': 96, 'bias 0': 2, 'dropout 0.2': 1,
+                        'batch norm of the batch, epsilon 0.001': 96}
+    assert graph_rows.decays(default.graph) == [0.9997] * 2 * 96
+    assert graph_rows.weight_decays(default.graph) == [0.00004] * 98
+    images = default.graph.get_operation_by_name('random_uniform/RandomUniform')
+    assert images.outputs[0].shape.as_list() == [32, 299, 299, 3]
+    assert all(images in graph.needed_ops(timed_pass.tensors)    # drawn in every step
+               for timed_pass in default.passes.values())
+
+
+def test_padding(default):
+    """The stem, the two modules that halve the size, and the auxiliary classifier pad nothing."""
+    found = {re.split('[ /]', row)[1] for row in graph_rows.rows(
+        default.passes['Forward-backward'].tensors) if re.match(r'\S+ \dx\d/\d VALID', row)}
+    assert found == {'Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_3b_1x1', 'Conv2d_4a_3x3',
+                     'Mixed_6a', 'Mixed_7a', 'AuxLogits'}
 
 
 @pytest.mark.slow

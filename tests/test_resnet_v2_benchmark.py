@@ -3,6 +3,7 @@ import collections
 import importlib
 import re
 
+import graph_rows
 import numpy
 import pytest
 
@@ -226,12 +227,29 @@ def test_the_comparison_covers_every_layer(both):
     assert numpy.abs(training - inference).max() > 0.1 * numpy.abs(inference).max()
 
 
-def test_weight_decay(nets):
-    with nets[50].graph.as_default():
-        losses = tf.losses.get_regularization_losses()
-        assert len(slim.get_variables_by_suffix('weights')) == len(losses) == 54
-    assert [loss.op.inputs[0].op.get_attr('value').float_val[0] for loss in losses] \
-        == [pytest.approx(0.0001)] * 54
+def test_hyperparameters(timed):
+    """What a layer has besides its size, by how many of the 50 layers' have it: section 6.4,
+    resnet_arg_scope. conv1, the 4 shortcuts, the last of each of the 16 units and the logits have a
+    bias and no batch norm; preact and postnorm stand before their convolutions."""
+    run = timed(resnet, ['--depth', '50'])
+    forward, backward = [collections.Counter(
+        part for row in graph_rows.rows(run.passes[name].tensors)
+        for part in re.sub(r'^\S+ \dx\d/\d (\w+), ', '; ', row).split('; ')
+        if part and not part.startswith('max')) for name in ('Forward', 'Forward-backward')]
+    assert forward == {'he': 54, 'relu': 49, 'bias 0': 22, 'mean': 1,
+                       'batch norm of moving averages, epsilon 1e-05': 49}
+    assert backward == {'he': 54, 'relu': 49, 'bias 0': 22, 'mean': 1,
+                        'batch norm of the batch, epsilon 1e-05': 49}
+    assert {row.split(',')[0] for row in graph_rows.rows(run.passes['Forward'].tensors)
+            if ' VALID' in row} == {'resnet_v2_50/conv1 7x7/2 VALID'} | {
+        'resnet_v2_50/block%d/unit_%d/bottleneck_v2/conv2 3x3/2 VALID' % unit
+        for unit in [(1, 3), (2, 4), (3, 6)]}            # conv2d_same pads by itself
+    assert graph_rows.decays(run.graph) == [0.997] * 2 * 49
+    assert graph_rows.weight_decays(run.graph) == [0.0001] * 54
+    images = run.graph.get_operation_by_name('random_uniform/RandomUniform')
+    assert images.outputs[0].shape.as_list() == [32, 224, 224, 3]
+    assert all(images in graph.needed_ops(timed_pass.tensors)    # drawn in every step
+               for timed_pass in run.passes.values())
 
 
 # The grid and the kernel of slim's own tests; each value is the sum of 9 products (fewer at the

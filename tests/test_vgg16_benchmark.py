@@ -1,4 +1,7 @@
 """VGGNet against the chapter's figures 6-6 and 6-7 and against tf.keras.applications."""
+import re
+
+import graph_rows
 import numpy
 import pytest
 
@@ -6,8 +9,12 @@ import vgg16_benchmark as vgg
 from common import graph
 from common.tf1 import tf
 
+# The other cells of figure 6-6, and the dropout of the text of section 6.2. LRN: AlexNet's.
+CELLS = {'max 2x2/2 SAME': 'maxpool', 'LRN 4 1 0.0001111 0.75': 'LRN', 'softmax': 'soft-max',
+         'dropout': 'dropout'}
+
 # Figure 6-6, column by column.
-HEAD = ['FC-4096', 'FC-4096', 'FC-1000', 'soft-max']
+HEAD = ['FC-4096', 'dropout', 'FC-4096', 'dropout', 'FC-1000', 'soft-max']
 FIGURE_6_6 = {
     'A': (11, [
         'conv3-64', 'maxpool',
@@ -70,37 +77,20 @@ def nets():
     return built
 
 
-def next_types(op, number):
-    """The types of the operation that uses op's output and of those that follow it."""
-    types = []
-    while len(types) < number:
-        op, = op.outputs[0].consumers()
-        types.append(op.type)
-    return types
-
-
 def cells(softmax):
-    """Reads the cells of figure 6-6 from the graph, in its order."""
+    """Reads the cells of figure 6-6 from the rows of the graph, in its order."""
     found = []
-    for op in graph.needed_ops([softmax]):
-        if op.type == 'Conv2D':
-            height, width, _, kernels = op.inputs[1].shape.as_list()
-            assert height == width
-            assert op.get_attr('strides') == [1, 1, 1, 1]
-            assert op.get_attr('padding') == b'SAME'
-            assert next_types(op, 2) == ['BiasAdd', 'Relu']
-            found.append('conv%d-%d' % (height, kernels))
-        elif op.type == 'LRN':
-            found.append('LRN')
-        elif op.type == 'MaxPool':
-            assert op.get_attr('ksize') == op.get_attr('strides') == [1, 2, 2, 1]
-            assert op.get_attr('padding') == b'SAME'
-            found.append('maxpool')
-        elif op.type == 'MatMul':
-            assert next_types(op, 2) == ['BiasAdd', 'Relu']     # fc8 too, as in the chapter
-            found.append('FC-%d' % op.outputs[0].shape.as_list()[1])
-        elif op.type == 'Softmax':
-            found.append('soft-max')
+    for row in graph_rows.rows([softmax])[1:]:
+        layer, *followers = row.split('; ')
+        kernel = re.match(r'conv\d_\d (\d)x\1/1 SAME, xavier$', layer)
+        name = re.match(r'\w+', layer).group()
+        outputs = softmax.graph.get_tensor_by_name(name + ':0').shape[-1]
+        found.append('conv%s-%d' % (kernel.group(1), outputs) if kernel else 'FC-%d' % outputs)
+        if kernel:
+            assert followers[:2] == ['bias 0', 'relu']
+        else:                                            # fc8 too has a ReLU, as in the chapter
+            assert re.match(r'fc\d, xavier$', layer) and followers[:2] == ['bias 0.1', 'relu']
+        found += [CELLS[follower] for follower in followers[2:]]
     return found
 
 
@@ -117,13 +107,6 @@ def test_figure_6_6(configuration, nets):
 
 def test_the_configurations_are_those_of_the_figure():
     assert list(vgg.CONFIGURATIONS) == list(FIGURE_6_6)
-
-
-def test_lrn_has_the_parameters_of_the_chapters_alexnet(nets):
-    _, softmax, _, _ = nets['A-LRN']
-    lrn, = [op for op in graph.needed_ops([softmax]) if op.type == 'LRN']
-    assert [lrn.get_attr(name) for name in ('depth_radius', 'bias', 'alpha', 'beta')] \
-        == [4, 1.0, pytest.approx(0.001 / 9), 0.75]
 
 
 @pytest.mark.parametrize('configuration, parameters, millions, gmac', SIZES)
@@ -163,6 +146,8 @@ def test_names_and_shapes_of_the_variables(nets):
 def test_configuration_d_and_batches_of_32_are_the_default(timed, capsys):
     run = timed(vgg)
     assert (run.name, run.variant) == ('vgg16', 'D')
+    images = run.graph.get_tensor_by_name('images:0')
+    assert graph_rows.initialiser(graph_rows.variable(images)) == 'normal 0.1'
     assert run.passes['Forward'].target.shape.as_list() == [32]
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if '[32, ' in line][:6] == [
@@ -185,20 +170,6 @@ def small(cpu_session):
         with cpu_session(graph) as session:
             session.run(tf.global_variables_initializer())
             yield session, keep_prob, graph, p
-
-
-def test_initial_values(small):
-    session, _, _, p = small
-    for variable, value in zip(p, session.run(p)):
-        layer, kind = variable.op.name.split('/')
-        if kind == 'b':
-            assert (value == numpy.float32(0.1 if layer.startswith('fc') else 0)).all(), layer
-            continue
-        # Glorot and Bengio (2010), equation 16: uniform to sqrt(6 / (fan in + fan out)).
-        area = numpy.prod(value.shape[:-2])
-        limit = numpy.sqrt(6 / (area * (value.shape[-2] + value.shape[-1])))
-        assert 0.98 * limit < numpy.abs(value).max() <= 1.0001 * limit, layer
-        assert value.std() == pytest.approx(limit / numpy.sqrt(3), rel=0.05), layer
 
 
 @pytest.mark.parametrize('layer', ['fc6', 'fc7'])

@@ -1,0 +1,110 @@
+"""Reads the hyperparameters of a network from its graph, as rows that a test holds as a table."""
+import math
+import re
+
+from common import graph
+from common.tf1 import tf
+
+
+def rows(targets):
+    """Returns a row for each convolution and matrix product that `targets` need, in graph order,
+    with what follows it: 'conv1 11x11/4 SAME, truncated normal 0.1; bias 0; relu; LRN 4 1
+    0.0001111 0.75; max 3x3/2 VALID'. What comes before the first is a row of its own."""
+    found = [['']]
+    for op in graph.needed_ops(targets):
+        if op.type in ('Conv2D', 'MatMul'):
+            found.append([product(op)])
+        else:
+            found[-1] += filter(None, [follower(op)])
+    return ['; '.join(parts) for parts in found]
+
+
+def product(op):
+    """'conv1 11x11/4 SAME, truncated normal 0.1' of a convolution, 'fc6, normal 0.01' of a matrix
+    product."""
+    weights = variable(op.inputs[1])
+    name = weights.op.name.rpartition('/')[0]
+    if op.type == 'Conv2D':
+        name += ' ' + window(op.inputs[1].shape.as_list()[:2], op)
+    return '%s, %s' % (name, initialiser(weights))
+
+
+def follower(op):
+    """The text of an operation between two products; None for those without hyperparameters."""
+    if op.type == 'BiasAdd':
+        return 'bias ' + initialiser(variable(op.inputs[1])).replace('constant ', '')
+    if op.type in ('MaxPool', 'AvgPool'):
+        return '%s %s' % (op.type[:3].lower(), window(op.get_attr('ksize')[1:3], op))
+    if op.type == 'LRN':
+        return 'LRN %g %g %.4g %g' % tuple(
+            op.get_attr(name) for name in ('depth_radius', 'bias', 'alpha', 'beta'))
+    if re.match(r'FusedBatchNorm(V\d)?$', op.type):     # not its gradient
+        return 'batch norm %s, epsilon %.3g' % (
+            'of the batch' if op.get_attr('is_training') else 'of moving averages',
+            op.get_attr('epsilon'))
+    if op.type == 'GreaterEqual' and 'drop' in op.name.lower():
+        rate = constant(op.inputs[1])
+        return 'dropout' if rate is None else 'dropout %.3g' % rate
+    return {'Relu': 'relu', 'Mean': 'mean', 'Softmax': 'softmax', 'ArgMax': 'argmax'}.get(op.type)
+
+
+def window(sides, op):
+    """'3x3/2 VALID', of a kernel with these sides and the strides and padding of the operation."""
+    _, stride, other, _ = op.get_attr('strides')
+    assert stride == other
+    return '%dx%d/%d %s' % (*sides, stride, op.get_attr('padding').decode())
+
+
+def variable(tensor):
+    """The variable that a tensor is read from."""
+    op = tensor.op
+    while op.inputs:
+        op = op.inputs[0].op
+    found, = [v for v in tensor.graph.get_collection('variables') if v.op is op]
+    return found
+
+
+def initialiser(of):
+    """'truncated normal 0.1', 'constant 0', or by their rules 'xavier' (uniform to sqrt(6 / (fan in
+    + fan out)), Glorot and Bengio 2010, equation 16) and 'he' (truncated normal with a variance of
+    2 / fan in before the cut, He et al. 2015)."""
+    ops = graph.needed_ops([of.initializer.inputs[1]])
+    known = {op.name.rpartition('/')[2]: constant(op.outputs[0]) for op in ops}
+    types = {op.type for op in ops}
+    shape = of.shape.as_list()
+    fan_in = of.shape[:-1].num_elements()
+    if 'RandomUniform' in types:
+        limit = math.sqrt(6 / (fan_in + fan_in // shape[-2] * shape[-1]))
+        assert math.isclose(-known['min'], known['max'], rel_tol=1e-6)
+        return 'xavier' if math.isclose(known['max'], limit, rel_tol=1e-5) else (
+            'uniform to %.4g' % known['max'])
+    if types & {'TruncatedNormal', 'RandomStandardNormal'}:
+        assert known['mean'] == 0
+        kind = 'truncated normal' if 'TruncatedNormal' in types else 'normal'
+        is_he = math.isclose(known['stddev'], math.sqrt(1.3 * 2 / fan_in), rel_tol=1e-5)
+        return 'he' if is_he else '%s %.3g' % (kind, known['stddev'])
+    value, = {constant(op.outputs[0]) for op in ops if op.type == 'Const'
+              and op.outputs[0].dtype.base_dtype.is_floating}
+    return 'constant %.3g' % value
+
+
+def constant(tensor):
+    """The value of a constant whose elements are all the same; None for other tensors."""
+    if tensor.op.type != 'Const' or not tensor.dtype.base_dtype.is_floating:
+        return None
+    values = tf.make_ndarray(tensor.op.get_attr('value'))
+    value, = set(values.ravel().tolist())
+    return value
+
+
+def decays(of_graph):
+    """The decay of each moving average that the graph updates, as 1 - decay stands in it."""
+    return [round(constant(op.inputs[1]), 6) for op in of_graph.get_operations()
+            if op.type == 'Sub' and re.search(r'/AssignMovingAvg(_1)?/sub$', op.name)]
+
+
+def weight_decays(of_graph):
+    """The scale of each regularisation loss."""
+    with of_graph.as_default():
+        losses = tf.losses.get_regularization_losses()
+    return [round(constant(loss.op.inputs[0]), 6) for loss in losses]
