@@ -348,11 +348,11 @@ def _write_csv(path, sources):
 def _write_page(path, sources, references, percent):
     """Writes the page of --html; returns an exit code."""
     try:
-        # Not at the top: only the page needs matplotlib and jinja2.
+        # Not at the top: only the page needs jinja2.
         from suite.report import page
     except ImportError as error:
-        return _nothing('--html needs matplotlib and jinja2 (%s): %s -m pip install '
-                        'matplotlib jinja2' % (error, os.path.basename(sys.executable)))
+        return _nothing('--html needs jinja2 (%s): %s -m pip install jinja2'
+                        % (error, os.path.basename(sys.executable)))
     try:
         page.write(path, sources, references, percent)
     except OSError as error:

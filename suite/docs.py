@@ -5,8 +5,7 @@
 
 A generated part stands between the lines `<!-- table: NAME -->` or `<!-- output: PATH -->`, its
 marker, and `<!-- end -->`. PARTS, at the end of this file, says which function makes it. A
-generated picture, one of PICTURES, is a file; it is up to date if the points in it are, because its
-lines depend on the version of matplotlib. This module does not import TensorFlow.
+generated picture, one of PICTURES, is a file. This module does not import TensorFlow.
 
 Exit codes:
     0    written, or with --check: up to date
@@ -71,8 +70,8 @@ def sample(path: str, shorten: bool = False) -> str:
 
 
 def decade(words: str) -> str:
-    """Returns what the picture of the README shows, as a list in the language of `words`."""
-    return '\n'.join('* ' + line for line in history.decade(history.overview(), words))
+    """Returns what the years brought to each network, as a list in the language of `words`."""
+    return '\n'.join('* ' + line for line in history.decade(history.default_panels(), words))
 
 
 def beside_peers(runtime: str) -> str:
@@ -141,19 +140,19 @@ def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
             content = updated
         if content != old:
             changed[page] = content
-    for path, panels in PICTURES.items():
-        shown = panels()
-        if history.data(shown) != _embedded(os.path.join(ROOT, path)):
-            changed[path] = history.svg(shown)
+    for path, draw in PICTURES.items():
+        content = draw()
+        if content != _content(os.path.join(ROOT, path)):
+            changed[path] = content
             out_of_date.append((path, 'picture'))
     return changed, out_of_date
 
 
-def _embedded(path):
-    """The points that a picture holds; None if there is no such file or it holds none."""
+def _content(path):
+    """The text of a file; None if there is none."""
     try:
         with open(path, encoding='utf-8') as file:
-            return history.embedded(file.read())
+            return file.read()
     except FileNotFoundError:
         return None
 
@@ -207,9 +206,11 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('docs/scaling.md', 'table: stops'): scaling_model.stops,
 }
 
-# The SVG file: the function that returns its panels. To draw one again although its points are up
-# to date: python -m suite history --svg PATH.
-PICTURES = {'docs/history.svg': history.overview}        # type: Dict[str, Callable]
+# The SVG file: the function that returns its text.
+PICTURES: Dict[str, Callable[[], str]] = {
+    'docs/history.svg': history.training_svg,
+    'docs/networks.svg': history.networks_svg,
+}
 
 
 if __name__ == '__main__':

@@ -9,8 +9,9 @@ records and folders A instead. Each row has its framework and source, and the nu
 differs from the chapter's work, which are explained below the tables. A network is shown in one
 size: VGG in configuration D and ResNet with 152 layers, unless --variant says otherwise.
 
-The chart has a logarithmic axis, a colour for each precision, and no lines: no two points need be
-of the same work. It follows the light or dark theme of the reader.
+The chart has a logarithmic axis and a colour for each precision. It names the best GPU of each
+year; the line is the best so far. It follows the light or dark theme of the reader. A pointer on a
+point shows its figure, batch, framework and source.
 
 Exit codes:
     0    shown, or written
@@ -18,51 +19,28 @@ Exit codes:
     3    the chart cannot be drawn or written
 """
 import argparse
-import json
 import os
 import re
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common import files, networks, text
 from common.arguments import returns_exit_code
 from suite import figures
 from suite.figures import RESULTS
+from suite.report import by_year, charts
+from suite.report.by_year import Panel, Point
 
-CHAPTER = 'chapter'
+CHAPTER, CHAPTERS_GPU = 'chapter', 'GTX 1080'
 PASSES = {'forward': 'Forward', 'forward-backward': 'Forward-backward', 'inference': 'Inference',
           'training': 'Training with optimizer'}
 # Networks whose variants are sizes, such as 152 or D: the last part of their names in references/.
 SIZED = [name for name, network in networks.NETWORKS.items()
          if any(set(variant.flags) - set(networks.SWITCHES)
                 for variant in network.variants.values())]
-PRECISIONS = 'float32', 'tf32', 'mixed_float16', 'float16'
 # What a publication adds to the name of a GPU, such as 'Tesla K80 (one of its two GPUs), EC2 p2'.
 ADDED = re.compile(r' \(((?:one of|EC2|ECC)[^)]*)\)|, (.*)')
 FRAMEWORK = re.compile(r'[A-Za-z]+(?: \d+(?:\.\d+)?\b)?')        # 'TensorFlow 1.15' of '1.15.3'
-
-
-class Point(NamedTuple):
-    """A GPU in a year. differs: from the chapter's work. source: a name in references/, or the path
-    of a record or of a folder of records."""
-    benchmark: str
-    variant: str
-    info_string: str
-    year: int
-    gpu: str
-    images_per_s: float
-    precision: str
-    batch_size: Optional[int]
-    framework: str
-    differs: Tuple[str, ...]
-    source: str
-    is_own: bool = False
-
-
-class Panel(NamedTuple):
-    """The points of a network, of one size and pass, in the order of years and rates."""
-    title: str
-    points: List[Point]
 
 
 # The points
@@ -132,7 +110,7 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
         info_string: the pass.
         variant: the size of VGG or ResNet; the chapter's if it is None.
     """
-    found = []
+    shown = []
     for benchmark in benchmarks:
         network = networks.NETWORKS[benchmark]
         size = variant or next(iter(network.variants))
@@ -141,9 +119,12 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
                   and (benchmark not in SIZED or point.variant.split('_')[-1] == size)]
         chosen.sort(key=lambda point: (point.year, point.images_per_s, point))
         title = network.title + (' ' + size if benchmark in SIZED else '')
+        chapters = [point for point in chosen if (point.source, point.variant) == (
+            CHAPTER, next(iter(network.variants)))]
         if chosen:
-            found.append(Panel('%s, %s' % (title, info_string.lower()), chosen))
-    return found
+            shown.append(Panel('%s, %s' % (title, info_string.lower()), chosen,
+                               chapters[0] if chapters else None))
+    return shown
 
 
 # As text
@@ -157,8 +138,8 @@ def decade(shown: Sequence[Panel], words: str = ENGLISH) -> List[str]:
     the language of `words`."""
     lines = []
     for panel in shown:
-        for chapters in [point for point in panel.points if (point.source, point.variant) == (
-                CHAPTER, next(iter(networks.NETWORKS[point.benchmark].variants)))]:
+        if panel.chapters:
+            chapters = panel.chapters
             best = max(panel.points, key=lambda point: point.images_per_s)
             lines.append(words % (
                 panel.title, text.significant(chapters.images_per_s, 3), chapters.gpu,
@@ -196,32 +177,46 @@ def _sources(shown):
 
 # As a chart
 
-def svg(shown: Sequence[Panel]) -> str:
-    """Returns the chart: an SVG file that holds its points too (see embedded). The same points give
-    the same text with the same version of matplotlib. Raises ImportError: without matplotlib."""
-    # Not at the top: only the chart needs matplotlib.
-    from suite.report import history as chart
-    return chart.svg(shown, data(shown))
+def svg(shown: Sequence[Panel], caption: str = 'Images / s of one GPU by year',
+        notes: Sequence[str] = ()) -> str:
+    """Returns the chart as an SVG file, with the notes below it. The same points give the same
+    text."""
+    published = [name for name in _sources(shown) if name in figures.reference_names()]
+    sources = ['Published figures: %s (references/)' % ', '.join(published)] if published else []
+    return charts.svg(by_year.chart(caption, shown, [*notes, *sources]), is_file=True) + '\n'
 
 
-def data(shown: Sequence[Panel]) -> str:
-    """Returns the points as JSON, one on each line, as an SVG file holds them."""
-    rows = [json.dumps([panel.title] + list(point)) for panel in shown for point in panel.points]
-    return '[\n%s\n]' % ',\n'.join(rows)
+def default_panels() -> List[Panel]:
+    """Returns the panels that are shown without any flag."""
+    return panels(published()[0] + measured([RESULTS])[0], list(networks.NETWORKS), 'Forward')
 
 
-def embedded(drawing: str) -> Optional[str]:
-    """Returns the points that the text of an SVG file holds, as data() has them; None: it has none.
-    They tell whether a chart is up to date; its lines depend on the version of matplotlib."""
-    found = re.search(r'(?s)<metadata>(.*?)</metadata>', drawing)
-    unescaped = {'&lt;': '<', '&gt;': '>', '&#34;': '"', '&#39;': "'", '&amp;': '&'}
-    return found and re.sub('&[^;]*;', lambda one: unescaped[one.group()], found.group(1))
-
-
-def overview() -> List[Panel]:
-    """Returns the panels of docs/history.svg: those that are shown without any flag."""
+def training_svg() -> str:
+    """Returns docs/history.svg: the training of ResNet-50, of which there are the most figures. The
+    chapter's GPU stands there with a forward and a backward pass, as jcjohnson published them."""
     points, _ = published()
-    return panels(points + measured([RESULTS])[0], list(networks.NETWORKS), 'Forward')
+    panel, = panels(points, ['resnet_v2'], PASSES['training'], '50')
+    passes = [point for point in points if (point.source, point.gpu, point.variant) == (
+        'jcjohnson', CHAPTERS_GPU, 'v1_50')]
+    chapters = passes[0]._replace(
+        images_per_s=1 / sum(1 / point.images_per_s for point in passes))
+    shown = sorted(panel.points + [chapters], key=lambda point: (point.year, point.images_per_s))
+    return svg([panel._replace(points=shown, chapters=chapters)],
+               'Training ResNet-50: images / s of one GPU by year', [
+                   'ResNet-50 V1, V1.5 or V2 in TensorFlow, PyTorch or MXNet, at the batch size of '
+                   'each publication. The %s: a forward and a backward pass, without an '
+                   'optimizer.' % CHAPTERS_GPU])
+
+
+def networks_svg() -> str:
+    """Returns docs/networks.svg: the forward pass of the chapter's own networks, no variants of
+    others."""
+    own = [panel._replace(points=[
+        point for point in panel.points
+        if point.variant in networks.NETWORKS[point.benchmark].variants])
+        for panel in default_panels()]
+    return svg(own, "The chapter's networks: images / s of one GPU by year", [
+        'AlexNet with or without LRN and fully connected layers; the others as in the chapter.'])
 
 
 # The command
@@ -255,10 +250,6 @@ def _write(path, shown):
     """Writes the chart; returns an exit code."""
     try:
         files.write(path, svg(shown))
-    except ImportError as error:
-        print('--svg needs matplotlib and jinja2 (%s): %s -m pip install matplotlib jinja2'
-              % (error, os.path.basename(sys.executable)), file=sys.stderr)
-        return 3
     except OSError as error:
         print('%s: %s' % (path, error.strerror), file=sys.stderr)
         return 3

@@ -45,7 +45,7 @@ class Environment(NamedTuple):
     modules: List[str]
 
 
-SUITE = ['numpy', 'tensorflow', 'jinja2', 'fastjsonschema', 'matplotlib']
+SUITE = ['numpy', 'tensorflow', 'jinja2', 'fastjsonschema']
 CLASSIC = Environment('.venv', 'requirements/classic.lock', '0.5 GB, about 2 minutes',
                       1.5, SUITE + ['pytest'])
 MODERN = Environment('.venv-modern', 'requirements/modern.lock', '3.2 GB, about 10 minutes',

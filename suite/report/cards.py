@@ -19,7 +19,7 @@ class Card(NamedTuple):
     word: str
     work: str
     lines: List[Tuple[str, str]]
-    charts: List[charts.StepChart]
+    charts: List[charts.Drawing]
     profiles: List[List[str]]
     facts: List[Tuple[str, str]]
 
@@ -62,15 +62,15 @@ def _printed(data: Dict[str, Any], entry: Dict[str, Any], figure: Figure
                 + ['INVALID: ' + fault for fault in figure.faults], [])
 
 
-def _steps(entry: Dict[str, Any], figure: Figure) -> charts.StepChart:
+def _steps(entry: Dict[str, Any], figure: Figure) -> charts.Drawing:
     burn_in_s = entry['burn_in_s']
     caption = '%s, %s: ms of each step; line: the median' % (
         figure.work.info_string, figure.work.precision)
     if burn_in_s:
         caption += '; hollow: %d of burn-in, %s to %s ms' % (
             len(burn_in_s), ms(min(burn_in_s)), ms(max(burn_in_s)))
-    return charts.StepChart(caption, [1e3 * seconds for seconds in entry['samples_s']],
-                            [1e3 * seconds for seconds in burn_in_s], colour(figure.work))
+    return charts.samples(caption, [1e3 * seconds for seconds in entry['samples_s']],
+                          [1e3 * seconds for seconds in burn_in_s], colour(figure.work))
 
 
 def _fact(value: Any) -> str:

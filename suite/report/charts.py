@@ -1,313 +1,368 @@
-"""The charts of the page: matplotlib draws each as SVG, in the colours of the page.
+"""The geometry of the charts: which texts, dots and lines each of them has, and where.
 
-The text of a drawing stays text, and its colours are CSS variables that page.css defines for light
-and for dark. The same chart always gives the same drawing.
+chart.svg.jinja writes a Drawing as SVG, and charts.css gives it the colours of the reader's theme.
+Places are in CSS pixels from the top left corner, rounded, so that the same figures give the same
+bytes on every machine. The width of a text is that of a wide font, so that no text covers another.
 """
-import contextlib
-import io
-import re
-import textwrap
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+import functools
+import math
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
+import jinja2
 import markupsafe
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from suite import records
 
-WIDTH_IN = 4.5                       # of 72 CSS pixels each: about as wide as a phone
-LINE_IN, BAND_IN, AXIS_IN = 0.19, 0.34, 0.3      # height of a line of text, of what is below it
-MAX_LETTERS = 54                     # in a line of WIDTH_IN
-MAX_DOTS = 10                        # a series of more steps is drawn as a line without dots
-# matplotlib knows no CSS, so it draws in placeholder colours, which the page's then replace.
-COLOURS = {name: '#0a0b%02x' % i for i, name in enumerate(
-    ['text', 'muted', 'grid', 'forward', 'backward', 'published', 'bad', 'warn', 'good'], 1)}
-STYLE = {'svg.fonttype': 'none', 'svg.hashsalt': 'report', 'font.family': 'sans-serif',
-         'font.size': 10.5, 'axes.spines.top': False, 'axes.spines.right': False,
-         'axes.spines.left': False, 'axes.grid': True, 'axes.axisbelow': True,
-         'grid.linewidth': 0.5, 'grid.linestyle': (0, (1, 3)),
-         'xtick.major.size': 0, 'ytick.major.size': 0,
-         'text.color': COLOURS['text'], 'axes.labelcolor': COLOURS['text'],
-         'xtick.color': COLOURS['muted'], 'ytick.color': COLOURS['muted'],
-         'axes.edgecolor': COLOURS['grid'], 'grid.color': COLOURS['grid']}
-WORD_COLOURS = 'bad', 'warn', 'good'     # of verdicts, in which their words are drawn too
-SVG_TAG = markupsafe.Markup(
-    '<svg {} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    ' role="img" aria-label="{}">')
+WIDTH = 360                          # of a chart of the page, which fits on a phone unscaled
+LETTER, LINE = 13, 18                # height of the letters, and of a line of text
+BAND = 20                            # height of the bar or the interval below a label
+AXIS = 24                            # height of the labels of a horizontal axis
+MARGIN = 6                           # between the edge and what is drawn
+MAX_DOTS = 10                        # a series of more steps is a line without dots
+# Widths of letters of DejaVu Sans, a wide font, over their height; others are at most 0.64.
+LETTER_WIDTHS = {letter: width for letters, width in (
+    ("ijlI.,:;'|! ", 0.33), ('frt()[]-/"', 0.42), ('ABCDEFGHJKLNOPQRSTUVXYZ_<>=+&~', 0.79),
+    ('mwMW%@\u2026', 1.0)) for letter in letters}
+ROUND = [factor * 10.0 ** power for power in range(-110, 110) for factor in (1, 2, 5)]
+
+Place = Tuple[float, float]
+Box = Tuple[float, float, float, float]                  # left, top, right, bottom
+Point = Tuple[float, float, Sequence[float]]             # x, y, its interval or ()
 
 
-class Bar(NamedTuple):
-    """A row of a bar chart: `text` is the value with its unit, `colour` a name in COLOURS. A row
-    whose value is None has no bar."""
+class Mark(NamedTuple):
+    """A row of a chart: `text` is the value in words, `colour` a class of charts.css. A row whose
+    value is None has no mark; one without an interval has only its value."""
     label: str
-    value: Optional[float]
+    value: Any
     interval: Sequence[float]
     text: str
     colour: str
-
-
-class BarChart(NamedTuple):
-    """Horizontal bars, each below its label. The axis reaches `least` or further."""
-    caption: str
-    rows: List[Bar]
-    least: float = 0.0
-
-    def draw(self) -> Figure:
-        """Returns the drawing."""
-        figure, axes, places = _labelled(self.rows)
-        for row, y in zip(self.rows, places):
-            if row.value is not None:
-                axes.barh(y - 0.05, row.value, 0.11, color=COLOURS[row.colour])
-            if row.interval:                             # below the bar, to be seen beside it
-                axes.hlines(y + 0.05, *row.interval, color=COLOURS['text'], linewidth=1.2)
-                axes.vlines(row.interval, y + 0.02, y + 0.08, color=COLOURS['text'], linewidth=1.2)
-        right = max([self.least] + [max([row.value, *row.interval])
-                                    for row in self.rows if row.value is not None]) or 1
-        axes.set_xlim(0, 1.01 * right)                   # room for the end of an interval
-        axes.locator_params(axis='x', nbins=5)
-        return figure
-
-
-class Ratio(NamedTuple):
-    """A row of a forest plot: how many times as fast, its interval (none without a verdict, where
-    the point is hollow), and both in words. A row whose value is None has no point."""
-    label: str
-    value: Optional[float]
-    interval: Sequence[float]
-    text: str
-    colour: str
-
-
-class ForestChart(NamedTuple):
-    """Ratios with their intervals, each below its label, around a line at 1. The axis has all
-    between `ends`, and is logarithmic, so that twice as fast is as far from 1 as twice slower.
-    `limit` is that of a gate, dashed."""
-    caption: str
-    rows: List[Ratio]
-    ends: Tuple[float, float]
-    limit: Optional[float]
-
-    def draw(self) -> Figure:
-        """Returns the drawing."""
-        figure, axes, places = _labelled(self.rows, LINE_IN)
-        axes.set_xscale('log')
-        axes.set_xlim(self.ends[0] ** 1.08 / 1.001, self.ends[1] ** 1.08 * 1.001)
-        tops, bottoms = zip(*[(y - 0.12, y + 0.12) for y in places])     # the texts stay free
-        axes.vlines([1] * len(places), tops, bottoms, color=COLOURS['muted'], linewidth=1)
-        if self.limit:
-            axes.vlines([self.limit] * len(places), tops, bottoms, color=COLOURS['muted'],
-                        linewidth=1, linestyle=(0, (2, 1)))
-        for row, y in zip(self.rows, places):
-            if row.interval:
-                axes.hlines(y, *row.interval, color=COLOURS[row.colour], linewidth=1.6)
-            if row.value is not None:
-                axes.plot(row.value, y, 'o', markersize=6, color=COLOURS[row.colour],
-                          markerfacecolor=COLOURS[row.colour] if row.interval else 'none')
-        ticks = _ratio_ticks(*self.ends)
-        axes.set_xticks(list(ticks))
-        axes.set_xticklabels(list(ticks.values()))
-        axes.minorticks_off()
-        axes.grid(False)
-        below = axes.get_ylim()[0] + AXIS_IN
-        if self.ends[0] < 1:
-            _write(axes, 0, below, 'times slower', 'left', 'muted')
-        if self.ends[1] > 1:
-            _write(axes, 1, below, 'times as fast', 'right', 'muted')
-        return figure
-
-
-def _labelled(rows: Sequence[Union[Bar, Ratio]], below_in: float = 0.0
-              ) -> Tuple[Figure, Axes, List[float]]:
-    """A drawing of rows: the label of each, its text at the right, and below them a free band. y is
-    in inches, downwards. Returns it with the middle of each band; below the axis are `below_in`."""
-    texts = [_wrapped(row.label, row.text) for row in rows]
-    height_in = sum(len(lines) * LINE_IN + BAND_IN for lines in texts)
-    figure = Figure(figsize=(WIDTH_IN, height_in + AXIS_IN + below_in))
-    share = height_in / (height_in + AXIS_IN + below_in)
-    axes = figure.add_axes([0.02, 1 - share, 0.96, share])
-    axes.set_ylim(height_in, 0)
-    axes.set_yticks([])
-    y, middles = 0.0, []                                 # type: float, List[float]
-    for row, lines in zip(rows, texts):
-        for label, text in lines:
-            _write(axes, 0, y + LINE_IN / 2, label, 'left')
-            _write(axes, 1, y + LINE_IN / 2, text, 'right',
-                   row.colour if row.colour in WORD_COLOURS else 'text')
-            y += LINE_IN
-        middles.append(y + BAND_IN / 2 - 0.04)
-        y += BAND_IN
-    return figure, axes, middles
-
-
-def _wrapped(label: str, text: str) -> List[Tuple[str, str]]:
-    """The lines above a band, each with what is at its left and at its right."""
-    lines = [(line, '') for line in textwrap.wrap(
-        records.one_line(label), MAX_LETTERS, break_on_hyphens=False)] or [('', '')]
-    if len(lines[-1][0]) + len(text) < MAX_LETTERS:
-        return lines[:-1] + [(lines[-1][0], text)]
-    return lines + [('', text)]
-
-
-def _write(axes: Axes, x: float, y_in: float, text: str, side: str, colour: str = 'text') -> None:
-    """Writes a text at a part x of the width; y_in is of the middle of its line."""
-    if text:
-        axes.text(x, y_in, _drawn(text), transform=axes.get_yaxis_transform(), va='center',
-                  ha=side, color=COLOURS[colour])
-
-
-def _ratio_ticks(low: float, high: float) -> Dict[float, str]:
-    """Labels of a logarithmic axis by their place: 2 stands for twice as fast at one side of 1, and
-    for twice slower at the other."""
-    reach = max(high, 1 / low)
-    if reach < 3:
-        values = list(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(1, reach))
-    else:
-        values = [10.0 ** e * m for e in range(9) for m in (1, 2, 5)]
-    values = [value for value in values if 1.0001 < value <= reach]
-    ticks = {1.0: '1'}
-    for value in values[(len(values) - 1) % (1 + len(values) // 4)::1 + len(values) // 4]:
-        ticks.update((place, '%g' % round(value, 6)) for place in (1 / value, value)
-                     if low <= place <= high)
-    return ticks
-
-
-class Point(NamedTuple):
-    """A point of a line, with the ends of its interval."""
-    x: int
-    y: float
-    interval: Optional[Sequence[float]] = None
 
 
 class Line(NamedTuple):
-    """A line of a chart, of one pass; a dashed one is not in the legend."""
+    """A line of a chart. A dashed line is not in the legend."""
     name: str
     points: List[Point]
     colour: str
-    dashed: bool = False
+    is_dashed: bool = False
 
 
-class LineChart(NamedTuple):
-    """Lines with intervals. x is logarithmic (powers of 2) if `doubling`, y if `logarithmic`; other
-    axes begin at 0."""
-    caption: str
-    lines: List[Line]
-    doubling: bool = False
-    logarithmic: bool = False
+class Drawing:
+    """What the template draws: paths, dots above them, texts on top. Each element has its classes
+    of charts.css, and may have a title, which a pointer shows."""
 
-    def draw(self) -> Figure:
-        """Returns the drawing."""
-        figure = Figure(figsize=(WIDTH_IN, 2.6))
-        axes = figure.add_axes([0.13, 0.12, 0.85, 0.76])
-        for line in self.lines:
-            style = '--' if line.dashed else '-o' if line.name == 'Forward' else '-s'
-            axes.plot([point.x for point in line.points], [point.y for point in line.points],
-                      style, markersize=4, color=COLOURS[line.colour],
-                      label='_' if line.dashed else _drawn(line.name))
-            for point in line.points:
-                if point.interval:
-                    axes.vlines(point.x, *point.interval, color=COLOURS[line.colour],
-                                linewidth=1.2)
-        ticks = sorted({point.x for line in self.lines for point in line.points})
-        if self.doubling:
-            axes.set_xscale('log', base=2)
-        else:
-            axes.set_xlim(left=0)
-        axes.set_xticks(ticks[::1 + len(ticks) // 10])
-        if self.logarithmic:
-            axes.set_yscale('log', base=2)
-            axes.yaxis.set_major_formatter('{x:.4g}')
-        else:
-            axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_formatter('{x:.0f}')
-        axes.minorticks_off()
-        axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncol=2, frameon=False, borderpad=0)
-        return figure
+    def __init__(self, caption: str, height: float, width: float = WIDTH) -> None:
+        self.caption, self.width, self.height = caption, width, height
+        self.paths = []                                  # type: List[Tuple[str, str, str]]
+        self.dots = []             # type: List[Tuple[float, float, float, str, str]]
+        self.texts = []            # type: List[Tuple[float, float, str, str, str]]
 
+    def path(self, classes: str, *lines: Sequence[Place], title: str = '') -> None:
+        """Adds a path of one or more lines, each a list of places."""
+        self.paths.append((''.join('M' + ' '.join('%g %g' % (round(x, 1), round(y, 1))
+                                                  for x, y in line) for line in lines),
+                           classes, title))
 
-class StepChart(NamedTuple):
-    """The time of each step in order, in ms. The burn-in is hollow, before step 0, and drawn at the
-    edge where it is outside the scale, which shows at least 10 % of the median."""
-    caption: str
-    ms: List[float]
-    burn_in_ms: List[float]
-    colour: str
+    def dot(self, x: float, y: float, classes: str, title: str = '', radius: float = 3.5) -> None:
+        """Adds a dot."""
+        self.dots.append((round(x, 1), round(y, 1), radius, classes, title))
 
-    def draw(self) -> Figure:
-        """Returns the drawing."""
-        middle = sorted(self.ms)[len(self.ms) // 2]
-        low, high = min(self.ms + [0.95 * middle]), max(self.ms + [1.05 * middle])
-        low, high = low - 0.08 * (high - low), high + 0.08 * (high - low) or 1
-        figure = Figure(figsize=(WIDTH_IN, 1.9))
-        axes = figure.add_axes([0.13, 0.14, 0.85, 0.82])
-        axes.axhline(middle, color=COLOURS['muted'], linewidth=0.8)
-        axes.plot(range(len(self.ms)), self.ms, '-', color=COLOURS[self.colour], linewidth=0.8)
-        if len(self.ms) <= MAX_DOTS:
-            axes.plot(range(len(self.ms)), self.ms, 'o', color=COLOURS[self.colour],
-                      markersize=3, markeredgewidth=0)
-        axes.plot(range(-len(self.burn_in_ms), 0),
-                  [min(max(ms, low), high) for ms in self.burn_in_ms], 'o', markersize=3.2,
-                  markerfacecolor='none', markeredgecolor=COLOURS['muted'], markeredgewidth=0.8,
-                  clip_on=False)
-        axes.set_ylim(low, high)
-        axes.locator_params(axis='y', nbins=5)
-        axes.ticklabel_format(useOffset=False, style='plain')
-        axes.locator_params(axis='x', integer=True, nbins=6)
-        axes.grid(False, axis='x')
-        return figure
+    def text(self, x: float, y: float, text: str, anchor: str = 'start', classes: str = '') -> None:
+        """Adds a line of text whose middle is at the height y; anchor: which part of it is at x,
+        start, middle or end. It is cut where it would be wider than the chart."""
+        text = clipped(records.one_line(text), self.width)
+        self.texts.append((round(x, 1), round(y + 0.36 * LETTER, 1), anchor, classes, text))
+
+    def is_free(self, box: Box) -> bool:
+        """Whether a box is inside the drawing and covers no text and no dot."""
+        taken = [text_box(*text) for text in self.texts] + [
+            (x - r, y - r, x + r, y + r) for x, y, r, _, _ in self.dots]
+        return (box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
+                and not any(overlap(box, other) for other in taken))
+
+    def axis(self, y: float, labels: Sequence[Tuple[float, str]]) -> None:
+        """Writes the labels of a horizontal axis at their x, those that are free; the first ones
+        have precedence."""
+        for x, label in labels:
+            half = text_width(label) / 2
+            x = min(max(x, half), self.width - half)
+            if self.is_free((max(0, x - half - 4), y - 6, min(self.width, x + half + 4), y + 6)):
+                self.text(x, y, label, 'middle', 'muted')
 
 
-Chart = Union[BarChart, ForestChart, LineChart, StepChart]
+# Texts
+
+def text_width(text: str) -> float:
+    """Returns an upper bound for the width of a text."""
+    return LETTER * sum(LETTER_WIDTHS.get(letter, 0.64 if letter < '\u0250' else 1.0)
+                        for letter in text)
 
 
-@contextlib.contextmanager
-def style() -> Iterator[None]:
-    """A context in which matplotlib draws as this page needs it, whatever the user has set."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
+def text_box(x: float, y: float, anchor: str, classes: str, text: str) -> Box:
+    """Returns what a text of a Drawing covers at most."""
+    width = text_width(text)
+    left = x - width * {'start': 0, 'middle': 0.5, 'end': 1}[anchor]
+    return left, y - 0.8 * LETTER, left + width, y + 0.25 * LETTER
 
 
-def svg(chart: Chart, number: int) -> markupsafe.Markup:
-    """Returns a chart as an SVG element, to be called within style().
+def overlap(one: Box, other: Box) -> bool:
+    """Returns whether two boxes have an area in common."""
+    return (one[0] < other[2] and other[0] < one[2]) and (one[1] < other[3] and other[1] < one[3])
+
+
+def clipped(text: str, width: float) -> str:
+    """Returns a text, cut where it is wider."""
+    if text_width(text) <= width:
+        return text
+    while text and text_width(text + '\u2026') > width:
+        text = text[:-1]
+    return text + '\u2026'
+
+
+def wrapped(text: str, width: float) -> List[str]:
+    """Returns the lines of a text, which are broken between words, or in a word that is wider."""
+    lines = ['']
+    for word in text.split():
+        if lines[-1] and text_width(lines[-1] + ' ' + word) <= width:
+            lines[-1] += ' ' + word
+            continue
+        lines.append('')
+        for letter in word:
+            if text_width(lines[-1] + letter) > width:
+                lines.append('')
+            lines[-1] += letter
+    return lines[1:] or lines
+
+
+# Scales
+
+def scale(values: Sequence[float], places: Sequence[float], is_log: bool = False
+          ) -> Callable[[float], float]:
+    """Returns the function that gives a value its place, in pixels.
 
     Args:
-        chart: what to draw.
-        number: of the chart in its page; its ids begin with it, so that no two charts share one.
+        values: the two ends of the axis.
+        places: where they are.
+        is_log: whether equal ratios are equally far apart.
     """
-    file = io.StringIO()
-    chart.draw().savefig(file, format='svg', transparent=True)
-    drawing = file.getvalue()
-    drawing = drawing[drawing.index('<svg'):]            # no XML declaration, no DOCTYPE
-    drawing = re.sub(r'(?s) *<metadata>.*?</metadata>\n?| *<defs>\s*<style.*?</defs>\n?'
-                     r'|<!--.*?-->\n?', '', drawing)
-    drawing = re.sub(r'<g id="[^"]*"', '<g', drawing)
-    drawing = _smaller(drawing)
-    drawing = re.sub(r'( id="|href="#|url\(#)', r'\1s%d-' % number, drawing)
-    for name, colour in COLOURS.items():
-        drawing = drawing.replace(colour, 'var(--%s)' % name)
-    tag, rest = drawing.split('>', 1)
-    view_box = re.search(r'viewBox="[\d. -]*"', tag).group()
-    return SVG_TAG.format(markupsafe.Markup(view_box), records.one_line(chart.caption)
-                          ) + markupsafe.Markup(rest)
+    function = math.log if is_log else float
+    low, high = map(function, values)
+    return lambda value: places[0] + (places[1] - places[0]) * (function(value) - low) / (
+        high - low)
 
 
-def _smaller(drawing: str) -> str:
-    """A drawing without empty elements, rotations by nothing, and fonts, which are those of the
-    page; in hundredths of a unit."""
-    for nothing in (r'<path [^>]*style="fill: none"/>', r' transform="rotate\(-?0[ ,][^"]*"',
-                    r'font-family: [^;"]*; ', r'<g/>', r'<g>\s*</g>', r'<g>\s*</g>'):
-        drawing = re.sub(nothing, '', drawing)
-    drawing = re.sub(r' (?:d|x|y)="[^"]*"', lambda attribute: re.sub(
-        r'\d+\.\d{3,}', lambda number: '%g' % round(float(number.group()), 2), attribute.group()),
-        drawing)
-    return re.sub(r'\s*\n\s*', '\n', drawing)
+def ticks(low: float, high: float, most: int) -> List[float]:
+    """Returns the multiples of a round value from low to high, as many as `most` or one more."""
+    step = next(value for value in ROUND if (high - low) / value <= most)
+    return [number * step for number in range(math.ceil(low / step - 1e-9),
+                                              math.floor(high / step + 1e-9) + 1)]
 
 
-def _drawn(text: str, letters: int = 200) -> str:
-    """Cuts a text to a length; matplotlib would read what is between two $ as mathematics."""
-    text = records.one_line(text)
-    text = text if len(text) <= letters else text[:letters - 1] + '\u2026'
-    return text.replace('$', r'\$')
+def log_ticks(low: float, high: float) -> List[float]:
+    """Returns the round values from low to high."""
+    return [value for value in ROUND if low <= value <= high]
+
+
+def ratio_ticks(low: float, high: float) -> Dict[float, str]:
+    """Returns labels of an axis of ratios by their place: 2 is twice as fast on one side of 1, and
+    twice slower on the other."""
+    reach = max(high, 1 / low)
+    values = [value for value in (ticks(1, reach, 3) if reach < 3 else log_ticks(1, reach))
+              if value > 1.0001]
+    step = 1 + len(values) // 4
+    labels = {1.0: '1'}
+    for value in values[(len(values) - 1) % step::step]:
+        labels.update((place, '%g' % round(value, 6)) for place in (1 / value, value)
+                      if low <= place <= high)
+    return labels
+
+
+# The charts of the page
+
+def bars(caption: str, rows: Sequence[Mark], least: float = 0.0) -> Drawing:
+    """Returns horizontal bars, each below its label, with their intervals. The axis reaches `least`
+    or further."""
+    drawing, bottom, middles = _labelled(caption, rows)
+    right = max([least] + [max([row.value, *row.interval])
+                           for row in rows if row.value is not None]) or 1
+    place = scale((0, right), (MARGIN, WIDTH - MARGIN))
+    labels = [(place(value), '%g' % value) for value in ticks(0, right, 5)]
+    drawing.axis(bottom + AXIS / 2, labels)
+    for row, y in zip(rows, middles):
+        drawing.path('grid', *[[(x, y - 8), (x, y + 8)] for x, _ in labels])
+        if row.value is not None:
+            drawing.path('bar ' + row.colour, [(place(0), y - 4), (place(row.value), y - 4)],
+                         title='%s: %s' % (row.label, row.text))
+        if row.interval:                                 # below the bar, to be seen beside it
+            low, high = map(place, row.interval)
+            drawing.path('', [(low, y + 5), (high, y + 5)],
+                         *[[(end, y + 2), (end, y + 8)] for end in (low, high)])
+    return drawing
+
+
+def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any) -> Drawing:
+    """Returns ratios with their intervals, each below its label, around a line at 1; a dot without
+    an interval is hollow. The axis has all between `ends`, and is logarithmic, so that twice as
+    fast is as far from 1 as twice slower. `limit` is that of a gate, dashed, or None."""
+    drawing, bottom, middles = _labelled(caption, rows, LINE)
+    ends = ends[0] ** 1.08 / 1.001, ends[1] ** 1.08 * 1.001
+    place = scale(ends, (MARGIN, WIDTH - MARGIN), is_log=True)
+    drawing.axis(bottom + AXIS / 2, [(place(ratio), label)
+                                     for ratio, label in ratio_ticks(*ends).items()])
+    if ends[0] < 0.998:
+        drawing.text(0, bottom + AXIS + LINE / 2, 'times slower', classes='muted')
+    if ends[1] > 1.002:
+        drawing.text(WIDTH, bottom + AXIS + LINE / 2, 'times as fast', 'end', 'muted')
+    drawing.path('muted', *[[(place(1), y - 9), (place(1), y + 9)] for y in middles])
+    if limit:
+        drawing.path('muted dashed', *[[(place(limit), y - 9), (place(limit), y + 9)]
+                                       for y in middles])
+    for row, y in zip(rows, middles):
+        if row.interval:
+            drawing.path('thick ' + row.colour, [(place(end), y) for end in row.interval])
+        if row.value is not None:
+            drawing.dot(place(row.value), y, row.colour + ' hollow' * (not row.interval),
+                        '%s: %s' % (row.label, row.text), 4.5)
+    return drawing
+
+
+def _labelled(caption, rows, below=0):
+    """A drawing of rows, with the label of each, and its text at the right; the bottom of the rows,
+    and the middle of the band below each label. Below the axis there is room for `below` pixels."""
+    drawing, middles, y = Drawing(caption, 0), [], 0
+    for row in rows:
+        lines = wrapped(records.one_line(row.label), WIDTH)
+        if text_width(lines[-1]) + text_width(row.text) + LETTER > WIDTH:
+            lines.append('')
+        for i, line in enumerate(lines, 1):
+            if line:
+                drawing.text(0, y + LINE / 2, line)
+            if i == len(lines):
+                drawing.text(WIDTH, y + LINE / 2, row.text, 'end', row.colour
+                             if row.colour in ('bad', 'warn', 'good') else '')
+            y += LINE
+        middles.append(y + BAND / 2)
+        y += BAND + 4
+    drawing.height = y + AXIS + below
+    return drawing, y, middles
+
+
+def curves(caption: str, lines: Sequence[Line], unit: str, is_doubling: bool = False,
+           is_log: bool = False) -> Drawing:
+    """Returns lines with intervals. x is logarithmic if `is_doubling`, y if `is_log`; other axes
+    begin at 0. unit: of y, in the titles of the dots."""
+    points = [point for line in lines for point in line.points]
+    xs, ys = sorted({x for x, _, _ in points}), [y for _, *bounds in points
+                                                 for y in (bounds[0], *bounds[1])]
+    drawing = Drawing(caption, 232)
+    top = LINE + legend(drawing, [(_shape(line), line.name) for line in lines
+                                  if not line.is_dashed], 0, LINE / 2)
+    low, high = (min(ys) / 1.1, max(ys) * 1.1) if is_log else (0, max(ys) * 1.05 or 1)
+    if is_doubling and len(xs) == 1:
+        is_doubling = False
+    left = _vertical(drawing, scale((low, high), (drawing.height - AXIS, top), is_log), (
+        log_ticks if is_log else functools.partial(ticks, most=5))(low, high))
+    place_y = scale((low, high), (drawing.height - AXIS, top), is_log)
+    place_x = scale((xs[0] if is_doubling else 0, xs[-1]), (left + MARGIN, WIDTH - 10), is_doubling)
+    drawing.axis(drawing.height - AXIS / 2, [(place_x(x), '%g' % x) for x in reversed(xs)])
+    for line in lines:
+        places = [(place_x(x), place_y(y)) for x, y, _ in line.points]
+        drawing.path(line.colour + ' dashed' * line.is_dashed, places)
+        for (x, y), (number, value, interval) in zip(places, line.points):
+            if interval:
+                drawing.path('thick ' + line.colour, [(x, place_y(end)) for end in interval])
+            if not line.is_dashed:
+                drawing.dot(x, y, _shape(line), '%s, %g: %.4g %s' % (line.name, number, value,
+                                                                    unit))
+    return drawing
+
+
+def _shape(line):
+    return line.colour + ' square' * (line.name != 'Forward')
+
+
+def _vertical(drawing, place, values):
+    """Draws a vertical axis; returns the x right of its labels."""
+    left = max([text_width('%g' % round(value, 6)) for value in values] or [0]) + 4
+    levels(drawing, place, values, left, drawing.width)
+    return left
+
+
+def levels(drawing: Drawing, place: Callable[[float], float], values: Sequence[float], left: float,
+           right: float) -> None:
+    """Draws a horizontal line from left to right at each value, lowest first, with the value left
+    of it; values whose labels would cover each other are left out."""
+    last = math.inf
+    for value in values:
+        if last - place(value) >= LINE:
+            last = place(value)
+            drawing.text(left - 4, last, '%g' % round(value, 6), 'end', 'muted')
+            drawing.path('grid', [(left, last), (right, last)])
+
+
+def legend(drawing: Drawing, entries: Sequence[Tuple[str, str]], x: float, y: float) -> float:
+    """Writes names, each behind a dot of its classes, or a line if they are 'best'; returns the
+    height of the last line of text."""
+    first = x
+    for classes, name in entries:
+        mark = 24 if classes == 'best' else 8
+        if x > first and x + mark + 6 + text_width(name) > drawing.width:
+            x, y = first, y + LINE
+        if classes == 'best':
+            drawing.path('best', [(x, y), (x + mark, y)])
+        else:
+            drawing.dot(x + mark / 2, y, classes)
+        name = clipped(name, drawing.width - first - mark - 8)
+        drawing.text(x + mark + 6, y, name)
+        x += mark + 22 + text_width(name)
+    return y
+
+
+def samples(caption: str, ms: Sequence[float], burn_in_ms: Sequence[float], colour: str) -> Drawing:
+    """Returns the time of each step in order, with a line at the median. The burn-in is hollow,
+    before step 0, and drawn at the edge where it is outside the scale, which shows at least 10 % of
+    the median."""
+    middle = sorted(ms)[len(ms) // 2]
+    low, high = min([*ms, 0.95 * middle]), max([*ms, 1.05 * middle])
+    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low) or 1
+    drawing = Drawing(caption, 160)
+    bottom = drawing.height - AXIS
+    place_y = scale((low, high), (bottom, MARGIN))
+    left = _vertical(drawing, place_y, ticks(low, high, 5))
+    last = max(1, len(ms) - 1)
+    place_x = scale((-len(burn_in_ms), last), (left + MARGIN, WIDTH - MARGIN))
+    drawing.axis(drawing.height - AXIS / 2, [(place_x(step), '%g' % step)
+                                             for step in ticks(0, last, 5) if step == int(step)])
+    places = [(place_x(step), place_y(value)) for step, value in enumerate(ms)]
+    drawing.path('muted', [(left, place_y(middle)), (WIDTH, place_y(middle))])
+    drawing.path('thin ' + colour, places)
+    shown = range(len(ms)) if len(ms) <= MAX_DOTS else [ms.index(max(ms))]
+    for step in shown:
+        drawing.dot(*places[step], colour, 'step %d: %.4g ms' % (step, ms[step]), 2.5)
+    for step, value in enumerate(burn_in_ms, -len(burn_in_ms)):
+        drawing.dot(place_x(step), place_y(min(max(value, low), high)), 'muted hollow',
+                    'burn-in: %.4g ms' % value, 2.5)
+    return drawing
+
+
+# As SVG
+
+@functools.lru_cache(maxsize=None)
+def environment() -> jinja2.Environment:
+    """Returns the environment of the templates: everything they print is escaped, and one line."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__))), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, markupsafe.Markup)
+        else records.one_line(value))
+    made.filters['svg'] = svg
+    return made
+
+
+def svg(drawing: Drawing, is_file: bool = False) -> markupsafe.Markup:
+    """Returns a drawing as an SVG element for the page, or as the content of a file of its own,
+    with a background, its size and the colours."""
+    return markupsafe.Markup(environment().get_template('chart.svg.jinja').render(
+        drawing=drawing, is_file=is_file))

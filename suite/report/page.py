@@ -4,16 +4,11 @@ This module puts together what is on the page, as plain data: the answer (headli
 (plots.py), each run (cards.py), tables and notes. page.html.jinja is the page, page.css its style.
 The same records give the same page.
 """
-import itertools
-import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import jinja2
-import markupsafe
-
 from common import files, report
-from suite import compare, outcome, records, tables
+from suite import compare, outcome, tables
 from suite.figures import Figure, Source, rate
 from suite.pairs import Pair
 from suite.report import cards, charts, headline, plots, runs
@@ -65,34 +60,16 @@ def page(sources: Sequence[Source], references: Sequence[Source],
          percent: Optional[float]) -> str:
     """Returns the page: the answer, the charts of ratios and times, and the rest, folded."""
     all_runs, pairs = runs.of(sources), compare.pairs_of(sources, references)
-    with charts.style():
-        return _template().render(
-            headline=headline.of(sources, pairs, percent), percent=percent, runs=all_runs,
-            counts=_counts(all_runs), has_contents=len(all_runs) >= MIN_CONTENTS,
-            problems=_problems(sources), faults=_faults(all_runs),
-            ratios=plots.ratios(sources, pairs, percent),
-            times=plots.times(sources, references), passes=_passes(all_runs),
-            cautions=_cautions(all_runs), sweeps=plots.sweeps(all_runs, sources),
-            scaling=[(drawn, list(map(_block, blocks)))
-                     for drawn, blocks in plots.scaling(sources)],
-            shares=plots.shares(all_runs, sources), comparison=_comparison(sources, pairs, percent),
-            cards=list(map(cards.card, all_runs)))
-
-
-def _template() -> jinja2.Template:
-    """The template, with a filter that draws charts and numbers them in the order of the page."""
-    numbers = itertools.count()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__))), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable)
-    environment.filters['kind'] = outcome.kind
-    environment.filters['svg'] = lambda chart: charts.svg(chart, next(numbers))
-    return environment.get_template('page.html.jinja')
-
-
-def _printable(value: Any) -> Any:
-    """What the template prints is a line, or has been made by the template itself."""
-    return value if isinstance(value, markupsafe.Markup) else records.one_line(value)
+    return charts.environment().get_template('page.html.jinja').render(
+        headline=headline.of(sources, pairs, percent), percent=percent, runs=all_runs,
+        counts=_counts(all_runs), has_contents=len(all_runs) >= MIN_CONTENTS,
+        problems=_problems(sources), faults=_faults(all_runs), kind_of=outcome.kind,
+        ratios=plots.ratios(sources, pairs, percent), times=plots.times(sources, references),
+        passes=_passes(all_runs), cautions=_cautions(all_runs),
+        sweeps=plots.sweeps(all_runs, sources),
+        scaling=[(drawn, list(map(_block, blocks))) for drawn, blocks in plots.scaling(sources)],
+        shares=plots.shares(all_runs, sources), comparison=_comparison(sources, pairs, percent),
+        cards=list(map(cards.card, all_runs)))
 
 
 # The outcomes

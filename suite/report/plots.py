@@ -17,7 +17,7 @@ class Sweep(NamedTuple):
     """The same work at several batch sizes; `ends` says which sizes did not finish, and why."""
     title: str
     ends: List[str]
-    charts: List[charts.LineChart]
+    charts: List[charts.Drawing]
 
 
 def ms(seconds: float) -> str:
@@ -31,7 +31,7 @@ def colour(work: Work) -> str:
 
 
 def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: Optional[float]
-           ) -> List[charts.ForestChart]:
+           ) -> List[charts.Drawing]:
     """Returns a forest plot for each pair and network, on the same axis within a pair: how many
     times as fast the other figure is."""
     compared = list(compared) + [
@@ -48,7 +48,7 @@ def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: O
                   for ratio in (row.ratio,) + (row.interval or ())] + [limit or 1, 1]
         for rows in by_network.values():
             common, names = tables.row_names([row.other for row in rows])
-            drawn.append(charts.ForestChart(
+            drawn.append(charts.ratios(
                 '%s against %s: %s' % (pair.other.name, pair.base.name, common),
                 [_ratio(name, row, percent if is_gated else None)
                  for name, row in zip(names, rows)],
@@ -56,20 +56,20 @@ def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: O
     return drawn
 
 
-def _ratio(name: str, row: pairs.Row, percent: Optional[float]) -> charts.Ratio:
+def _ratio(name: str, row: pairs.Row, percent: Optional[float]) -> charts.Mark:
     if row.ratio is None:
         words = [outcome.of_figure(one) for one in (row.base, row.other) if one.faults]
-        return charts.Ratio(name, None, (), *(words[0], 'bad') if words else (row.verdict, 'muted'))
+        return charts.Mark(name, None, (), *(words[0], 'bad') if words else (row.verdict, 'muted'))
     text, word = tables.times(row), row.verdict
     if percent is not None:
         word = gate.outcome(row, percent)[0]
         text = '%s, %s' % (word, text)
     interval = sorted(1 / ratio for ratio in row.interval or ())
-    return charts.Ratio(name, 1 / row.ratio, interval, text, KINDS.get(word, 'muted'))
+    return charts.Mark(name, 1 / row.ratio, interval, text, KINDS.get(word, 'muted'))
 
 
 def times(sources: Sequence[Source], references: Sequence[Source]
-           ) -> List[Tuple[str, List[charts.BarChart]]]:
+           ) -> List[Tuple[str, List[charts.Drawing]]]:
     """Returns bars of the mean times by network: one chart for what differs in the variant and the
     precision alone, which the bars name."""
     swept = _swept(sources) | {figure.work for source in sources
@@ -80,7 +80,7 @@ def times(sources: Sequence[Source], references: Sequence[Source]
             chart = work.info_string, work.fetch, _batch_text(work)
             bars.setdefault(work.benchmark, {}).setdefault(chart, []).extend(
                 _time_bar(label, figure) for label, figure in items)
-    return [(benchmark, [charts.BarChart('%s, fetch %s, batch %s: ms / batch' % chart, rows)
+    return [(benchmark, [charts.bars('%s, fetch %s, batch %s: ms / batch' % chart, rows)
                          for chart, rows in by_chart.items()])
             for benchmark, by_chart in bars.items()]
 
@@ -116,19 +116,20 @@ def _batch_text(work: Work) -> str:
         work.batch_size, work.processes)
 
 
-def _time_bar(source_name: str, figure: Figure) -> charts.Bar:
+def _time_bar(source_name: str, figure: Figure) -> charts.Mark:
     label = '%s, %s' % (_variant(figure.work), source_name)
     if figure.faults:
-        return charts.Bar(label, None, (), outcome.of_figure(figure), 'bad')
+        return charts.Mark(label, None, (), outcome.of_figure(figure), 'bad')
     if figure.mean_s is None:                            # published as a rate
-        return charts.Bar(label, None, (), tables.images_per_s(figure) + ' images / s', 'published')
+        return charts.Mark(label, None, (), tables.images_per_s(figure) + ' images / s',
+                           'published')
     mean_ms = 1e3 * figure.mean_s
     if not figure.records:                               # as it was published
-        return charts.Bar(label, mean_ms, (), '%s%g ms' % ('about ' * figure.about, mean_ms),
+        return charts.Mark(label, mean_ms, (), '%s%g ms' % ('about ' * figure.about, mean_ms),
                           'published')
     text = ms(figure.mean_s) + ' ms' + (', ' + outcome.of_figure(figure)) * bool(figure.warnings)
     interval_ms = [1e3 * bound for bound in figure.ci95_s or []]
-    return charts.Bar(label, mean_ms, interval_ms, text, colour(figure.work))
+    return charts.Mark(label, mean_ms, interval_ms, text, colour(figure.work))
 
 
 def _variant(work: Work) -> str:
@@ -171,16 +172,16 @@ def sweeps(runs: Sequence[Run], sources: Sequence[Source]) -> List[Sweep]:
         at = [(key[0], work) for work in works]
         lines = [('ms / image', _lines((work, _time_of_image(figures[source, work]))
                                        for source, work in at if not figures[source, work].faults)),
-                 ('peak memory, MB', _lines((work, charts.Point(
-                     work.batch_size, max(memory[source, work]) / 1e6))
+                 ('peak memory, MB', _lines((work, (
+                     work.batch_size, max(memory[source, work]) / 1e6, ()))
                      for source, work in at if (source, work) in memory)),
-                 ('share of peak, %', _lines((work, charts.Point(
-                     work.batch_size, 100 * max(shares[source, work])))
+                 ('share of peak, %', _lines((work, (
+                     work.batch_size, 100 * max(shares[source, work]), ()))
                      for source, work in at if (source, work) in shares))]
         title = '%s: %s %s, fetch %s, %s' % key[:5] + ', %d processes' % key[5] * (key[5] > 1)
         found.append(Sweep(title, _unfinished(runs, key), [
-            charts.LineChart('%s: %s' % (title, what), of_passes, doubling=True,
-                             logarithmic=what == 'peak memory, MB')
+            charts.curves('%s: %s' % (title, what), of_passes, what.split(', ')[-1],
+                          is_doubling=True, is_log=what == 'peak memory, MB')
             for what, of_passes in lines if of_passes]))
     return found
 
@@ -195,8 +196,8 @@ def _unfinished(runs: Sequence[Run], key: Tuple) -> List[str]:
 
 def _time_of_image(figure: Figure) -> charts.Point:
     factor = 1e3 / figure.work.batch_size
-    return charts.Point(figure.work.batch_size, factor * figure.mean_s,
-                        [factor * bound for bound in figure.ci95_s or []])
+    return (figure.work.batch_size, factor * figure.mean_s,
+            [factor * bound for bound in figure.ci95_s or []])
 
 
 def _lines(points: Iterable[Tuple[Work, charts.Point]], dashed: bool = False
@@ -210,7 +211,7 @@ def _lines(points: Iterable[Tuple[Work, charts.Point]], dashed: bool = False
 
 
 def scaling(sources: Sequence[Source]
-            ) -> List[Tuple[List[charts.LineChart], List[tables.Block]]]:
+            ) -> List[Tuple[List[charts.Drawing], List[tables.Block]]]:
     """Returns for each source that has jobs its charts and tables: images / s against the number of
     processes, dashed what they would be without loss."""
     parts = []
@@ -222,9 +223,9 @@ def scaling(sources: Sequence[Source]
                 lines.setdefault(work[:2] + work[3:6], []).extend(
                     _lines((work, point) for point in measured)
                     + _lines(((work, point) for point in ideal), dashed=True))
-        drawn = [charts.LineChart(
+        drawn = [charts.curves(
             '%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
-            'dashed: ideal' % ((source.name,) + key), of_passes)
+            'dashed: ideal' % ((source.name,) + key), of_passes, 'images / s')
             for key, of_passes in lines.items()]
         if lines or compare.scaling(source):
             parts.append((drawn, compare.scaling(source)))
@@ -238,28 +239,28 @@ def _scaling_points(figures: Sequence[Figure]
     measured, ideal = [], []                             # type: List, List
     for figure in figures:
         if figure.alone_s and not ideal:
-            ideal.append(charts.Point(1, figure.work.batch_size / figure.alone_s))
+            ideal.append((1, figure.work.batch_size / figure.alone_s, ()))
             measured += [] if measured else ideal
         number, images_per_s = figure.work.processes, rate(figure)
         interval = []                                    # type: List[float]
         if figure.ci95_s and figure.ci95_s[0] > 0:
             interval = [images_per_s * figure.mean_s / bound for bound in figure.ci95_s]
-        measured.append(charts.Point(number, images_per_s, interval))
+        measured.append((number, images_per_s, interval))
         if figure.alone_s:
-            ideal.append(charts.Point(number, pairs.ideal(figure)))
+            ideal.append((number, pairs.ideal(figure), ()))
     return measured, ideal
 
 
-def shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.BarChart]:
+def shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.Drawing]:
     """Returns bars of the share of the device's peak; sweeps have their own charts."""
     swept = {(key[0], work) for key, works in _series(sources).items() for work in works}
-    bars = {}                                            # type: Dict[str, List[charts.Bar]]
+    bars = {}                                            # type: Dict[str, List[charts.Mark]]
     for (source, work), values in _measured(runs, 'share_of_peak').items():
         if (source, work) not in swept:
             share = sum(values) / len(values)
             label = '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
                                                  work.fetch, source)
             bars.setdefault(work.benchmark, []).append(
-                charts.Bar(label, 100 * share, (), tables.percent(share), colour(work)))
-    return [charts.BarChart('%s: share of peak, %%' % benchmark, rows, least=100)
+                charts.Mark(label, 100 * share, (), tables.percent(share), colour(work)))
+    return [charts.bars('%s: share of peak, %%' % benchmark, rows, least=100)
             for benchmark, rows in bars.items()]

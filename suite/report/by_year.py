@@ -1,0 +1,220 @@
+"""The chart of `suite history`: images / s of GPUs by year, with the best of each year named."""
+import math
+import re
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from common import text
+from suite.report.charts import (
+    AXIS,
+    LETTER,
+    LINE,
+    Box,
+    Drawing,
+    Place,
+    legend,
+    levels,
+    log_ticks,
+    overlap,
+    scale,
+    text_width,
+    wrapped,
+)
+
+WIDTH = 840                          # about that of a README on GitHub, which shows it unscaled
+PANEL, SMALL_PANEL = 400, 260        # height of the only panel, and of one of several
+LEFT, HEADROOM = 52, 52              # for the labels of the rates, and of the fastest points
+PRECISIONS = 'float32', 'tf32', 'mixed_float16', 'float16'
+RADIUS, OWN_RADIUS = 4.0, 6.0
+LEAST_RATIO = 4.0                    # of the ends of the axis
+LEADER = 14                          # a label farther away than this has a line to its point
+
+
+class Point(NamedTuple):
+    """A GPU in a year. differs: from the chapter's work. source: a name in references/, or the path
+    of a record or of a folder of records."""
+    benchmark: str
+    variant: str
+    info_string: str
+    year: int
+    gpu: str
+    images_per_s: float
+    precision: str
+    batch_size: Optional[int]
+    framework: str
+    differs: Tuple[str, ...]
+    source: str
+    is_own: bool = False
+
+
+class Panel(NamedTuple):
+    """The points of a network, of one size and pass, in the order of years and rates; chapters: the
+    point of the chapter's GPU, which is named."""
+    title: str
+    points: List[Point]
+    chapters: Optional[Point] = None
+
+
+def chart(caption: str, panels: Sequence[Panel], notes: Sequence[str]) -> Drawing:
+    """Returns the panels below each other, all with the same years, and the notes below them."""
+    lines = [line for note in notes for line in wrapped(note, WIDTH - 2 * LINE)]
+    points = [point for panel in panels for point in panel.points]
+    height = PANEL if len(panels) == 1 else SMALL_PANEL
+    drawing = Drawing(caption, math.inf, WIDTH)
+    drawing.text(LINE, LINE, caption, classes='bold')
+    top = 1.2 * LINE + legend(drawing, _entries(points), LINE, 2.1 * LINE)
+    years = range(min(point.year for point in points), max(point.year for point in points) + 1)
+    for panel in panels:
+        if len(panels) > 1:
+            drawing.text(LINE, top + LINE * 0.7, panel.title, classes='bold')
+        _panel(drawing, panel, years, top, top + height - AXIS)
+        top += height
+    for line in lines:
+        drawing.text(LINE, top + LINE / 2, line, classes='muted')
+        top += LINE
+    drawing.height = round(top + LINE / 2)
+    return drawing
+
+
+def _entries(points):
+    """The names in the legend, with the classes of their marks."""
+    entries = [(precision, precision) for precision in PRECISIONS
+               if any(point.precision == precision for point in points)]
+    if _is_mixed(points):
+        entries.append(('muted hollow', "not the chapter's workload"))
+    if any(point.is_own for point in points):
+        entries.append(('square', 'measured with these scripts'))
+    return entries + [('best', 'best so far')]
+
+
+def _is_mixed(points):
+    """Whether some points are of the chapter's work and others are not, which are hollow then."""
+    return len({bool(point.differs) for point in points}) > 1
+
+
+def _panel(drawing: Drawing, panel: Panel, years: range, top: float, bottom: float) -> None:
+    """Draws a panel. A year is a column, in which points of nearly the same rate are side by
+    side."""
+    rates = [point.images_per_s for point in panel.points]
+    spread = max(1.05, math.sqrt(LEAST_RATIO * min(rates) / max(rates)))
+    ends = min(rates) / spread, max(rates) * spread
+    place_y = scale(ends, (bottom - 16, top + HEADROOM), is_log=True)
+    column = (WIDTH - LINE / 2 - LEFT) / len(years)
+    centres = {year: LEFT + column * (i + 0.5) for i, year in enumerate(years)}
+    levels(drawing, place_y, [rate for rate in log_ticks(ends[0] / 2, ends[1] * 2)
+                              if top + 1.6 * LINE < place_y(rate) < bottom], LEFT, WIDTH - LINE / 2)
+    for year, x in centres.items():
+        drawing.text(x, bottom + AXIS / 2, str(year), 'middle', 'muted')
+        drawing.path('grid', [(x + column / 2, top + LINE), (x + column / 2, bottom)])
+    best = _best_so_far(panel.points, centres, column, place_y)
+    drawing.path('best', best)
+    is_mixed = _is_mixed(panel.points)
+    places = _side_by_side(panel.points, centres, column, place_y)
+    for point, (x, y) in places.items():
+        drawing.dot(x, y, point.precision + ' square' * point.is_own
+                    + ' hollow' * (is_mixed and bool(point.differs))
+                    + ' marked' * (point == panel.chapters), _title(point), _radius(point))
+    taken = [_box_of_line(one, other) for one, other in zip(best, best[1:])]
+    for point in named(panel):
+        _name(drawing, point, point == panel.chapters, places[point], taken, (top, bottom))
+
+
+def _radius(point):
+    return OWN_RADIUS if point.is_own else RADIUS
+
+
+def _best_so_far(points, centres, column, place_y) -> List[Place]:
+    """The places of a line of steps: the best of all years up to each, from the first year of the
+    points to the last."""
+    line, best = [], 0.0                                 # type: List[Place], float
+    for year, x in centres.items():
+        best = max([best] + [point.images_per_s for point in points if point.year == year])
+        if points[0].year <= year <= points[-1].year:
+            line += [(x - column / 2, place_y(best)), (x + column / 2, place_y(best))]
+    return line
+
+
+def _side_by_side(points, centres, column, place_y) -> Dict[Point, Place]:
+    """The place of each point: the fastest in the middle of its year, others as near to the middle
+    as they can be without covering another one."""
+    places = {}                                          # type: Dict[Point, Place]
+    for point in sorted(points, key=lambda point: -point.images_per_s):
+        y, radius = place_y(point.images_per_s), _radius(point)
+        steps = [sign * step for step in range(int(column / 2 - radius)) for sign in (1, -1)]
+        free = [step for step in steps if all(
+            abs(centres[point.year] + step - x) > radius + _radius(other) or abs(y - other_y)
+            > radius + _radius(other) for other, (x, other_y) in places.items())]
+        places[point] = centres[point.year] + (free or [0])[0], y
+    return places
+
+
+def _title(point):
+    return '%s, %d: %s images / s; %s, batch %s, %s %s, %s; %s' % (
+        point.gpu, point.year, text.significant(point.images_per_s, 4), point.precision,
+        point.batch_size or 'not stated', point.benchmark, point.variant, point.framework,
+        point.source)
+
+
+def named(panel: Panel) -> List[Point]:
+    """Returns the points that have a label: the best of each year, each of our own GPUs, and that
+    of the chapter."""
+    best = {}                                            # type: Dict[object, Point]
+    for point in panel.points:                           # in the order of their rates
+        best[point.year] = point
+        if point.is_own:
+            best[point.gpu] = point
+    return list(dict.fromkeys(([panel.chapters] if panel.chapters else []) + [
+        point for _, point in sorted(best.items(), key=lambda item: str(item[0]))]))
+
+
+def _name(drawing, point, is_chapters, place, taken, heights):
+    """Writes the label of a point where it covers nothing, as near as it can be between these
+    heights; without such a place the point has its title alone. `taken` are the boxes of lines."""
+    gpu = re.sub(r'^Tesla |-SXM\d?|-PCIe| PCIe| \d+ GB\b', '', point.gpu)
+    lines = ["the chapter's " * is_chapters + gpu, text.significant(point.images_per_s, 3)]
+    width, height = max(map(text_width, lines)), 2 * LINE - 4
+    for box in _boxes(place, _radius(point) + 3, width, height):
+        end = min(max(place[0], box[0]), box[2]), min(max(place[1], box[1]), box[3])
+        has_leader = abs(end[0] - place[0]) + abs(end[1] - place[1]) > LEADER
+        if (heights[0] < box[1] and box[3] < heights[1] and drawing.is_free(box)
+                and not any(overlap(box, line) for line in taken)
+                and not (has_leader and _covers(drawing, place, end, taken))):
+            break
+    else:
+        return
+    if has_leader:
+        drawing.path('muted', [place, end])
+        taken.append(_box_of_line(place, end))
+    for i, line in enumerate(lines):
+        drawing.text((box[0] + box[2]) / 2, box[1] + LETTER / 2 + 1 + i * (LINE - 3), line,
+                     'middle')
+
+
+def _covers(drawing, place, end, taken):
+    """Whether a line from a point covers another one, or a line that it does not just cross."""
+    box = _box_of_line(place, end)
+    dots = [(x - r, y - r, x + r, y + r) for x, y, r, _, _ in drawing.dots
+            if abs(x - place[0]) + abs(y - place[1]) > 1]
+    return any(overlap(box, other)
+               for other in dots + (taken if place[0] != end[0] else []))
+
+
+def _boxes(place: Place, gap: float, width: float, height: float) -> List[Box]:
+    """Where a label could be: near its point, above it rather than below or beside it."""
+    x, y = place
+    boxes = []                                           # type: List[Tuple[float, Box]]
+    for far in range(0, 160, 4):
+        off = gap + far
+        for cost, left, top in [
+                (0, x - width / 2, y - off - height), (12, x - width / 2, y + off),
+                (12, x + off, y - height / 2), (12, x - off - width, y - height / 2),
+                (8, x - 0.25 * width, y - off - height), (8, x - 0.75 * width, y - off - height),
+                (16, x - 0.25 * width, y + off), (16, x - 0.75 * width, y + off),
+                (20, x + off, y + off), (20, x - off - width, y + off)]:
+            boxes.append((far + cost, (left, top, left + width, top + height)))
+    return [box for _, box in sorted(boxes)]
+
+
+def _box_of_line(one: Place, other: Place) -> Box:
+    """What a line covers, with a pixel on each side."""
+    return (min(one[0], other[0]) - 1, min(one[1], other[1]) - 1,
+            max(one[0], other[0]) + 1, max(one[1], other[1]) + 1)
