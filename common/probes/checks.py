@@ -17,6 +17,9 @@ from common.tf1 import tf
 # needs: 16 x 9 / 36 (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). Only
 # convolutions with stride 1 and a kernel larger than 1x1 can be computed like this.
 WINOGRAD = 4.0
+# Types of operations whose output may be finite although an input is not: the larger of two
+# numbers, its gradient, an index, or a choice (dropout in TensorFlow 2).
+SWALLOWING = re.compile(r'Relu6?(Grad)?|(Arg|Clip)?(Max|Min|ByValue).*|Select.*|TopK.*')
 
 
 class Checks(Probe):
@@ -98,34 +101,48 @@ def placement(step_stats: Any, targets: Iterable[Any], device: Device) -> List[s
 
 def finite(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict] = None
            ) -> List[str]:
-    """Checks that the targets and the outputs of all convolutions and matrix products are finite.
-    If not, the sentence names the first layer, in the order of the graph, with nan or infinity.
+    """Checks that the targets, the outputs of all convolutions and matrix products, and what goes
+    into SWALLOWING operations are finite. If not, the sentence names the first layer, in the order
+    of the graph, with nan or infinity.
 
     Checking the targets alone is not enough: max_pool on a CPU turns nan into -3.4e38, argmax turns
-    it into an index, and ReLU on some GPUs into 0. Only one boolean for each tensor is copied to
-    the host. There are two untimed runs: reading the output of a convolution keeps Grappler from
-    fusing it with its bias and ReLU, so the targets are also computed by themselves, as they were
-    timed.
+    it into an index, ReLU on a CPU in TensorFlow 2 and on some GPUs into 0, and its gradient leaves
+    out what belongs to such a 0. Only one boolean for each tensor is copied to the host. There are
+    two untimed runs: reading the output of a convolution keeps Grappler from fusing it with its
+    bias and ReLU, so the targets are also computed by themselves, as they were timed.
 
     This adds operations to the graph, but not to the timed steps: the session keeps the executor of
     a pass that has run, and for a later pass it prunes the graph to the fetched operations before
     it optimises it (tests/test_checks.py compares the operations executed). The start-up times are
     not affected, because they end with the first pass.
     """
-    products = [op.outputs[0] for op in graph.needed_ops(targets) if op.type in graph.COUNTED]
+    ops = graph.needed_ops(targets)
+    swallowed = {t for op in ops for t in swallowed_by(op)}
+    inner = [t for op in ops for t in op.outputs if t.dtype.base_dtype.is_floating
+             and (t in swallowed or op.type in graph.COUNTED) and not SWALLOWING.fullmatch(op.type)]
     fetched = [t for target in targets for t in floats(target)]
     wrong = []
-    for tensors in products, fetched:                    # all ranks must run both: they reduce
+    for tensors in fetched, inner:                       # all ranks must run both: they reduce
         with session.graph.as_default(), tf.name_scope('finite'):
             are_finite = [tf.reduce_all(tf.is_finite(t)) for t in tensors]
         wrong.append([t for t, is_finite in zip(tensors, session.run(are_finite, feed_dict))
                       if not is_finite])
-    named = [layers.full_name(t.op) for t in wrong[0] or wrong[1]]
+    named = [layers.full_name(t.op) for t in wrong[1] or wrong[0]]
     if not named:
         return []
     (first, is_backward), number = named[0], len({name for name, _ in named})
     return ['not finite: %s%s%s' % ('gradients of ' * is_backward, first,
                                     ', the first of %d layers' % number if number > 1 else '')]
+
+
+def swallowed_by(op: Any) -> List[Any]:
+    """Returns the tensors in which nan or infinity may be, and not in the outputs of the operation:
+    its inputs, or the variance of a batch norm in training, which divides by its square root."""
+    if SWALLOWING.fullmatch(op.type):
+        return list(op.inputs)
+    if re.fullmatch(r'FusedBatchNorm(V2|V3)?', op.type) and op.get_attr('is_training'):
+        return [op.outputs[2]]
+    return []
 
 
 def floats(tensor: Any) -> List[Any]:
