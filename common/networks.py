@@ -64,6 +64,13 @@ def title(benchmark: str, variant: str) -> str:
     return '%s %s' % (network.title, variant)
 
 
+def default_variants(benchmark: str) -> List[str]:
+    """Returns the variants of a network that are timed by default: those that the chapter times;
+    the first of a network that is not in the chapter."""
+    variants = NETWORKS[benchmark].variants
+    return [name for name in variants if variants[name].in_chapter] or list(variants)[:1]
+
+
 def choices(benchmark: str, flag: str) -> List[Any]:
     """Returns the values that a flag of a network's script can have, in ascending order."""
     return sorted(variant.flags[flag] for variant in NETWORKS[benchmark].variants.values())

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Optional
 
 import fastjsonschema
 
-from common import cautions, variables
+from common import cautions, networks, variables
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
@@ -129,6 +129,10 @@ def _fault(kind, data) -> Optional[str]:
     except fastjsonschema.JsonSchemaValueException as error:
         place = error.message.replace('data.', '', 1)
         return place if error.rule == 'required' else '%s: %s' % (place, _shown(error.value))
+    for part in data.get('figures', [data]):
+        if part['benchmark'] not in networks.NETWORKS:
+            return 'no network is called %s: the networks are %s' % (
+                _shown(part['benchmark']), ', '.join(networks.NETWORKS))
     return None
 
 

@@ -132,7 +132,7 @@ def test_own_records_stand_in_the_tables(write, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('words, why', [
-    (['--network', 'lenet'], "invalid choice: 'lenet'"),
+    (['--network', 'mobilenet'], "invalid choice: 'mobilenet'"),
     (['--pass', 'sideways'], "invalid choice: 'sideways'"),
     (['--variant', '50'], '--variant needs --network vgg16 or resnet_v2'),
     (['--network', 'vgg16', '--variant', '50'], "vgg16 has no '50': it has D, A"),

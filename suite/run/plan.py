@@ -99,7 +99,8 @@ def make(args: argparse.Namespace, device: str) -> Plan:
             for repeat in range(1, args.repeat + 1)
             for benchmark, network in networks.NETWORKS.items()
             if benchmark in (args.only or networks.NETWORKS)
-            for name, variant in network.variants.items() if args.variants or variant.in_chapter
+            for name, variant in network.variants.items()
+            if args.variants or name in networks.default_variants(benchmark)
             for fetch in (['tensors', 'ops'] if args.fetch == 'both' else [args.fetch])
             for batch_size in batch_sizes]
     return Plan(protocol, reason, runs)
