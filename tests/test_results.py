@@ -66,7 +66,6 @@ def test_the_times_beside_the_peers(path):
         assert min(one['ours_s'] + one['peer_s']) > 0
         assert [one['ratio']] + one['ci95'] == pytest.approx(
             tables.ratio(one['ours_s'], one['peer_s']))
-        assert one['verdict'] == tables.entry_verdict(one, record['results'])
 
 
 @pytest.mark.parametrize('path', PATHS)

@@ -2,8 +2,9 @@
 
     slim          the nets of tf.contrib.slim (modern runtime: of tf_slim), on the same TensorFlow
     keras         tf.keras.applications, on the same TensorFlow
-    torchvision   its models, and for ResNet V2, which it does not have, timm's: on PyTorch, where
-    timm          the packages are installed beside the modern runtime
+    torchvision   its models, and for ResNet V2, which it does not have, timm's, if they are
+    timm          installed beside the modern runtime: on PyTorch, in channels_last, compiled by
+                  torch.compile where that works, the forward pass under inference_mode
 
     python -m suite peers [--only vgg16 resnet_v2] [--peers slim] [--batch_size 32] [--json PATH]
 
@@ -17,13 +18,13 @@ does can only add to a step. The ratio is our time divided by the peer's, above 
 the median of the means of each two rounds (Hodges, Lehmann), with the 95 % interval of Wilcoxon's
 signed-rank test. A round in which one contender alone was disturbed hardly moves them.
 
-All contenders of a network are in memory at the same time; if that is too much, take fewer peers or
-a smaller batch.
+The margin is 1 %. Ours is slower if the whole interval is above 1.01, faster if it is below 0.99;
+the two are equivalent if it lies from 0.99 to 1.01, otherwise it is undecided. A peer with other
+layers, or whose FLOP differ by more than 0.5 %, gets no verdict. The control is our network once
+more, timed like a peer; a sentence below the table says where its interval exceeds the margin.
 
-The control is our network once more, timed like a peer. Its ratio should be 1, and its interval
-shows the smallest difference that the method can detect here: a peer is called slower or faster
-only if its whole interval is above, or below, both 1 and the control's. The record is written after
-each round from the sixth on.
+All contenders of a network are in memory at the same time; if that is too much, use fewer peers or
+a smaller batch. The record is written after each round from the sixth on.
 
 Exit code: 0 all figures are valid, 1 a check failed, 2 bad usage, 3 the machine cannot run it as
 asked, 130 interrupted.
@@ -41,6 +42,7 @@ from common.probes import precision
 from common.stop import Stop
 from common.workload import Run
 from suite.peers import contenders, rounds, tables
+from suite.peers.contenders import CONTROL, MATCHES, OURS, PEERS
 from suite.tables import Block, format_text
 
 STEPS = rounds.ROUNDS * rounds.TURNS  # --num_batches is a multiple of this
@@ -58,19 +60,15 @@ def time_all(args: argparse.Namespace) -> int:
         raise Stop(fault, 1, 'refused')
     print('Device: %s' % run.device.sentence, flush=True)
     log = {'kind': 'peers', 'environment': record.environment(run), 'options': run.options,
-           'results': []}
+           'status': 'running', 'results': []}
     try:
-        for network in args.only or contenders.MATCHES:
-            if args.peers is None or contenders.MATCHES[network].torch[0] in args.peers:
-                print_missing(network)
-            before, latest = log['results'], []          # type: List[Any], List[Any]
-            for latest in time_network(network, run):
-                log['results'] = before + latest
-                record.keep(log, args.json)
-            for entry in latest:
-                print('%s, %s: %.3f times the step of %s (%s)' % (
-                    network, entry['info_string'], entry['ratio'], entry['peer'],
-                    entry['verdict']), flush=True)
+        with record.kept(log, args.json):
+            for network in dict.fromkeys(args.only or MATCHES):
+                before = log['results']                  # type: List[Any]
+                for latest in time_network(network, run):
+                    log['results'] = before + latest
+                    record.keep(log, args.json)
+            log['status'] = 'finished'
     finally:                                             # also what was timed before an error
         if log['results']:
             print('\n' + format_text([Block('Ours beside its peers', tables.table(log['results']),
@@ -78,33 +76,29 @@ def time_all(args: argparse.Namespace) -> int:
     return int(any(entry['faults'] for entry in log['results']))
 
 
-def print_missing(network: str) -> None:
-    """Prints a line if packages of the PyTorch peer are not installed."""
-    missing = contenders.missing(network)
-    if missing:
-        print('%s: %s not installed: PyTorch is left out' % (network, ' and '.join(missing)),
-              flush=True)
-
-
 def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
-    """Yields the entries of a network after each round from tables.MIN_ROUNDS on; prints each."""
+    """Yields the entries of a network after each round from tables.MIN_ROUNDS on."""
+    args, torch_peer = run.args, MATCHES[network].torch[0]
     names = [name for name in contenders.available(network)
-             if run.args.peers is None or name not in contenders.PEERS or name in run.args.peers]
-    if 'torchvision' in names and network == 'inception_v3' and (
-            run.args.batch_size == 1 and not run.args.forward_only):
-        names.remove('torchvision')
+             if args.peers is None or name not in PEERS or name in args.peers]
+    missing = contenders.missing(network)
+    if missing and (args.peers is None or torch_peer in args.peers):
+        print('%s: PyTorch is left out, because %s not installed' % (
+            network, ' and '.join(missing) + (' is' if len(missing) == 1 else ' are')), flush=True)
+    if (network == 'inception_v3' and torch_peer in names and args.batch_size == 1
+            and not args.forward_only):
+        names.remove(torch_peer)
         print('inception_v3: torchvision is left out, because PyTorch does not train the batch '
-              'norm of the auxiliary classifier on one image: take --batch_size 2 or more, or '
+              'norm of the auxiliary classifier on one image: use --batch_size 2 or more, or '
               '--forward_only', flush=True)
-    if run.args.peers and not set(names) & set(contenders.PEERS):
-        print('%s: none of --peers is there: only the control is timed' % network, flush=True)
-    task = contenders.Task(
-        contenders.OURS, network, dict(run.options, device=run.device.kind),
-        importlib.import_module(network + '_benchmark').IMAGE_SIZE,
-        inception_v3_benchmark.AUX_WEIGHT)
+    if args.peers and not set(names) & set(PEERS):
+        print('%s: none of --peers is available, so only the control is timed' % network,
+              flush=True)
+    task = dict(run.options, network=network, device=run.device.kind,
+                image_size=importlib.import_module(network + '_benchmark').IMAGE_SIZE,
+                aux_weight=inception_v3_benchmark.AUX_WEIGHT)
     answers = []                                         # type: List[Dict[str, Dict[str, Any]]]
-    for answer in rounds.measure(task, names, run.args.num_batches // STEPS,
-                                 run.args.num_steps_burn_in):
+    for answer in rounds.measure(task, names, args.num_batches // STEPS, args.num_steps_burn_in):
         answers.append(answer)
         print('%s: round %d of %d' % (network, len(answers), rounds.ROUNDS), flush=True)
         if len(answers) >= tables.MIN_ROUNDS:
@@ -117,27 +111,28 @@ def entries(network: str, names: Sequence[str], answers: Sequence[Dict[str, Dict
     peer is 'ours', and one for each peer. `answers` are the workers', by round and contender; the
     first round has the checks."""
     checks = {name: answers[0][name]['checks'] for name in names}
-    match = contenders.MATCHES[network]
+    flags = networks.NETWORKS[network].variants[MATCHES[network].variant].flags
     result = []                                          # type: List[Dict[str, Any]]
-    for info_string in answers[0][contenders.OURS]['seconds']:
+    for info_string in answers[0][OURS]['seconds']:
         times_s = {name: [min(answer[name]['seconds'][info_string]) for answer in answers]
                    for name in names}                    # of the fastest step, by round
         for name in names[1:]:
-            peer = contenders.OURS if name == contenders.CONTROL else name
-            ratio, low, high = tables.ratio(times_s[contenders.OURS], times_s[name])
-            result.append({
+            peer = OURS if name == CONTROL else name
+            ratio, low, high = tables.ratio(times_s[OURS], times_s[name])
+            differs = [tables.DIFFERS.get((network, peer)), checks[name]['note']]
+            entry = {
                 'benchmark': network, 'info_string': info_string, 'peer': peer,
                 'version': checks[name]['version'], 'fetch': run.args.fetch,
-                'batch_size': run.args.batch_size, 'precision': run.precision,
-                'flags': networks.NETWORKS[network].variants[match.variant].flags,
-                'ours_s': times_s[contenders.OURS], 'peer_s': times_s[name], 'ratio': ratio,
+                'batch_size': run.args.batch_size, 'precision': run.precision, 'flags': flags,
+                'ours_s': times_s[OURS], 'peer_s': times_s[name], 'ratio': ratio,
                 'ci95': [low, high], 'verdict': None,
-                'ours_flops': checks[contenders.OURS]['flops'][info_string],
+                'ours_flops': checks[OURS]['flops'][info_string],
                 'peer_flops': checks[name]['flops'][info_string],
-                'differs': tables.DIFFERS.get((network, peer)),
-                'faults': ['%s: %s' % (side, fault) for side in (contenders.OURS, name)
-                           for fault in checks[side]['faults'][info_string]]})
-    return [dict(entry, verdict=tables.entry_verdict(entry, result)) for entry in result]
+                'differs': '; '.join(filter(None, differs)) or None,
+                'faults': ['%s: %s' % (side, fault) for side in (OURS, name)
+                           for fault in checks[side]['faults'][info_string]]}
+            result.append(dict(entry, verdict=tables.verdict(entry)))
+    return result
 
 
 @arguments.returns_exit_code
@@ -150,11 +145,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         default=240, metavar='N',
                         help='timed steps of each contender in each pass, a multiple of %d: %d '
                         'rounds of %d turns (default: 240)' % (STEPS, rounds.ROUNDS, rounds.TURNS))
-    parser.add_argument('--only', nargs='+', choices=list(contenders.MATCHES), metavar='NAME',
-                        help='out of %s (default: all)' % ', '.join(contenders.MATCHES))
-    parser.add_argument('--peers', nargs='*', choices=contenders.PEERS, metavar='PEER',
+    parser.add_argument('--only', nargs='+', choices=list(MATCHES), metavar='NAME',
+                        help='out of %s (default: all)' % ', '.join(MATCHES))
+    parser.add_argument('--peers', nargs='*', choices=PEERS, metavar='PEER',
                         help='the peers to time, out of %s (default: all that are installed); no '
-                        'name: only the control' % ', '.join(contenders.PEERS))
+                        'name: only the control' % ', '.join(PEERS))
     args = parser.parse_args(argv)
     if is_launched():
         parser.error(NO_SCRIPT)

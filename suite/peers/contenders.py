@@ -16,7 +16,7 @@ class Match(NamedTuple):
 
     variant: the variant of ours that the libraries have, as in common.networks.
     random_images: whether the images are drawn in every step, as in the chapter.
-    keras: the name in tf.keras.applications; None if it is not there.
+    keras: the name in tf.keras.applications; None if it has no such network.
     torch: (library, name in it, options). torchvision has no ResNet V2.
     """
     variant: str
@@ -34,24 +34,8 @@ MATCHES = {
 }
 
 
-class Task(NamedTuple):
-    """The task of one worker process, passed to it as JSON.
-
-    contender: OURS, CONTROL, SLIM, KERAS or the library of Match.torch.
-    network: a key of MATCHES.
-    options: the flags of `suite peers` by name; `device` is the one that was chosen.
-    image_size: the side of the images in pixels.
-    aux_weight: of the loss of Inception's auxiliary classifier.
-    """
-    contender: str
-    network: str
-    options: Dict[str, Any]
-    image_size: int
-    aux_weight: float
-
-
 def available(network: str) -> List[str]:
-    """Returns the contenders that can be timed here, ours and the control first."""
+    """Returns the contenders that are installed, ours and the control first."""
     match = MATCHES[network]
     return ([OURS, CONTROL, SLIM] + [KERAS] * bool(match.keras)
             + [match.torch[0]] * (not missing(network)))

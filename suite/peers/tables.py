@@ -1,4 +1,4 @@
-"""The results of `suite peers` as a table, with notes about the peers.
+"""The results of `suite peers`: the ratio, the verdict, the table and its notes.
 
 This module does not import TensorFlow.
 """
@@ -6,10 +6,9 @@ import functools
 import itertools
 import math
 import statistics
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
-from suite.pairs import NO_DIFFERENCE
-from suite.peers.contenders import OURS
+from suite.peers.contenders import OURS, SLIM
 
 # By network and peer: what the peer computes differently. The GFLOP of both are in the table.
 DROPOUT = 'no dropout in Forward, where ours draws its random numbers and keeps all'
@@ -27,16 +26,17 @@ DIFFERS = {
     ('inception_v3', 'torchvision'): 'gammas in batch norm; ' + AVERAGES,
     ('resnet_v2', 'timm'): 'the stride sits in the first unit of a block; no biases; ' + AVERAGES,
 }
-
+# No verdict where the peer has other layers, or where its FLOP differ by more than MAX_FLOP.
+OTHER_LAYERS = ('alexnet', SLIM), ('vgg16', SLIM)
+MAX_FLOP = 0.005
 
 MIN_ROUNDS = 6                       # all 5 signs agree by chance in 6 % of the cases
-
-CONTROL_NOTE = (
-    'The control is our network once more, in processes of its own: its ratio should be 1. "ours '
-    'is slower" stands only where the whole interval of a peer is above both 1 and the interval of '
-    'the control, "ours is faster" only where it is below both. The times are means over the '
-    'rounds, of the fastest step of each; the ratio is the Hodges-Lehmann estimate of the ratios '
-    'of the rounds.')
+MARGIN = 0.01                        # of the ratio: what counts as equally fast
+MARGIN_NOTE = (
+    'Ours is slower if the whole interval is above 1.01, faster if it is below 0.99; the two are '
+    'equivalent if it lies from 0.99 to 1.01, otherwise it is undecided. The control is our '
+    'network once more, in processes of its own. The times are means over the rounds, of the '
+    'fastest step of each; the ratio is the Hodges-Lehmann estimate of the ratios of the rounds.')
 
 
 def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, float, float]:
@@ -56,8 +56,8 @@ def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, flo
     if len(ours_s) < MIN_ROUNDS:
         raise ValueError('%d rounds have no 95 %% interval, %d have' % (len(ours_s), MIN_ROUNDS))
     logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
-    means = sorted((one + other) / 2
-                   for one, other in itertools.combinations_with_replacement(logs, 2))
+    means = sorted((first + second) / 2
+                   for first, second in itertools.combinations_with_replacement(logs, 2))
     outside = signed_rank_limit(len(logs))
     return (math.exp(statistics.median(means)), math.exp(means[outside]),
             math.exp(means[-1 - outside]))
@@ -75,27 +75,23 @@ def signed_rank_limit(n: int) -> int:
     return sum(below <= 0.025 * 2 ** n for below in itertools.accumulate(ways)) - 1
 
 
-def verdict(low: float, high: float, control: Optional[Sequence[float]] = None) -> str:
-    """Returns the verdict for the interval (low, high) of our time divided by a peer's. `control`
-    is the interval of the control; None for old records, which have no control."""
-    control_low, control_high = control or (1, 1)
-    if low > max(1, control_high):
-        return 'ours is slower'
-    if high < min(1, control_low):
-        return 'ours is faster'
-    return NO_DIFFERENCE
-
-
-def entry_verdict(entry: Dict[str, Any], entries: Sequence[Dict[str, Any]]) -> str:
-    """Returns the verdict of an entry of a record; the control is found in `entries`."""
+def verdict(entry: Dict[str, Any]) -> str:
+    """Returns the verdict of an entry of a record, from its rounds (see MARGIN_NOTE)."""
     if entry['faults']:
         return 'INVALID'
-    low, high = entry['ci95']
     if entry['peer'] == OURS:
-        return 'control' if low <= 1 <= high else 'control, excludes 1'
-    return verdict(low, high, next((
-        other['ci95'] for other in entries if other['peer'] == OURS and all(
-            other[key] == entry[key] for key in ('benchmark', 'info_string'))), None))
+        return 'control'
+    more = entry['peer_flops'] / entry['ours_flops'] - 1
+    if abs(more) > MAX_FLOP:
+        return 'none: %+.1f %% FLOP' % (100 * more)
+    if (entry['benchmark'], entry['peer']) in OTHER_LAYERS:
+        return 'none: other layers'
+    _, low, high = ratio(entry['ours_s'], entry['peer_s'])
+    if low > 1 + MARGIN:
+        return 'ours is slower'
+    if high < 1 - MARGIN:
+        return 'ours is faster'
+    return 'equivalent' if 1 - MARGIN <= low and high <= 1 + MARGIN else 'undecided'
 
 
 HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
@@ -104,20 +100,33 @@ HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '9
 
 def table(entries: Sequence[Dict[str, Any]]) -> List[List[str]]:
     """Returns the rows of the table, its header first. The times are means of the rounds'
-    fastest steps."""
-    return [list(HEADINGS)] + [
-        [one['benchmark'], one['info_string'],
-         'control: ours again' if one['peer'] == OURS else one['peer']]
-        + ['%.4g' % (1e3 * statistics.mean(one[key])) for key in ('ours_s', 'peer_s')]
-        + ['%.3f' % one['ratio'], '%.3f to %.3f' % tuple(one['ci95']), entry_verdict(one, entries)]
-        + ['%.1f' % (one[key] / 1e9) for key in ('ours_flops', 'peer_flops')] for one in entries]
+    fastest steps; ratio, interval and verdict are computed from the rounds."""
+    rows = [list(HEADINGS)]
+    for entry in entries:
+        value, *interval = ratio(entry['ours_s'], entry['peer_s'])
+        rows.append(
+            [entry['benchmark'], entry['info_string'],
+             'control: ours again' if entry['peer'] == OURS else entry['peer']]
+            + ['%.4g' % (1e3 * statistics.mean(entry[key])) for key in ('ours_s', 'peer_s')]
+            + ['%.3f' % value, '%.3f to %.3f' % tuple(interval), verdict(entry)]
+            + ['%.1f' % (entry[key] / 1e9) for key in ('ours_flops', 'peer_flops')])
+    return rows
 
 
 def notes(entries: Sequence[Dict[str, Any]]) -> List[str]:
-    """Returns the lines below the table: the control, the differences of the peers, the faults."""
-    lines = [CONTROL_NOTE] if any(one['peer'] == OURS for one in entries) else []
-    lines += ['%s, %s: %s' % (one['benchmark'], one['peer'], one['differs'])
-              for one in entries if one['differs']]
-    lines += ['INVALID: %s, %s: %s' % (one['benchmark'], one['info_string'], fault)
-              for one in entries for fault in one['faults']]
+    """Returns the lines below the table: what the verdicts mean, the controls that are wider than
+    the margin, the differences of the peers, the faults."""
+    lines, wide = [MARGIN_NOTE], []
+    for entry in entries:
+        _, low, high = ratio(entry['ours_s'], entry['peer_s'])
+        if entry['peer'] == OURS and not 1 - MARGIN <= low <= high <= 1 + MARGIN:
+            wide.append('%s %s (%.3f to %.3f)' % (
+                entry['benchmark'], entry['info_string'], low, high))
+    if wide:
+        lines.append('The interval of the control is not within the margin of 1 %% in %s: there a '
+                     'difference of that size may come from the method.' % ', '.join(wide))
+    lines += ['%s, %s: %s' % (entry['benchmark'], entry['peer'], entry['differs'])
+              for entry in entries if entry['differs']]
+    lines += ['INVALID: %s, %s: %s' % (entry['benchmark'], entry['info_string'], fault)
+              for entry in entries for fault in entry['faults']]
     return list(dict.fromkeys(lines))

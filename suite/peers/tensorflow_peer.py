@@ -1,7 +1,7 @@
 """The contenders of `suite peers` on TensorFlow: our networks, slim's and Keras's."""
 import argparse
 import importlib
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 import inception_v3_benchmark
 from common import graph, networks, tf1
@@ -11,73 +11,68 @@ from common.probes import checks
 from common.probes.precision import half_precision
 from common.tf1 import slim, tf
 from common.workload import Pass, Run
-from suite.peers import contenders
-from suite.peers.contenders import MATCHES
+from suite.peers.contenders import CONTROL, MATCHES, OURS, SLIM
 
 
-class Network:
-    """A contender in a graph and a session of its own, with initial values.
+class TensorflowContender:
+    """A contender in a graph and a session of its own, with initial values; `task`: see worker.py.
 
     Attributes:
         session: the tf.Session.
         targets: (what session.run fetches, feed_dict) by the name of the pass.
     """
 
-    def __init__(self, task: contenders.Task):
-        args = argparse.Namespace(**dict(task.options, **our_flags(task.network)))
-        self._run = Run(args, device.choose(args.device), None, None, None)
-        tf1.allow_tf32(args.precision == 'tf32')
+    def __init__(self, task: argparse.Namespace):
+        flags = networks.NETWORKS[task.network].variants[MATCHES[task.network].variant].flags
+        self._args = argparse.Namespace(**dict(vars(task), **flags))
+        self._run = Run(self._args, device.choose(task.device), None, None, None)
+        tf1.allow_tf32(task.precision == 'tf32')
         with tf.Graph().as_default():
-            self._passes = build(task, args)
+            self._passes = build(self._args)
             config = session.configuration(self._run)
             config.gpu_options.allow_growth = True       # the other contenders need memory too
             self.session = session.open_session(self._run.device, config)
             self.session.run(tf.global_variables_initializer())
-        self.targets = {one.info_string: (graph.fetches(one.target, args.fetch), one.feed_dict)
-                        for one in self._passes}
+        self.targets = {timed.info_string: (graph.fetches(timed.target, task.fetch),
+                                            timed.feed_dict) for timed in self._passes}
 
     def check(self) -> Dict[str, Any]:
-        """Runs each pass, untimed. Returns the version, the FLOP of a step and the faults."""
+        """Runs each pass, untimed; returns what worker.py says. The checks are the scripts'."""
+        flops, faults = {}, {}
         with self.session.graph.as_default():
-            return {'version': tf1.VERSION,
-                    'flops': {one.info_string: sum(map(graph.flops, graph.needed_ops(one.tensors)))
-                              for one in self._passes},
-                    'faults': {one.info_string: self._faults(one) for one in self._passes}}
-
-    def _faults(self, timed_pass):
-        """The faults by the same checks as in the scripts."""
-        target, feed_dict = self.targets[timed_pass.info_string]
-        step_stats = graph.trace(self.session, target, feed_dict)
-        return (checks.executed(step_stats, timed_pass.tensors)
-                + half_precision(self._run, self.session, target, feed_dict)
-                + checks.placement(step_stats, timed_pass.tensors, self._run.device)
-                + checks.finite(self.session, timed_pass.tensors, feed_dict))
+            for timed in self._passes:
+                target, feed_dict = self.targets[timed.info_string]
+                step_stats = graph.trace(self.session, target, feed_dict)
+                flops[timed.info_string] = sum(map(graph.flops, graph.needed_ops(timed.tensors)))
+                faults[timed.info_string] = (
+                    checks.executed(step_stats, timed.tensors)
+                    + half_precision(self._run, self.session, target, feed_dict)
+                    + checks.placement(step_stats, timed.tensors, self._run.device)
+                    + checks.finite(self.session, timed.tensors, feed_dict))
+        return {'version': tf1.VERSION, 'note': None, 'flops': flops, 'faults': faults}
 
 
-def our_flags(network: str) -> Dict[str, Any]:
-    """Returns the flags that make our script build the same network as the peers."""
-    return networks.NETWORKS[network].variants[MATCHES[network].variant].flags
-
-
-def build(task: contenders.Task, args: argparse.Namespace) -> List[Pass]:
-    """Adds the contender's network to the default graph; returns its passes."""
-    if task.contender in (contenders.OURS, contenders.CONTROL):
-        return importlib.import_module(task.network + '_benchmark').build(args).passes
-    logits = slim_logits if task.contender == contenders.SLIM else KerasLogits()
-    return build_peer(task, args, logits)
-
-
-def build_peer(task: contenders.Task, args: argparse.Namespace,
-               logits: Callable[[str, Any, bool], List[Any]]) -> List[Pass]:
-    """Adds a peer's network with the input and the losses of ours; returns its passes."""
-    shape = [args.batch_size, task.image_size, task.image_size, 3]
-    images = tf.random_uniform(shape) if MATCHES[task.network].random_images else tf.Variable(
+def build(args: argparse.Namespace) -> List[Pass]:
+    """Adds the contender's network to the default graph, a peer's with the input and the losses of
+    ours; returns its passes. `args` are the task and the flags of our variant."""
+    if args.contender in (OURS, CONTROL):
+        return importlib.import_module(args.network + '_benchmark').build(args).passes
+    shape = [args.batch_size, args.image_size, args.image_size, 3]
+    images = tf.random_uniform(shape) if MATCHES[args.network].random_images else tf.Variable(
         tf.random_normal(shape, stddev=1e-1), trainable=False, name='images')
-    passes = [Pass(PASSES[0], logits(task.network, images, False)[0])]
+    if args.contender == SLIM:
+        def logits(is_training):
+            return slim_logits(args.network, images, is_training)
+    else:
+        model = keras_model(args.network, shape[1:])
+
+        def logits(is_training):
+            return [model(images, training=is_training)]
+    passes = [Pass(PASSES[0], logits(False)[0])]
     if not args.forward_only:
-        main, *auxiliary = logits(task.network, images, True)
+        main, *auxiliary = logits(True)
         objective = tf.nn.l2_loss(main) + sum(
-            inception_v3_benchmark.AUX_WEIGHT * tf.nn.l2_loss(one) for one in auxiliary)
+            inception_v3_benchmark.AUX_WEIGHT * tf.nn.l2_loss(other) for other in auxiliary)
         passes.append(Pass(PASSES[1], tf.gradients(objective, tf.trainable_variables())))
     return passes
 
@@ -86,38 +81,27 @@ def slim_logits(network: str, images: Any, is_training: bool) -> List[Any]:
     """Adds slim's network. Returns its logits, [batch, ..., 1000], and with is_training those of
     Inception's auxiliary classifier."""
     nets = importlib.import_module(slim.__name__ + '.nets')
-    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-        if network == 'alexnet':
-            with slim.arg_scope(nets.alexnet.alexnet_v2_arg_scope()):
-                return [nets.alexnet.alexnet_v2(images, is_training=is_training)[0]]
-        if network == 'vgg16':
-            with slim.arg_scope(nets.vgg.vgg_arg_scope()):
-                return [nets.vgg.vgg_16(images, is_training=is_training)[0]]
-        if network == 'inception_v3':
-            with slim.arg_scope(nets.inception.inception_v3_arg_scope()):
-                logits, end_points = nets.inception.inception_v3(images, is_training=is_training)
-                return [logits, end_points['AuxLogits']] if is_training else [logits]
-        with slim.arg_scope(nets.resnet_v2.resnet_arg_scope()):
-            resnet = getattr(nets.resnet_v2, 'resnet_v2_' + MATCHES[network].variant)
-            return [resnet(images, 1000, is_training=is_training)[0]]
+    scope, build_net, options = {
+        'alexnet': (nets.alexnet.alexnet_v2_arg_scope, nets.alexnet.alexnet_v2, {}),
+        'vgg16': (nets.vgg.vgg_arg_scope, nets.vgg.vgg_16, {}),
+        'inception_v3': (nets.inception.inception_v3_arg_scope, nets.inception.inception_v3, {}),
+        'resnet_v2': (nets.resnet_v2.resnet_arg_scope, getattr(
+            nets.resnet_v2, 'resnet_v2_' + MATCHES['resnet_v2'].variant), {'num_classes': 1000}),
+    }[network]
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), slim.arg_scope(scope()):
+        logits, end_points = build_net(images, is_training=is_training, **options)
+    if is_training and network == 'inception_v3':
+        return [logits, end_points['AuxLogits']]
+    return [logits]
 
 
-class KerasLogits:
-    """Adds the network of keras.applications; the model is built once, for both passes."""
-
-    def __init__(self):
-        self._model = None
-
-    def __call__(self, network: str, images: Any, is_training: bool) -> List[Any]:
-        if self._model is None:
-            # The classifier of TensorFlow 1.15 ends in a softmax, so it is left out and a layer
-            # for the logits is added. VGG's classifier is kept, without its activation.
-            body = getattr(tf.keras.applications, MATCHES[network].keras)(
-                weights=None, include_top=network == 'vgg16',
-                input_shape=images.shape.as_list()[1:], pooling='avg')
-            if network == 'vgg16':
-                body.layers[-1].activation = tf.keras.activations.linear
-                self._model = body
-            else:
-                self._model = tf.keras.Sequential([body, tf.keras.layers.Dense(1000)])
-        return [self._model(images, training=is_training)]
+def keras_model(network: str, input_shape: List[int]) -> Any:
+    """Returns the model of keras.applications, without a softmax at its end."""
+    # The classifier of TensorFlow 1.15 ends in a softmax, so it is left out and a layer for the
+    # logits is added. VGG's classifier is kept, without its activation.
+    model = getattr(tf.keras.applications, MATCHES[network].keras)(
+        weights=None, include_top=network == 'vgg16', input_shape=input_shape, pooling='avg')
+    if network == 'vgg16':
+        model.layers[-1].activation = tf.keras.activations.linear
+        return model
+    return tf.keras.Sequential([model, tf.keras.layers.Dense(1000)])
