@@ -203,7 +203,6 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('docs/scaling.md', 'output: ' + PRINTED_BY_A_JOB):
         lambda: sample(PRINTED_BY_A_JOB, shorten=True),
     ('docs/scaling.md', 'table: limits'): scaling_model.limits,
-    ('docs/scaling.md', 'table: stops'): scaling_model.stops,
 }
 
 # The SVG file: the function that returns its text.

@@ -1,4 +1,4 @@
-"""Where each network stops scaling, by calculation: the tables of docs/scaling.md.
+"""How far each network scales, by calculation: the table of docs/scaling.md.
 
 Gradients of S bytes are averaged over n GPUs by a ring allreduce, in which each GPU sends and
 receives 2 (n - 1) / n S bytes (Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for
@@ -7,7 +7,6 @@ a third of it the forward pass. A step on n GPUs takes between
     T + 2 (n - 1) / n S / B                     communication does not overlap with computation
     T / 3 + max(2 T / 3, 2 (n - 1) / n S / B)   it begins with the backward pass and overlaps it
 """
-import math
 from typing import List, NamedTuple, Optional
 
 from common import networks, text
@@ -16,9 +15,6 @@ from suite import figures
 FLOAT32 = 4                          # bytes
 FORWARD = 1 / 3                      # of a step: the backward pass has twice the multiply-adds
 NODE, BATCH = 8, 64                  # GPUs, and images on each
-TOTAL = 256                          # images on all GPUs together: VGG's batch (Simonyan,
-                                     # Zisserman 2014, section 3.1)
-GOOD = 0.9                           # efficiency
 
 # Bytes / s in one direction, the peak. Ethernet: 10 and 100 Gbit / s. NVLink: links of the GPU,
 # 20 GB / s each on the P100, 25 on the others (NVIDIA's white papers on Pascal GP100, Volta V100
@@ -76,41 +72,21 @@ def efficiency(step_s: float, communication_s: float, overlapped: bool) -> float
     return step_s / (FORWARD * step_s + max((1 - FORWARD) * step_s, communication_s))
 
 
-def smallest_batch(case: Case, bandwidth: float, overlapped: bool) -> int:
-    """Returns the smallest number of images on each of NODE GPUs with an efficiency of GOOD."""
-    communication_s = reduction_s(case.gradients, NODE, bandwidth)
-    slack = 1 / GOOD - FORWARD if overlapped else 1 / GOOD - 1
-    return math.ceil(case.images_per_s * communication_s / slack)
-
-
-def most_gpus(case: Case, bandwidth: float) -> int:
-    """Returns the smallest number of GPUs that take longer to reduce the gradients than to compute
-    their share of TOTAL images; TOTAL if there is none."""
-    for gpus in range(2, TOTAL):
-        if TOTAL / gpus / case.images_per_s < reduction_s(case.gradients, gpus, bandwidth):
-            return gpus
-    return TOTAL
-
-
 def limits() -> str:
-    """Returns the table of the efficiency of NODE GPUs with BATCH images each."""
-    def cell(case, bandwidth):
+    """Returns the table of the efficiency of NODE GPUs with BATCH images each, without overlap and
+    with it."""
+    rows = [['network', 'GPU', 'gradients', 'images / s alone', *ETHERNET, 'NVLink']]
+    for case in cases():
         step_s = BATCH / case.images_per_s
-        communication_s = reduction_s(case.gradients, NODE, bandwidth)
-        return '%.0f to %.0f %%' % tuple(100 * efficiency(step_s, communication_s, overlapped)
-                                         for overlapped in (False, True))
-    return _table(cell)
-
-
-def stops() -> str:
-    """Returns the table of the limits: the smallest batch of a GPU, and the most GPUs for TOTAL
-    images."""
-    def cell(case, bandwidth):
-        gpus = most_gpus(case, bandwidth)
-        return '%d to %d images; %s GPUs' % (
-            smallest_batch(case, bandwidth, True), smallest_batch(case, bandwidth, False),
-            gpus if gpus < TOTAL else 'all')
-    return _table(cell)
+        cells = []
+        for bandwidth in filter(None, case.links):
+            communication_s = reduction_s(case.gradients, NODE, bandwidth)
+            cells.append('%.0f to %.0f %%' % tuple(
+                100 * efficiency(step_s, communication_s, overlapped)
+                for overlapped in (False, True)))
+        rows.append([case.network, case.gpu, '%.0f MB' % (case.gradients / 1e6),
+                     '%.0f' % case.images_per_s] + cells + [''] * (len(case.links) - len(cells)))
+    return '\n'.join(text.markdown(rows))
 
 
 def _gradients(benchmark, variant):
@@ -122,12 +98,3 @@ def _figures(reference, gpu, *work):
     return [figure for figure in figures.load(reference).figures
             if figure.work[:3] == work and gpu in figure.published['hardware']
             and figure.work.precision in (figures.FLOAT32, 'tf32')]
-
-
-def _table(cell):
-    rows = [['network', 'GPU', 'gradients', 'images / s alone', *ETHERNET, 'NVLink']]
-    for case in cases():
-        rows.append([case.network, case.gpu, '%.0f MB' % (case.gradients / 1e6),
-                     '%.0f' % case.images_per_s] + [
-                         cell(case, bandwidth) if bandwidth else '' for bandwidth in case.links])
-    return '\n'.join(text.markdown(rows))

@@ -28,7 +28,7 @@ def test_the_programme(tmp_path):
         (tmp_path / path).mkdir()
     with open(os.path.join(ROOT, 'tools', 'gpu_programme.sh'), encoding='utf-8') as file:
         (tmp_path / 'tools' / 'gpu_programme.sh').write_text(
-            file.read().replace('part   doctor               40 ', 'part   doctor 1 '))
+            file.read().replace('part   doctor               30 ', 'part   doctor 1 '))
     for name in 'python', 'horovodrun', 'nvidia-smi':
         (tmp_path / 'bin' / name).write_text(STUB)
         (tmp_path / 'bin' / name).chmod(0o755)

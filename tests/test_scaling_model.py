@@ -18,25 +18,6 @@ def test_what_is_hidden_behind_the_backward_pass_costs_nothing(communication_s, 
     assert scaling_model.efficiency(3, communication_s, True) == pytest.approx(overlapped)
 
 
-CASE = scaling_model.Case('', '', gradients=80, images_per_s=10, links=[])
-
-
-@pytest.mark.parametrize('overlapped', [True, False])
-def test_the_smallest_batch_is_good_and_one_image_less_is_not(overlapped):
-    batch = scaling_model.smallest_batch(CASE, 100, overlapped)
-    communication_s = scaling_model.reduction_s(80, scaling_model.NODE, 100)
-    assert scaling_model.efficiency(batch / 10, communication_s, overlapped) >= 0.9
-    assert scaling_model.efficiency((batch - 1) / 10, communication_s, overlapped) < 0.9
-
-
-def test_from_the_most_gpus_on_the_gradients_take_longer():
-    """256 images at 10 images / s are 25.6 s of work; the gradients take nearly 2 x 80 / 100 s."""
-    gpus = scaling_model.most_gpus(CASE, 100)
-    assert 25.6 / gpus < scaling_model.reduction_s(80, gpus, 100)
-    assert 25.6 / (gpus - 1) >= scaling_model.reduction_s(80, gpus - 1, 100)
-    assert scaling_model.most_gpus(CASE, 1e9) == 256
-
-
 def test_every_figure_is_from_references():
     rows = [(case.network, case.gpu, case.gradients / 4, round(case.images_per_s, 1))
             for case in scaling_model.cases()]

@@ -73,13 +73,13 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 
-# The most valuable first: these take eight minutes at most.
-part   doctor               40 0 python -m suite doctor
-suite  chapter             120 --output "$folder"
-suite  chapter-ops         120 --output "$folder" --fetch ops
+# The most valuable first: what LIMIT_S=480 leaves time for.
+part   doctor               30 0 python -m suite doctor
+suite  chapter             100 --output "$folder"
+suite  chapter-ops         100 --output "$folder" --fetch ops
 part   nan                  40 1 python -c "$nan" --num_batches 3 "${flags[@]}"
-peers  alexnet-pytorch      80 alexnet --peers torchvision
-peers  vgg16-pytorch        80 vgg16 --peers torchvision
+peers  alexnet-pytorch     130 alexnet --peers torchvision
+peers  vgg16-pytorch       130 vgg16 --peers torchvision
 # As long as time is left.
 part   does-not-fit         60 3 python alexnet_benchmark.py "${flags[@]}" --batch_size 262144
 batch=$(grep -os -- '--batch_size [0-9]*' "$folder/logs/does-not-fit.txt" | tail -n 1 | tr -dc 0-9)
