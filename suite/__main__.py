@@ -13,6 +13,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 
 from common import files
 
@@ -35,6 +36,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print('Interrupted.', file=sys.stderr)
         return 130
+    except OSError:
+        raise                                            # files.guarded says what it was
+    except Exception:                                    # Python's own 1 is the gate's FAIL
+        traceback.print_exc()
+        return 3
 
 
 def _start(verb):

@@ -2,8 +2,9 @@
 import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from suite import pairs, tables
+from suite import pairs
 from suite.figures import MIN_PROCESSES, Figure, t_interval
+from suite.tables import named, named_figure, times, varying
 
 PASS, FAIL, UNDECIDED = 'PASS', 'FAIL', 'UNDECIDED'
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 4}
@@ -11,7 +12,7 @@ MOST_REPEATS = 100                   # more than that is not worth asking for
 
 
 class Judgement(NamedTuple):
-    """The outcome of a row, or (`row` is None) of a work that the other source has not, or of a
+    """The outcome of a row, or (`row` is None) of a workload that the other source lacks, or of a
     source without any row; and why it is not decided ('' where it is)."""
     name: str
     row: Optional[pairs.Row]
@@ -26,13 +27,12 @@ def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
     judgements = []
     for pair in compared:
         prefix = pair.other.name + ', ' if len(compared) > 1 else ''
-        conditions = tables.varying([row.base for row in pair.rows])
-        for row in pair.rows:
-            name = prefix + tables.named_figure(row.base, conditions)
-            judgements.append(Judgement(name, row, *outcome(row, percent)))
-        judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED, why)
+        keys = varying([row.base for row in pair.rows])
+        judgements += [Judgement(prefix + named_figure(row.base, keys), row, *outcome(row, percent))
+                       for row in pair.rows]
+        judgements += [Judgement(prefix + named(figure.work), None, UNDECIDED, why)
                        for figure, why in pairs.missing(pair)]
-        judgements += [Judgement(prefix + tables.named(figure.work), None, UNDECIDED,
+        judgements += [Judgement(prefix + named(figure.work), None, UNDECIDED,
                                  'not judged, because of other conditions: %s'
                                  % ', '.join(figure.records))
                        for figure in pairs.other_conditions(pair)]
@@ -48,6 +48,13 @@ def overall(judgements: Sequence[Judgement]) -> str:
     return FAIL if FAIL in words else UNDECIDED if UNDECIDED in words else PASS
 
 
+def exit_code(compared: Sequence[pairs.Pair], percent: float) -> int:
+    """Returns the exit code of `suite compare`. A source of which nothing can be judged is no
+    pass."""
+    word = overall(judge(compared, percent))
+    return EXIT_CODES[word] if word == FAIL or all(pair.rows for pair in compared) else 2
+
+
 def title(percent: float) -> str:
     """Returns what the gate asks for."""
     return 'Gate, at most %g %% slower' % percent
@@ -55,9 +62,9 @@ def title(percent: float) -> str:
 
 def lines(judgements: Sequence[Judgement], words: Sequence[str] = (FAIL, UNDECIDED)) -> List[str]:
     """Returns a line for each row with these outcomes, in the order of `words`."""
-    shown = [one for word in words for one in judgements if one.word == word]
-    return ['%s: %s: %s' % (one.word, one.name, '; '.join(filter(None, [
-        tables.times(one.row) if one.row and one.row.ratio else '', one.why]))) for one in shown]
+    return ['%s: %s: %s' % (judgement.word, judgement.name, '; '.join(filter(None, [
+        times(judgement.row) if judgement.row and judgement.row.ratio else '', judgement.why])))
+        for word in words for judgement in judgements if judgement.word == word]
 
 
 def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
@@ -68,8 +75,7 @@ def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
             return UNDECIDED, '%s: %s (%s)' % (figure.word or 'INVALID', figure.faults[0],
                                                ', '.join(figure.records))
     if row.interval is None:
-        counts = [len(figure.records) for figure in (row.base, row.other)]
-        if not all(counts):
+        if row.verdict == pairs.IDENTICAL or not (row.base.records and row.other.records):
             return UNDECIDED, row.verdict
         return UNDECIDED, '%s; at least %d on each side are needed (suite run --repeat %d)' % (
             row.verdict, MIN_PROCESSES, MIN_PROCESSES)

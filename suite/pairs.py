@@ -21,6 +21,8 @@ from suite.figures import (
 from suite.tables import LABELS, named, speed
 
 NO_DIFFERENCE = 'no significant difference'
+IDENTICAL = 'identical steps: is one a copy of the other?'
+NOTHING_SHARED = 'There are no valid figures of the same work'
 
 
 class Row(NamedTuple):
@@ -41,21 +43,39 @@ class Pair(NamedTuple):
     apart: List[str]
 
 
+def pairs_of(sources: Sequence[Source], references: Sequence[Source]) -> List[Pair]:
+    """Returns the pairs that are compared: the first source and each of the others, or a single
+    source and the references of the same work; a published figure is always the base, and the
+    chapter comes first."""
+    pairs = compare(sources[0], sources[1:]) if len(sources) > 1 else beside_references(
+        sources[0], references)
+    return sorted([
+        pair._replace(base=pair.other, other=pair.base,
+                      rows=[row(match.other, match.base) for match in pair.rows])
+        if pair.base.records and not pair.other.records and pair.other.figures else pair
+        for pair in pairs], key=lambda pair: pair.base.name != 'chapter')
+
+
 def compare(base: Source, others: Sequence[Source]) -> List[Pair]:
     """Returns a Pair of the base and each of the others."""
     return [Pair(base, other, [row(*match) for match in _matches(base, other)],
                  _apart(other, base) + _apart(base, other)) for other in others]
 
 
-def reversed_pair(pair: Pair) -> Pair:
-    """Returns the Pair with its base as the other one."""
-    return pair._replace(base=pair.other, other=pair.base,
-                         rows=[row(one.other, one.base) for one in pair.rows])
+def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:
+    """Returns the Pairs of one source and the references that have figures of its networks. Only
+    figures of these networks are in them."""
+    benchmarks = {figure.work.benchmark for figure in source.figures}
+    relevant = [reference._replace(figures=[figure for figure in reference.figures
+                                            if figure.work.benchmark in benchmarks])
+                for reference in references if reference.name != source.name]
+    return [Pair(source, reference, [row(*match) for match in _matches(source, reference)],
+                 _apart(reference, source)) for reference in relevant if reference.figures]
 
 
 def missing(pair: Pair) -> List[Tuple[Figure, str]]:
-    """Returns the measured figures of the base of whose work the other source has none, with why:
-    a run did not finish, or there is none."""
+    """Returns the base's measured figures that have no counterpart in the other source, each with
+    the reason: a run did not finish, or there is none."""
     ended = {(record.data['benchmark'], record.data['variant']) for record in pair.other.records
              if record.data['status'] != 'finished'}
     works = {figure.work for figure in pair.other.figures}
@@ -67,31 +87,21 @@ def missing(pair: Pair) -> List[Tuple[Figure, str]]:
 def other_conditions(pair: Pair) -> List[Figure]:
     """Returns the measured figures of the other source that stand in no row because a figure of the
     same work, under conditions more like those of the base, does."""
-    works = {one.base.work for one in pair.rows}
+    works = {match.base.work for match in pair.rows}
     return [figure for figure in pair.other.figures
             if figure.records and figure.work in works
-            and not any(one.other is figure for one in pair.rows)]
+            and not any(match.other is figure for match in pair.rows)]
 
 
-def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:
-    """Returns the Pairs of one source and the references that have figures of its networks. Only
-    figures of these networks are in them."""
-    benchmarks = {figure.work.benchmark for figure in source.figures}
-    relevant = [reference._replace(figures=[figure for figure in reference.figures
-                                            if figure.work.benchmark in benchmarks])
-                for reference in references if reference.name != source.name]
-    return [pair._replace(apart=_apart(pair.other, source))
-            for pair in compare(source, [reference for reference in relevant if reference.figures])]
-
-
-def against_float32(source: Source) -> List[Row]:
-    """Returns the rows of what ran in another precision or through XLA, against the float32 run of
-    the same work in the same records."""
+def against_float32(source: Source) -> Pair:
+    """Returns what ran in another precision or through XLA, against the float32 run of the same
+    work in the same records."""
     baselines = {(figure.work, figure.records): figure for figure in source.figures
                  if figure.records}
     bases = [(baselines.get((figure.work._replace(precision=FLOAT32), figure.records)), figure)
              for figure in source.figures if figure.work.precision != FLOAT32]
-    return [row(base, figure) for base, figure in bases if base]
+    return Pair(source._replace(name=FLOAT32), source,
+                [row(base, figure) for base, figure in bases if base], [])
 
 
 def curves(source: Source) -> Dict[Work, List[Figure]]:
@@ -138,21 +148,18 @@ def row(base: Figure, other: Figure) -> Row:
     processes on each side: the steps of one process say nothing about the next one."""
     if base.faults or other.faults or not (base.mean_s and other.mean_s):
         return Row(base, other, None, None, 'not compared')
-    why = no_verdict(base) or no_verdict(other)
+    why = _no_verdict(base) or _no_verdict(other)
+    if base.ci95_s and (base.mean_s, base.ci95_s) == (other.mean_s, other.ci95_s):
+        why = IDENTICAL                                  # to the last digit
     if why:
         return Row(base, other, other.mean_s / base.mean_s, None, why)
-    value, low, high = ratio(base, other)
-    verdict = 'slower' if low > 1 else 'faster' if high < 1 else NO_DIFFERENCE
-    return Row(base, other, value, (low, high), verdict)
+    value, *bounds = stats.ratio(*[(side.mean_s, *side.ci95_s) for side in (base, other)])
+    return Row(base, other, value, tuple(bounds), 'slower' if bounds[0] > 1 else
+               'faster' if bounds[1] < 1 else NO_DIFFERENCE)
 
 
-def ratio(base: Figure, other: Figure) -> Tuple[float, float, float]:
-    """Returns (other / base, low, high) of two figures that have an interval."""
-    return stats.ratio(*[(figure.mean_s, *figure.ci95_s) for figure in (base, other)])
-
-
-def no_verdict(figure: Figure) -> str:
-    """Returns why there can be no verdict about a figure; '' if there can be one."""
+def _no_verdict(figure):
+    """Why there can be no verdict about a figure; '' if there can be one."""
     if not figure.records:
         return 'published: no verdict'
     count = len(figure.records)
@@ -176,9 +183,9 @@ def _apart(source, base):
                 lines.append('%s, %s: %s: %s' % (titled(source, figure), named(figure.work),
                                                  speed(figure),
                                                  '; '.join(why + list(figure.differs))))
-    missing = [name for name in networks.NETWORKS if name not in benchmarks
+    lacking = [name for name in networks.NETWORKS if name not in benchmarks
                and any(figure.work.benchmark == name for figure in source.figures)]
-    return lines + (['%s has no %s' % (base.name, ', '.join(missing))] if missing else [])
+    return lines + (['%s has no %s' % (base.name, ', '.join(lacking))] if lacking else [])
 
 
 def _unequal(work, other):

@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Tuple
 
 from common import networks, text
 from suite.figures import FLOAT32, RESULTS, Figure, Source, Work, load, order
-from suite.tables import LABELS, named, seconds, work_cells
+from suite.tables import LABELS, named, seconds
 
 
 class Words(NamedTuple):
@@ -70,7 +70,7 @@ def results_table(results: str = RESULTS, words: Words = ENGLISH) -> str:
     notes = Notes()
     for work in sorted(works, key=order):
         if any(work in figures for _, figures in columns):
-            table.append(work_cells(work)[:3] + [
+            table.append(list(work[:3]) + [
                 _with_sd(figures[work]).replace('about ', words.about)
                 + notes.marks(source, figures[work])
                 if work in figures else words.not_measured for source, figures in columns])

@@ -7,13 +7,13 @@ import re
 import stat
 import subprocess
 import sys
-import types
 
 import fake_job
 import numpy as np
 import pytest
 
-from suite import compare, pairs, tables
+from common import stats
+from suite import blocks, compare, pairs
 from suite.figures import Figure, combined, load, reference_names, short_names
 from suite.results_table import results_table
 from suite.run import command, plan
@@ -91,14 +91,9 @@ def ratio(write):
     def of_records(base, other):
         paths = [write(name, record(entry(seconds)))
                  for name, seconds in (('base.json', base), ('other.json', other))]
-        return pairs.ratio(*[load(path).figures[0] for path in paths])
+        figures = [load(path).figures[0] for path in paths]
+        return stats.ratio(*[(figure.mean_s, *figure.ci95_s) for figure in figures])
     return of_records
-
-
-def test_identical_runs_do_not_differ(ratio, row):
-    value, low, high = ratio(steps(), steps())
-    assert value == 1 and low < 1 < high
-    assert row([0.099, 0.1, 0.101], [0.099, 0.1, 0.101]).verdict == 'no significant difference'
 
 
 @pytest.mark.parametrize('factor, verdict', [(1.1, 'slower'), (0.9, 'faster')])
@@ -109,14 +104,6 @@ def test_ten_percent_are_seen_in_tight_samples(factor, verdict, ratio, row):
     found = row(means, [factor * mean_s for mean_s in means])
     assert found.verdict == verdict
     assert found.interval[0] < factor < found.interval[1]
-
-
-@pytest.mark.parametrize('count, verdict', [(1, 'one process: no verdict'),
-                                            (2, '2 processes: no verdict'), (3, 'slower')])
-def test_a_verdict_needs_three_processes_a_side(count, verdict, row):
-    found = row([0.0999, 0.1, 0.1001], [0.1999, 0.2, 0.2001][:count])
-    assert found.verdict == verdict and found.ratio == pytest.approx(2, rel=0.01)
-    assert (found.interval is None) == (count < 3)
 
 
 def test_slow_steps_that_last_are_no_difference(ratio):
@@ -142,47 +129,26 @@ def test_the_interval_holds_the_ratio(ratio):
 
 @pytest.mark.parametrize('change, why', [
     ({'batch_size': 16}, 'batch 16, not 32'), ({'precision': 'tf32'}, 'precision tf32, not'),
-    ({'fetch': 'ops'}, 'fetch ops, not tensors'),
+    ({'fetch': 'ops'}, 'fetch ops, not tensors'), ({'xla': True}, 'precision float32, XLA, not'),
     ({'info_string': 'Forward-backward'}, 'pass Forward-backward, not Forward')])
-def test_unequal_work_is_not_set_side_by_side(change, why, write, capsys):
+def test_unequal_work_is_not_compared(change, why, write, capsys):
     base = write('base.json', record(entry(steps())))
     other = write('other.json', record(entry(steps(), **change)))
-    assert compare.main([base, other]) == 2
+    assert compare.main([base, other] + GATE) == 2
     captured = capsys.readouterr()
     assert 'other, alexnet lrn' in captured.out and why in ' '.join(captured.out.split())
     assert 'other against base' not in captured.out
     assert 'no valid figures of the same work' in captured.err
-    assert compare.main([base, other] + GATE) == 2
-
-
-def test_unequal_variants_and_xla_are_not_set_side_by_side(write):
-    base = load(write('base.json', record(entry(steps()))))
-    variant = load(write('v.json', dict(record(entry(steps())), variant='no_lrn')))
-    xla = load(write('xla.json', record(entry(steps(), xla=True))))
-    for other, why in ((variant, 'variant no_lrn, not lrn'),
-                       (xla, 'precision float32, XLA, not float32')):
-        pair, = pairs.compare(base, [other])
-        assert pair.rows == []
-        assert why in pair.apart[0]
 
 
 @pytest.mark.parametrize('data, why', [
-    (json.dumps(record(entry(steps())))[:2000], 'not JSON, or cut short'),
-    ('', 'not JSON'), ('[1, 2]', 'not a record'), ('{"a": 1}', 'not a record'),
+    ('', 'not JSON'), ('[1, 2]', 'not a record of these benchmarks'),
     (dict(record(), schema=0), 'schema 0, and 1 is read here'),
-    (dict(record(), schema=[2]), 'schema [2], and 1 is read here'),
-    (record({'fetch': 'ops'}), 'damaged: results[0] lacks batch_size'),
-    (record(entry([0.1], samples_s=['x'])), 'damaged: results[0].samples_s[0] is "x", not number'),
-    (record(entry([0.1], samples_s=[])), 'results[0] has a mean of 0.1 s, and 0 samples'),
-    (record(entry([-1.0])), 'results[0].mean_s is -1.0, below 0'),
-    (dict(record(), benchmark='alexnet\ud800'), 'is "alexnet ", none of ["alexnet", '),
-    ('{"schema": 1, "error": 1e999}', 'not JSON, or cut short (a number of Infinity)'),
-    ('[' * 10 ** 5, 'not JSON'), ('{"a": ' * 30 + '1' + '}' * 30, 'more than 20 levels'),
-    ({'source': 'a page', 'figures': [FIGURE]}, 'it lacks hardware'),
-    (REFERENCE, 'damaged: figures[0] is 1, not object'),
+    (record({'fetch': 'ops'}), 'damaged: results[0] must contain'),
     (dict(REFERENCE, figures=[FIGURE]), 'published figures among records'),
     (dict(record(), faults=['TF_SYNC_ON_FINISH=0'], status='refused'), 'TF_SYNC_ON_FINISH=0')])
 def test_bad_input_is_one_line_and_the_rest_is_compared(data, why, write, capsys):
+    """tests/test_records.py has the other sentences."""
     write('base/good.json', record(entry(steps())))
     bad = write('base/bad.json', data)
     other = write('other.json', record(entry(steps(seed=1))))
@@ -212,14 +178,14 @@ def test_a_faster_run_stands_against_the_plain_one_of_its_record(write, capsys):
     assert compare.main([both]) == 0
     captured = capsys.readouterr()
     assert captured.err == ''                            # what was asked for is no alarm
-    table = captured.out.split('a against float32, ms / batch\n')[1]
-    assert re.search(r'mixed_float16 +100\.\d +50\.\d+ +2\.00 times as fast +one process', table)
-    assert re.search(r'float32, XLA +100\.\d +200\.\d+ +2\.00 times slower +one process', table)
+    table = captured.out.split('a against float32, ms / batch')[1]
+    assert re.search(r' mixed_float16 +100\.\d +50\.\d+ +-50 % +one process', table)
+    assert re.search(r' float32, XLA +100\.\d +200\.\d+ +\+100 % +one process', table)
 
     write('apart/plain.json', record(plain))             # another process, another machine perhaps
     write('apart/faster.json', record(*faster))
-    assert pairs.against_float32(load(os.path.dirname(both))) != []
-    assert pairs.against_float32(load(os.path.dirname(both) + '/../apart')) == []
+    assert len(pairs.against_float32(load(os.path.dirname(both))).rows) == 2
+    assert pairs.against_float32(load(os.path.dirname(both) + '/../apart')).rows == []
 
 
 def test_jobs_of_several_processes(write, capsys):
@@ -231,14 +197,15 @@ def test_jobs_of_several_processes(write, capsys):
     assert compare.main([jobs]) == 0
     out = capsys.readouterr().out
     table = re.search(r'jobs: scaling\n(.*?)\n\n', out, re.DOTALL).group(1)
-    assert [line.split() for line in table.split('  ideal: ')[0].splitlines()[1:]] == [
-        ['pass', 'processes', 'images', '/', 's', 'ideal', 'efficiency', 'communication'],
-        ['Forward', '1', '320.0', '-', '-', '-'],
-        ['Forward', '2', '608.0', '640.0', '95.0', '%', '-'],
-        ['Forward', '4', '1024', '1280', '80.0', '%', '-'],
-        ['Forward-backward', '1', '320.0', '-', '-', '-'],
-        ['Forward-backward', '2', '608.0', '640.0', '95.0', '%', '10.0', '%'],
-        ['Forward-backward', '4', '1024', '1280', '80.0', '%', '10.0', '%']]
+    head, *rows = table.split('  ideal: ')[0].splitlines()[1:]
+    assert head.split() == ['images', '/', 's', 'ideal', 'efficiency', 'communication']
+    assert [re.split(' {2,}', line.strip()) for line in rows] == [
+        ['Forward', '320.0', '-', '-', '-'],
+        ['Forward 2 processes', '608.0', '640.0', '95.0 %', '-'],
+        ['Forward 4 processes', '1024', '1280', '80.0 %', '-'],
+        ['Forward-backward', '320.0', '-', '-', '-'],
+        ['Forward-backward 2 processes', '608.0', '640.0', '95.0 %', '10.0 %'],
+        ['Forward-backward 4 processes', '1024', '1280', '80.0 %', '10.0 %']]
     assert compare.main([jobs, '--details']) == 0
     out = capsys.readouterr().out
     assert ('batch 32 float32 4 processes: rank 3 on host1 (GPU X) is a straggler'
@@ -249,9 +216,9 @@ def test_jobs_of_several_processes(write, capsys):
     assert '4, alexnet lrn Forward tensors batch 32 float32 4 processes' in captured.out
     assert 'processes 4, not 1' in captured.out
     invalid = fake_job.job(record(entry([0.1] * 100, faults=['nan'])), 8)
-    assert compare.scaling(load(write('8.json', invalid)))[0].table[1][-4:] == [
+    assert blocks.scaling(load(write('8.json', invalid)))[0].table[1][-4:] == [
         'INVALID', '-', '-', '-']
-    assert compare.scaling(load(jobs + '/1.json')) == []
+    assert blocks.scaling(load(jobs + '/1.json')) == []
 
 
 def test_an_invalid_figure_is_shown_and_never_compared(write, capsys):
@@ -259,20 +226,9 @@ def test_an_invalid_figure_is_shown_and_never_compared(write, capsys):
     invalid = write('nan.json', record(entry(steps(0.2), faults=['pool5 is not finite'])))
     assert compare.main([base, invalid] + GATE) == 2
     out = capsys.readouterr().out
-    assert re.search(r'Forward +100\.\d+ +INVALID +- +UNDECIDED\n', out) or re.search(
-        r'100\.\d+ +INVALID +- +UNDECIDED\n', out)
+    assert re.search(r'Forward +100\.\d+ +INVALID +- +UNDECIDED\n', out)
     assert '  nan, alexnet lrn Forward tensors batch 32 float32: INVALID: pool5 is not' in out
     assert '200' not in out.split('Notes')[0]
-
-
-def test_an_interrupted_pass_was_not_checked(write):
-    cut = entry(steps())
-    del cut['faults']
-    data = dict(record(entry(steps(), info_string='Forward'), dict(cut, info_string='Second')),
-                status='interrupted')
-    side = load(write('cut.json', data))
-    assert [len(figure.faults) for figure in side.figures] == [0, 1]
-    assert 'did not finish (interrupted)' in side.problems[0]
 
 
 def test_the_mark_of_a_warning(write, capsys):
@@ -344,16 +300,6 @@ def test_folders_in_folders_and_files_that_are_no_records(write, capsys):
     assert capsys.readouterr().err == (
         deep + ': 3 files are no records of these benchmarks: x, y, z\n')
     assert load(deep).figures[0].records == ('a/b/1', 'c/1')
-
-
-@pytest.mark.parametrize('ratio, interval, words', [
-    (1.13, (0.4, 3.2), '1.1 times slower (0.4 to 3.2)'),
-    (1.13, (0.04, 33.0), '1.13 times slower (0.04 to 33.00)'),
-    (30.1, (28.2, 32.1), '30 times slower (28 to 32)'),
-    (0.5, (0.49, 0.51), '2.00 times as fast (1.96 to 2.04)')])
-def test_a_wide_interval_is_not_rounded_to_0(ratio, interval, words):
-    row = types.SimpleNamespace(ratio=ratio, interval=interval)
-    assert tables.times(row) == words
 
 
 @pytest.mark.parametrize('flag', ['--csv', '--html'])
@@ -428,7 +374,7 @@ def test_names_that_are_cut_stay_apart(write, capsys):
     long = 'driver-%d-of-the-machine-below-the-stairs'
     paths = [os.path.dirname(write((long + '/a.json') % i, record(entry(steps())))) for i in (5, 6)]
     assert compare.main(paths) == 0
-    assert 'driver-5-of-th..  driver-6-of-th..' in capsys.readouterr().out
+    assert re.search(r' driver-5-of-\.\.  driver-6-of-\.\.  time', capsys.readouterr().out)
 
 
 def test_csv_has_a_row_for_each_pass(write, tmp_path):
@@ -488,18 +434,18 @@ def test_the_chapter_comes_first(order, write, capsys):
         steps(0.5), info_string='Forward-backward')))
     assert compare.main([slow if name == 'slow' else name for name in order]) == 0
     out = capsys.readouterr().out
-    assert re.search(r'  pass +chapter +slow +slow is\n', out)
-    assert re.search(r"  Forward +26 +7\d\d\.\d +30 times slower than the chapter's GTX", out)
+    assert re.search(r'\n +chapter +slow +speed\n', out)
+    assert re.search(r"  Forward +26 +7\d\d\.\d +0\.033 times as fast as the chapter's GTX", out)
     if len(order) > 1:
         assert compare.main([slow if name == 'slow' else name for name in order] + GATE) == 4
         out = ' '.join(capsys.readouterr().out.split())
-        assert 'float32: 30 times slower; published: no verdict' in out
+        assert 'float32: 0.033 times as fast; published: no verdict' in out
 
 
 def test_references_against_each_other(capsys):
     assert compare.main(['chapter', 'anosy']) == 0
     out = capsys.readouterr().out
-    assert re.search(r'\n  vgg16, D\n.*\n    Forward-backward +617 +444 +1\.39 times as fast', out)
+    assert re.search(r'\n  vgg16 D Forward-backward +617 +444 +1\.39 times as fast', out)
     assert '160 channels' in ' '.join(out.split('Not the same work')[1].split())
     assert compare.main(['tensorflow_guide']) == 0       # in images / s, as it was published
     assert '91.8 ' not in capsys.readouterr().out.split('Not the same work')[1]
@@ -517,13 +463,12 @@ def test_markdown_is_in_the_order_of_the_chapter(write, capsys):
     folder = os.path.dirname(path)
     assert compare.main([folder, folder, '--markdown']) == 0
     out = capsys.readouterr().out
-    rows = [line.split(' | ')[:4] for line in out.splitlines() if line.startswith('| ')][2:]
-    assert [row[0][2:] + ' ' + row[1] for row in rows[::4]] == [
-        'alexnet lrn', 'vgg16 D', 'inception_v3 aux', 'resnet_v2 152', 'resnet_v2 50']
-    assert [row[2:] for row in rows[:4]] == [
-        ['Forward', 'tensors'], ['Forward', 'ops'],
-        ['Forward-backward', 'tensors'], ['Forward-backward', 'ops']]
-    assert 'all (2) is | verdict |' in out
+    assert '**all (2) against all (1), ms / batch and the change of the time** batch 32 fl' in out
+    rows = [line.split(' | ')[0][2:] for line in out.splitlines() if line.startswith('| ')]
+    assert rows[2:22] == [
+        '%s %s %s' % (network, name, fetch) for network in (
+            'alexnet lrn', 'vgg16 D', 'inception_v3 aux', 'resnet_v2 152', 'resnet_v2 50')
+        for name in ('Forward', 'Forward-backward') for fetch in ('tensors', 'ops')]
 
 
 def test_the_table_of_the_readme(write, tmp_path):
@@ -593,3 +538,12 @@ def test_tensorflow_is_not_imported():
             'or name == "common.tf1" for name in sys.modules))')
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT,
                           stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_a_crash_ends_with_no_code_of_the_gate(tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text(
+        'from suite import blocks\nblocks.of = lambda *_: 1 / 0\n')
+    done = subprocess.run([sys.executable, '-m', 'suite', 'compare', 'chapter', 'anosy'] + GATE,
+                          cwd=ROOT, text=True, capture_output=True,
+                          env=dict(os.environ, PYTHONPATH='%s:%s' % (tmp_path, ROOT)))
+    assert done.returncode == 3 and 'ZeroDivisionError' in done.stderr

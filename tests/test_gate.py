@@ -1,7 +1,6 @@
 """The gate of compare --fail-if-slower: PASS, FAIL or UNDECIDED, the exit code, the rows named."""
 import json
 import os
-import re
 
 import pytest
 
@@ -13,6 +12,8 @@ with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
     RECORD = json.load(file)
 WORK = Work('alexnet', 'lrn', 'Forward', 'tensors', 32, 'float32')
 TIGHT, WIDE = (0.999, 1.0, 1.001), (0.9, 1.0, 1.1)
+BASE, SAME, TWICE = (0.1, 0.1001, 0.1002), (0.1001, 0.1002, 0.1003), (0.2, 0.2001, 0.2002)
+SCATTERED = (0.08, 0.1, 0.12)
 
 
 def repeats(scale, means=TIGHT):
@@ -20,38 +21,37 @@ def repeats(scale, means=TIGHT):
                      for i, mean_s in enumerate(means)])
 
 
-def with_interval(low, high):
-    return pairs.Row(repeats(1), repeats(1), 1.05, (low, high), '')
+def invalid(word, fault):
+    return Figure(WORK, 1, None, None, ('b',), faults=(fault,), word=word)
 
 
 @pytest.mark.parametrize('low, high, word', [
     (0.9, 1.0, 'PASS'), (0.9, 1.05, 'PASS'), (0.9, 1.0501, 'UNDECIDED'), (1.05, 1.2, 'UNDECIDED'),
     (1.0501, 1.2, 'FAIL'), (0.63, 1.27, 'UNDECIDED')])
 def test_a_row_by_its_interval(low, high, word):
-    assert gate.outcome(with_interval(low, high), 5)[0] == word
+    row = pairs.Row(repeats(1), repeats(1), 1.05, (low, high), '')
+    assert gate.outcome(row, 5)[0] == word
 
 
 @pytest.mark.parametrize('base, other, why', [
     (repeats(1), repeats(2, TIGHT[:1]), 'one process: no verdict; at least 3 on each side'),
     (repeats(1, TIGHT[:2]), repeats(2), '2 processes: no verdict; at least 3 on each side'),
     (Figure(WORK, 1, None, None), repeats(2), 'published: no verdict'),
-    (repeats(1), Figure(WORK, 1, None, None, ('b',), faults=('nan',), word='INVALID'),
-     'INVALID: nan (b)'),
-    (repeats(1), Figure(WORK, 1, None, None, ('b',), faults=('cut',), word='interrupted'),
-     'interrupted: cut (b)')])
+    (repeats(1), repeats(1), 'identical steps: is one a copy of the other?'),
+    (repeats(1), invalid('INVALID', 'nan'), 'INVALID: nan (b)'),
+    (repeats(1), invalid('interrupted', 'cut'), 'interrupted: cut (b)'),
+    (repeats(1, WIDE), repeats(1.05, WIDE), 'more than 100 processes on each side would be'),
+    (repeats(1, WIDE), repeats(0.95, WIDE), 'about ')])
 def test_what_cannot_be_judged_is_undecided(base, other, why):
     word, reason = gate.outcome(pairs.row(base, other), 5)
     assert word == 'UNDECIDED' and reason.startswith(why)
 
 
-def test_how_many_repeats_would_decide():
-    row = pairs.row(repeats(1, WIDE), repeats(0.95, WIDE))
-    assert gate.outcome(row, 5)[0] == 'UNDECIDED'
-    n = gate.repeats_to_decide(row, 1.05)
-    means = [0.9, 1.0, 1.1] * (n // 3)                   # as many, which scatter no more
+def test_as_many_repeats_as_are_asked_for_decide():
+    n = gate.repeats_to_decide(pairs.row(repeats(1, WIDE), repeats(0.95, WIDE)), 1.05)
+    means = WIDE * (n // 3)                              # which scatter no more
     assert 9 < n < 40
     assert gate.outcome(pairs.row(repeats(1, means), repeats(0.95, means)), 5)[0] == 'PASS'
-    assert gate.repeats_to_decide(pairs.row(repeats(1, WIDE), repeats(1.05, WIDE)), 1.05) is None
 
 
 @pytest.fixture
@@ -62,72 +62,62 @@ def folder(tmp_path):
         for i, mean_s in enumerate(means_s):
             entry = dict(RECORD['results'][0], samples_s=[0.99 * mean_s, 1.01 * mean_s], sd_s=0.01,
                          mean_s=mean_s, warnings=[])
-            data = dict(RECORD, results=[entry], warnings=[], **changes)
-            (tmp_path / name / ('%s-%d.json' % (changes.get('variant', 'lrn'), i))).write_text(
-                json.dumps(data))
+            data = dict(RECORD, results=[entry], warnings=[])
+            data.update(changes)
+            (tmp_path / name / ('%s-%d.json' % (data['variant'], i))).write_text(json.dumps(data))
         return str(tmp_path / name)
     return write
 
 
-BASE = (0.1000, 0.1001, 0.1002)
+LIMITED = dict(RECORD['environment'], cpu=dict(RECORD['environment']['cpu'], usable_threads=1))
+FULL = {'variant': 'no_lrn', 'status': 'out_of_memory', 'results': []}
+NAME = 'alexnet %s Forward tensors batch 32 float32: '
 
 
-@pytest.mark.parametrize('means, percent, code, word', [
-    ((0.1001, 0.1002, 0.1003), '5', 0, 'PASS'), ((0.2, 0.2001, 0.2002), '5', 1, 'FAIL'),
-    ((0.2, 0.2001, 0.2002), '150', 0, 'PASS'), ((0.05, 0.0501, 0.0502), '0', 0, 'PASS'),
-    ((0.08, 0.1, 0.12), '5', 4, 'UNDECIDED'), ((0.2,), '5', 4, 'UNDECIDED')])
-def test_the_exit_code(means, percent, code, word, folder, capsys):
-    before, after = folder('before', BASE), folder('after', means)
-    assert compare.main([before, after, '--fail-if-slower', percent]) == code
+@pytest.mark.parametrize('before, after, percent, code, lines', [
+    ([(BASE, {})], [(SAME, {})], 5, 0, ['PASS']), ([(BASE, {})], [(TWICE, {})], 150, 0, ['PASS']),
+    ([(TWICE, {})], [(BASE, {})], 0, 0, ['PASS']),
+    ([(BASE, {})], [(TWICE, {})], 5, 1, ['FAIL', 'FAIL: ' + NAME % 'lrn' + '+99.9 % (+99.3 to ']),
+    ([(BASE, {})], [(SCATTERED, {})], 5, 4, [
+        'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+0 % (-39 to +64 %); about 83 processes on']),
+    ([(BASE, {})], [(TWICE[:1], {})], 5, 4, [
+        'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+100 %; one process: no verdict; at least 3']),
+    ([(BASE, {})], [(BASE, {})], 5, 4, [
+        'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+0.0 %; identical steps']),
+    # Failures come first. What passes is not named.
+    ([(BASE, {'variant': variant}) for variant in ('lrn', 'no_lrn', 'lrn_fc')],
+     [(SCATTERED, {}), (TWICE, {'variant': 'no_lrn'}), (SAME, {'variant': 'lrn_fc'})], 5, 1,
+     ['FAIL', 'FAIL: ' + NAME % 'no_lrn' + '+99.9 %', 'UNDECIDED: ' + NAME % 'lrn' + '+0 % (']),
+    # What was not run, ran out of memory or ran under other conditions is no pass.
+    ([(BASE, {}), (BASE, {'variant': 'no_lrn'})], [(SAME, {})], 5, 4,
+     ['UNDECIDED', 'UNDECIDED: ' + NAME % 'no_lrn' + 'after has none']),
+    ([(BASE, {})], [(SAME, {}), (BASE, {'variant': 'no_lrn'})], 5, 0, ['PASS']),
+    ([(BASE, {}), (BASE, {'variant': 'no_lrn'})], [(SAME, {}), (BASE, FULL)], 5, 4,
+     ['UNDECIDED', 'UNDECIDED: ' + NAME % 'no_lrn' + 'the run of after did not finish']),
+    ([(BASE, {})], [(SAME, {}), (TWICE, {'environment': LIMITED})], 5, 4,
+     ['UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + 'not judged, because of other conditions: 1/lrn'])
+])
+def test_the_exit_code_and_the_rows_that_do_not_pass(
+        before, after, percent, code, lines, folder, capsys):
+    for name, runs in ('before', before), ('after', after):
+        for i, (means_s, changes) in enumerate(runs):
+            # In a folder of its own where the names of the files would be the same.
+            path = folder(name, ())
+            folder('%s/%d' % (name, i), means_s, **changes)
+    paths = [os.path.join(os.path.dirname(path), name) for name in ('before', 'after')]
+    assert compare.main(paths + ['--fail-if-slower', str(percent)]) == code
     out = capsys.readouterr().out
-    assert out.startswith('Gate, at most %s %% slower: %s\n' % (percent, word))
-    assert re.search(r' %s\n' % word, out.split('\n\n')[1] + '\n')
-    assert compare.main([before, after]) == 0            # no gate, no failure
-
-
-def test_the_rows_that_do_not_pass_are_named_failures_first(folder, capsys):
-    for variant, means in (('lrn', (0.08, 0.1, 0.12)), ('no_lrn', (0.2, 0.2001, 0.2002)),
-                           ('lrn_fc', (0.1001, 0.1002, 0.1003))):
-        before, after = [folder(name, one, variant=variant)
-                         for name, one in (('before', BASE), ('after', means))]
-    assert compare.main([before, after, '--fail-if-slower', '5']) == 1
-    lines = capsys.readouterr().out.split('\n\n')[0].replace('\n    ', ' ').splitlines()
-    assert lines[0] == 'Gate, at most 5 % slower: FAIL'
-    assert lines[1] == ('  FAIL: alexnet no_lrn Forward tensors batch 32 float32: 1.999 times '
-                        'slower (1.993 to 2.005)')
-    assert re.match(r'  UNDECIDED: alexnet lrn Forward tensors batch 32 float32: .*; about \d+ '
-                    'processes on each side would decide', lines[2])
-    assert len(lines) == 3
-
-
-def test_a_run_that_did_not_finish_is_no_pass(folder, capsys):
-    before, after = folder('before', BASE), folder('after', BASE)
-    folder('before', BASE, variant='no_lrn')
-    assert compare.main([before, after, '--fail-if-slower', '5']) == 4     # it was not run
-    assert 'batch 32 float32: after has none' in ' '.join(capsys.readouterr().out.split())
-    assert compare.main([after, before, '--fail-if-slower', '5']) == 0
-    folder('after', BASE, variant='no_lrn', status='out_of_memory')
-    for i in range(3):
-        path = os.path.join(after, 'no_lrn-%d.json' % i)
-        with open(path) as file:
-            data = json.load(file)
-        with open(path, 'w') as file:
-            json.dump(dict(data, results=[]), file)
-    assert compare.main([before, after, '--fail-if-slower', '5']) == 4
-    assert 'the run of after did not finish' in ' '.join(capsys.readouterr().out.split())
-
-
-def test_runs_under_other_conditions_are_not_judged_and_no_pass(folder, capsys):
-    before, after = folder('before', BASE), folder('after', BASE)
-    folder('after/limited', [3 * one for one in BASE], environment=dict(
-        RECORD['environment'], cpu=dict(RECORD['environment']['cpu'], usable_threads=1)))
-    assert compare.main([before, after, '--fail-if-slower', '5']) == 4
-    assert 'not judged, because of other conditions: ' in ' '.join(
-        capsys.readouterr().out.split())
+    shown = out.split('\n\n')[0].replace('\n    ', ' ').splitlines()
+    assert shown[0] == 'Gate, at most %d %% slower: %s' % (percent, lines[0])
+    assert len(shown) == len(lines)
+    for line, expected in zip(shown[1:], lines[1:]):
+        assert line.startswith('  ' + expected)
+    assert 'limit +%d %%' % percent in out               # beside the ratios, in the same unit
+    assert compare.main(paths) == 0                      # no gate, no failure
 
 
 def test_a_source_of_which_nothing_can_be_judged_is_no_pass(folder, tmp_path, capsys):
-    before, after = folder('before', BASE), folder('after', BASE)
+    before, after = folder('before', BASE), folder('after', SAME)
     assert compare.main([before, after, str(tmp_path / 'typo'), '--fail-if-slower', '5']) == 2
     captured = capsys.readouterr()
     assert 'after against before' in captured.out and 'no such file or folder' in captured.err

@@ -15,6 +15,23 @@ def test_four_significant_digits():
     assert text.significant(0.0260049, 4) == '0.02600'
 
 
+@pytest.mark.parametrize('ratio, bounds, expected', [
+    (1.17, (0.96, 1.41), '+17 % (-4 to +41 %)'),
+    (1.172, (1.149, 1.195), '+17.2 % (+14.9 to +19.5 %)'),
+    (0.5, (0.49, 0.51), '-50.0 % (-51.0 to -49.0 %)'), (0.999, (0.9, 1.1), '+0 % (-10 to +10 %)'),
+    (1.0004, (0.9996, 1.0012), '+0.04 % (-0.04 to +0.12 %)'), (1.173, (), '+17 %'),
+    (30.1, (28.2, 32.1), '+2910 % (+2720 to +3110 %)'), (1, (), '+0.0 %'), (0.95, (), '-5.0 %')])
+def test_the_change_of_a_time(ratio, bounds, expected):
+    assert text.change(ratio, bounds) == expected
+
+
+def test_a_wide_table_wraps_its_first_column():
+    rows = [['', 'ms'], ['the name of a row of this table', '3.1'], ['short', '12.0']]
+    assert text.table(rows, width=26) == [
+        '                        ms', 'the name of a row of', 'this table             3.1',
+        'short                 12.0']
+
+
 def test_a_table_aligns_numbers_at_the_right():
     assert text.table([['layer', 'ms', 'verdict'], ['conv1', '3.1', 'ok'],
                        ['fc', '12.0', 'INVALID']], left=['verdict']) == [

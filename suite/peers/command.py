@@ -35,7 +35,7 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import inception_v3_benchmark
-from common import arguments, cli, files, networks, record, variables
+from common import arguments, cli, files, networks, record, text, variables
 from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device
 from common.probes import precision
@@ -43,7 +43,6 @@ from common.stop import Stop
 from common.workload import Run
 from suite.peers import contenders, rounds, tables
 from suite.peers.contenders import CONTROL, MATCHES, OURS, PEERS
-from suite.tables import Block, format_text
 
 STEPS = rounds.ROUNDS * rounds.TURNS  # --num_batches is a multiple of this
 
@@ -71,8 +70,9 @@ def time_all(args: argparse.Namespace) -> int:
             log['status'] = 'finished'
     finally:                                             # also what was timed before an error
         if log['results']:
-            print('\n' + format_text([Block('Ours beside its peers', tables.table(log['results']),
-                                            tables.notes(log['results']))]), end='', flush=True)
+            block = text.Block('Ours beside its peers', tables.table(log['results']),
+                               tables.notes(log['results']))
+            print('\n' + text.as_text([block]), end='', flush=True)
     return int(any(entry['faults'] for entry in log['results']))
 
 

@@ -2,9 +2,9 @@
 what is compared with nothing. Its words are those that `suite compare` prints."""
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from suite import compare, gate, outcome, tables
+from suite import gate, outcome, tables
 from suite.figures import Figure, Source
-from suite.pairs import NO_DIFFERENCE, Pair, Row
+from suite.pairs import NO_DIFFERENCE, NOTHING_SHARED, Pair, Row
 
 KINDS = {gate.PASS: 'good', gate.FAIL: 'bad', gate.UNDECIDED: 'warn', 'faster': 'good',
          'slower': 'bad', NO_DIFFERENCE: 'warn'}     # the colour of a verdict; others have none
@@ -26,7 +26,7 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], percent: Optional[float
 
     Args:
         sources: what was named.
-        pairs: those of compare.pairs_of.
+        pairs: those of suite.pairs.pairs_of.
         percent: the limit of the gate, or None.
     """
     if percent is not None:
@@ -56,10 +56,14 @@ def _of_gate(pairs: Sequence[Pair], percent: float) -> Headline:
 
 def _of_row(pair: Pair, row: Row, verdicts: Sequence[str]) -> Headline:
     """Of the ratio of one row; `verdicts` are those of all rows."""
-    title = '%s is %s' % (pair.other.name, compare.times_as(pair.base, row))
     name = tables.named_figure(row.other, tables.varying([one.other for one in pair.rows]))
     if not row.base.records:                             # published: no verdict about the ratio
+        title = '%s is %s' % (pair.other.name, tables.times(row, pair.base))
         return Headline(title, '', *_word(row.other), '%s: %s' % (name, _speed(row.other)), [])
+    title = '%s against %s: time %s' % (pair.other.name, pair.base.name, tables.times(row))
+    if row.verdict == NO_DIFFERENCE:                     # claims no direction
+        title = '%s and %s: %s' % (pair.base.name, pair.other.name, NO_DIFFERENCE)
+        name += ': time ' + tables.times(row)
     about = '%s: %s %s, %s %s ms / batch' % (
         name, pair.base.name, _ms(row.base), pair.other.name, _ms(row.other))
     if len(verdicts) > 1:
@@ -83,7 +87,7 @@ def _of_nothing(sources: Sequence[Source], valid: Sequence[Figure]) -> Headline:
         if words and len(words) == len(source.figures):
             return Headline(_joined(words), 'bad', '', '', '0 of %d figures of %s are valid' % (
                 len(words), source.name), [])
-    return Headline(compare.NOTHING_SHARED, 'warn', '', '', ', '.join(
+    return Headline(NOTHING_SHARED, 'warn', '', '', ', '.join(
         '%s has %d valid figures' % (source.name, sum(not one.faults for one in source.figures))
         for source in sources), [])
 

@@ -4,18 +4,17 @@ This module puts together what is on the page, as plain data: the answer (headli
 (plots.py), each run (cards.py), tables and notes. page.html.jinja is the page, page.css its style.
 The same records give the same page.
 """
-import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import files, report
-from suite import compare, outcome, tables
+from common import files, report, text
+from suite import blocks, outcome, tables
 from suite.figures import Figure, Source, rate
-from suite.pairs import Pair
+from suite.pairs import Pair, pairs_of
 from suite.report import cards, charts, headline, plots, runs
 from suite.report.runs import Run
 
 MIN_CONTENTS = 10                    # records that make a contents list worth its place
-NUMBER = re.compile(r'(about )?\d+(\.\d+)?( to \d+(\.\d+)?)?( %)?( \*)?')
+WORK = ['pass', 'network', 'batch', 'processes', 'fetch', 'precision']    # of the table of passes
 
 
 class Note(NamedTuple):
@@ -32,13 +31,6 @@ class Table(NamedTuple):
     head: List[str]
     is_number: List[bool]
     rows: List[Any]
-
-
-class Block(NamedTuple):
-    """A part of the comparison; it has a table, lines, or both."""
-    title: str
-    table: Optional[Table]
-    lines: List[str]
 
 
 def write(path: str, sources: Sequence[Source], references: Sequence[Source],
@@ -59,7 +51,7 @@ def write(path: str, sources: Sequence[Source], references: Sequence[Source],
 def page(sources: Sequence[Source], references: Sequence[Source],
          percent: Optional[float]) -> str:
     """Returns the page: the answer, the charts of ratios and times, and the rest, folded."""
-    all_runs, pairs = runs.of(sources), compare.pairs_of(sources, references)
+    all_runs, pairs = runs.of(sources), pairs_of(sources, references)
     return charts.environment().get_template('page.html.jinja').render(
         headline=headline.of(sources, pairs, percent), percent=percent, runs=all_runs,
         counts=_counts(all_runs), has_contents=len(all_runs) >= MIN_CONTENTS,
@@ -117,8 +109,8 @@ def _passes(all_runs: Sequence[Run]) -> Table:
                          '%s %s' % (data['benchmark'], data['variant']), runs.batch_size(run),
                          str(report.process_count(data))] + ['-'] * 6)
         of_rows += [run] * (len(rows) - len(of_rows))
-    head = ['record', 'verdict', 'pass', 'network', 'batch', 'processes', 'fetch', 'precision',
-            'ms / batch', '95 % interval of the mean', 'images / s', 'share of peak']
+    head = ['record', 'verdict', *WORK, 'ms / batch', '95 % interval of the mean',
+            'images / s', 'share of peak']
     table = _folded([head] + rows)
     return table._replace(rows=list(zip(of_rows, table.rows)))
 
@@ -131,35 +123,34 @@ def _pass_cells(entry: Dict[str, Any], figure: Figure) -> List[str]:
         return cells + ['-'] * 4
     return cells + [plots.ms(figure.mean_s), tables.interval(figure.ci95_s, plots.ms),
                     tables.four_digits(rate(figure)),
-                    '-' if share is None else tables.percent(share)]
+                    '-' if share is None else text.percent(share)]
 
 
 # Tables
 
-def _folded(table: List[List[str]]) -> Table:
-    """The table without empty columns, and without those of a work whose rows are all the same."""
-    columns = [column for column in zip(*table) if set(column[1:]) != {'-'}]
-    common, (head, *rows) = tables.folded(list(map(list, zip(*columns))))
-    return Table(common, head, [_is_number(column) for column in zip(head, *rows)], rows)
+def _folded(rows: List[List[str]]) -> Table:
+    """The table without empty columns, and without those of WORK whose rows are all the same."""
+    columns = [column for column in zip(*rows) if set(column[1:]) != {'-'}]
+    shared = [column for column in columns if column[0] in WORK and len(set(column[1:])) == 1]
+    common = ', '.join('%s %s' % column[:2] for column in shared
+                       if column[:2] != ('processes', '1'))
+    return _table(common, list(zip(*[column for column in columns if column not in shared])))
 
 
-def _is_number(column: Sequence[str]) -> bool:
-    """Whether a column is of numbers, a variant such as 152 being none; INVALID may be among
-    them."""
-    head, *cells = column
-    if head in tables.LABELS and head not in ('batch', 'processes'):
-        return False
-    with_digits = [cell for cell in cells if re.search(r'\d', cell)]
-    return bool(with_digits) and all(map(NUMBER.fullmatch, with_digits))
+def _table(common: str, rows: Sequence[Sequence[str]]) -> Table:
+    head, *rest = rows
+    return Table(common, list(head), [text.is_number(cells) for _, *cells in zip(*rows)],
+                 list(map(list, rest)))
 
 
 def _comparison(sources: Sequence[Source], pairs: Sequence[Pair],
-                percent: Optional[float]) -> List[Block]:
+                percent: Optional[float]) -> List[text.Block]:
     """What `suite compare` prints for the same sources, without the tables of plots.scaling."""
-    shown = [block for source in sources for block in compare.scaling(source)]
-    return [_block(block) for block in compare.blocks(
-        sources, pairs, percent=percent, width=float('inf')) if block not in shown]
+    shown = [block for source in sources for block in blocks.scaling(source)]
+    return [_block(block) for block in blocks.of(sources, pairs, percent=percent)
+            if block not in shown]
 
 
-def _block(block: tables.Block) -> Block:
-    return Block(block.title, _folded(block.table) if block.table else None, block.lines)
+def _block(block: text.Block) -> Any:
+    """The block with a Table, where it has a table."""
+    return block._replace(table=_table(block.common, block.table)) if block.table else block

@@ -2,8 +2,8 @@
 peak. charts.py draws them."""
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import report
-from suite import compare, gate, outcome, pairs, tables
+from common import report, text
+from suite import blocks, gate, outcome, pairs, tables
 from suite.figures import FLOAT32, Figure, Source, Work, rate
 from suite.report import charts
 from suite.report.headline import KINDS
@@ -34,9 +34,7 @@ def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: O
            ) -> List[charts.Drawing]:
     """Returns a forest plot for each pair and network, on the same axis within a pair: how many
     times as fast the other figure is."""
-    compared = list(compared) + [
-        pairs.Pair(source._replace(name=FLOAT32), source, pairs.against_float32(source), [])
-        for source in sources]
+    compared = list(compared) + list(map(pairs.against_float32, sources))
     drawn = []
     for pair in compared:
         by_network = {}                                  # type: Dict[str, List[pairs.Row]]
@@ -47,7 +45,7 @@ def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: O
         speeds = [1 / ratio for row in pair.rows if row.ratio
                   for ratio in (row.ratio,) + (row.interval or ())] + [limit or 1, 1]
         for rows in by_network.values():
-            common, names = tables.row_names([row.other for row in rows])
+            common, names = tables.names([row.other for row in rows])
             drawn.append(charts.ratios(
                 '%s against %s: %s' % (pair.other.name, pair.base.name, common),
                 [_ratio(name, row, percent if is_gated else None)
@@ -60,12 +58,12 @@ def _ratio(name: str, row: pairs.Row, percent: Optional[float]) -> charts.Mark:
     if row.ratio is None:
         words = [outcome.of_figure(one) for one in (row.base, row.other) if one.faults]
         return charts.Mark(name, None, (), *(words[0], 'bad') if words else (row.verdict, 'muted'))
-    text, word = tables.times(row), row.verdict
+    label, word = tables.times(row), row.verdict
     if percent is not None:
         word = gate.outcome(row, percent)[0]
-        text = '%s, %s' % (word, text)
+        label = '%s, %s' % (word, label)
     interval = sorted(1 / ratio for ratio in row.interval or ())
-    return charts.Mark(name, 1 / row.ratio, interval, text, KINDS.get(word, 'muted'))
+    return charts.Mark(name, 1 / row.ratio, interval, label, KINDS.get(word, 'muted'))
 
 
 def times(sources: Sequence[Source], references: Sequence[Source]
@@ -211,7 +209,7 @@ def _lines(points: Iterable[Tuple[Work, charts.Point]], dashed: bool = False
 
 
 def scaling(sources: Sequence[Source]
-            ) -> List[Tuple[List[charts.Drawing], List[tables.Block]]]:
+            ) -> List[Tuple[List[charts.Drawing], List[text.Block]]]:
     """Returns for each source that has jobs its charts and tables: images / s against the number of
     processes, dashed what they would be without loss."""
     parts = []
@@ -227,8 +225,8 @@ def scaling(sources: Sequence[Source]
             '%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
             'dashed: ideal' % ((source.name,) + key), of_passes, 'images / s')
             for key, of_passes in lines.items()]
-        if lines or compare.scaling(source):
-            parts.append((drawn, compare.scaling(source)))
+        if lines or blocks.scaling(source):
+            parts.append((drawn, blocks.scaling(source)))
     return parts
 
 
@@ -261,6 +259,6 @@ def shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.Drawin
             label = '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
                                                  work.fetch, source)
             bars.setdefault(work.benchmark, []).append(
-                charts.Mark(label, 100 * share, (), tables.percent(share), colour(work)))
+                charts.Mark(label, 100 * share, (), text.percent(share), colour(work)))
     return [charts.bars('%s: share of peak, %%' % benchmark, rows, least=100)
             for benchmark, rows in bars.items()]
