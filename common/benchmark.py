@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
             passes = run.workload.passes
             for probe in probes:                         # a job averages its gradients
                 passes = probe.rewrite(passes)
-            with session.opened(run, passes, log) as opened:
+            with session.opened(run, passes) as opened:
                 opened.run(tf.global_variables_initializer())
                 for probe in probes:
                     record.add(log, probe.start(opened))

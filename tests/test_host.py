@@ -76,6 +76,10 @@ def proc(cgroup, *mounts):
 
 
 MEMINFO = 'MemTotal:       67108864 kB\nMemFree: 1 kB\nMemAvailable:   62914560 kB\n'   # 60 GiB
+LIMITS = ('Limit                     Soft Limit           Hard Limit           Units     \n'
+          'Max data size             %-20s unlimited            bytes     \n'
+          'Max address space         %-20s unlimited            bytes     \n')
+ULIMIT = {'proc/self/status': 'VmSize:\t 5242880 kB\nVmData:\t 1048576 kB\n'}
 V2 = 'cgroup2', 'rw,nsdelegate', '/', '/sys/fs/cgroup'
 V1_MEMORY = 'cgroup', 'rw,memory', '/', '/sys/fs/cgroup/memory'
 V1_CPU = 'cgroup', 'rw,cpu,cpuacct', '/', '/sys/fs/cgroup/cpu,cpuacct'
@@ -85,6 +89,10 @@ DOCKER_V1 = '4:memory:/docker/0a1b\n3:cpu,cpuacct:/docker/0a1b\n0::/docker/0a1b\
 BOXES = {                            # the files, free GiB, the quota in CPUs
     'nothing': ({}, None, None),
     'no cgroups': ({'proc/meminfo': MEMINFO}, 60, None),
+    'ulimit -d': (dict(ULIMIT, **{'proc/meminfo': MEMINFO, 'proc/self/limits':
+                                  LIMITS % (3 * GIB, 'unlimited')}), 2, None),
+    'ulimit -v': (dict(ULIMIT, **{'proc/meminfo': MEMINFO, 'proc/self/limits':
+                                  LIMITS % ('unlimited', 9 * GIB)}), 4, None),
     'v2, no limit': (dict(proc('0::/user.slice\n', V2), **v2(C + '/user.slice', 'max', GIB,
                                                              quota='max')), 60, None),
     'v2, its own limit': (dict(proc('0::/box\n', V2), **v2(
@@ -239,11 +247,6 @@ def test_the_age_of_this_process_lies_between_two_clocks():
     assert at_least_s - 0.02 <= age_s <= time.monotonic() - started_s + 0.02    # ticks of 0.01 s
 
 
-def test_the_data_segment(machine):
-    root = machine({'proc/self/status': 'VmPeak:\t 9 kB\nVmData:\t    5440 kB\n'})
-    assert host.data_bytes(root) == 5440 * 1024
-
-
 @pytest.mark.parametrize('line, version', [
     ('NVRM version: NVIDIA UNIX x86_64 Kernel Module  410.48  Thu Sep  6 06:36:33 CDT 2018',
      '410.48'),
@@ -265,7 +268,7 @@ def test_a_machine_without_proc(tmp_path):
     assert facts['model'] is facts['physical_cores'] is facts['quota_cpus'] is None
     assert host.cpu_name(root) != ''
     assert host.cpu_flags(root) == set()
-    for value in (host.free_bytes, host.data_bytes, host.driver_version, host.process_age_s):
+    for value in (host.free_bytes, host.driver_version, host.process_age_s):
         assert value(root) is None
 
 

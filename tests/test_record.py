@@ -290,18 +290,6 @@ def test_without_git_and_without_a_commit(checkout, tmp_path, monkeypatch):
     assert record.commit(str(folder)) == 'b' * 40
 
 
-@pytest.mark.parametrize('batch_size, available, trial', [
-    (1, 10 ** 12, None), (2, 10 ** 12, 1), (32, 10 ** 12, 16), (33, 10 ** 12, 32),
-    (1 << 20, 4 * 10 ** 9, 256), (1 << 20, 10 ** 7, None), (100, None, 64)])
-def test_the_batch_that_is_worth_trying(batch_size, available, trial):
-    """10 MB per image must live at once, and the variables take 100 MB."""
-    with tf.Graph().as_default():
-        weights = tf.Variable(tf.zeros([25 * 10 ** 6]))
-        images = tf.placeholder(tf.float32, [batch_size, 125 * 10 ** 4])
-        doubled = images * 2.0
-        assert memory.worth_trying([doubled], [weights], batch_size, available) == trial
-
-
 def test_ctrl_c_within_the_making_of_an_error_is_ctrl_c():
     log = {'status': 'running'}
     with pytest.raises(KeyboardInterrupt), record.kept(log, None):

@@ -2,6 +2,7 @@
 memory."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -18,22 +19,10 @@ SCRIPTS = ['alexnet_benchmark.py', 'vgg16_benchmark.py', 'inception_v3_benchmark
 def run(folder, *words, customise='', **environment):
     """Runs Python with these words in a folder. Each process first runs the lines `customise`, in
     the place of sitecustomize.py."""
-    return finish(start(folder, *words, customise=customise, **environment))
-
-
-def start(folder, *words, customise='', **environment):
-    """Starts what run() runs."""
     (folder / 'sitecustomize.py').write_text(customise)
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(folder), ROOT]), **environment)
-    return subprocess.Popen((sys.executable,) + words, cwd=str(folder), env=environment,
-                            encoding='utf-8', stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def finish(started):
-    """Waits for the end of a process; returns its code and its output."""
-    with started:
-        out, err = started.communicate()
-    return subprocess.CompletedProcess(started.args, started.returncode, out, err)
+    return subprocess.run((sys.executable,) + words, cwd=str(folder), env=environment,
+                          encoding='utf-8', capture_output=True)
 
 
 # Links
@@ -123,19 +112,6 @@ def test_no_temporary_folder_ends_in_a_sentence(words, tmp_path):
 
 # Little memory
 
-BATCH_512 = [os.path.join(ROOT, SCRIPTS[0]), '--batch_size', '512', '--num_batches', '1',
-             '--num_steps_burn_in', '0', '--device', 'cpu', '--json', 'x.json']
-MB = 10 ** 6
-
-
-def assert_out_of_memory(done, path):
-    assert (done.returncode, done.stderr.count('\n')) == (3, 2)
-    assert done.stderr.startswith('Out of memory: batch size 512 does not fit. ')
-    record = json.loads(path.read_text())
-    assert record['status'] == 'out_of_memory'
-    assert record['error'].startswith('Out of memory: batch size 512 does not fit.')
-
-
 @pytest.fixture
 def memory_cgroup():
     """The folder of a cgroup below this process's own, where one can be made, limited to 900 MB."""
@@ -151,7 +127,7 @@ def memory_cgroup():
         pytest.skip('no cgroup can be made here: %s' % error)
     try:
         with open(os.path.join(folder, name), 'w') as file:
-            file.write(str(900 * MB))
+            file.write(str(900 * 10 ** 6))
         yield folder
     except FileNotFoundError:
         pytest.skip('the memory controller is not enabled here')
@@ -159,50 +135,13 @@ def memory_cgroup():
         os.rmdir(folder)
 
 
-@pytest.fixture(scope='module')
-def short_of_memory(tmp_path_factory):
-    """Runs that find little memory, by the MB: (the process, its folder). TensorFlow 2.21 waits ten
-    seconds for memory, so they wait together, and while the test of the cgroup does."""
-    started = {}
-    for free_mb in 100, 500:
-        folder = tmp_path_factory.mktemp(str(free_mb))
-        started[free_mb] = start(folder, *BATCH_512, customise=(
-            'from common.machine import host; host.free_bytes = lambda root="/": %d'
-            % (free_mb * MB))), folder
-    yield started
-    for process, _ in started.values():
-        process.kill()
-        process.communicate()
-
-
 @pytest.mark.slow
-def test_a_run_in_a_small_cgroup_ends_in_a_sentence(memory_cgroup, short_of_memory, tmp_path):
-    done = run(tmp_path, *BATCH_512, customise='with open(%r, "w") as file: file.write("0")'
-               % os.path.join(memory_cgroup, 'cgroup.procs'))
-    assert_out_of_memory(done, tmp_path / 'x.json')
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('free_mb', [100, 500])
-def test_a_run_that_finds_little_memory_ends_in_a_sentence(free_mb, short_of_memory):
-    """oneDNN's kernels use the null pointer of a refused allocation, others throw bad_alloc."""
-    started, folder = short_of_memory[free_mb]
-    assert_out_of_memory(finish(started), folder / 'x.json')
-
-
-FAULT = """import ctypes
-import sys
-from common.machine import device, session
-cpu = device.Device('cpu', 'A CPU', '')
-with session.limit(cpu, int(sys.argv[1]), lambda: print('refused', flush=True)):
-    ctypes.string_at(int(sys.argv[2]))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('largest_bytes, address, code', [
-    (2 ** 60, 13, 3), (2 ** 60, 2 ** 46, -11), (0, 13, -11)])
-def test_other_faults_end_a_run_as_ever(largest_bytes, address, code, tmp_path):
-    """2 ** 60 bytes are more than is left; 13 is in the page of the null pointer."""
-    done = run(tmp_path, '-c', FAULT, str(largest_bytes), str(address))
-    assert (done.returncode, done.stdout) == (code, 'refused\n' * (code == 3))
+def test_the_advised_batch_runs_in_a_small_cgroup(memory_cgroup, tmp_path):
+    def alexnet(batch_size):
+        return run(tmp_path, os.path.join(ROOT, SCRIPTS[0]), *SHORT[2:], '--batch_size', batch_size,
+                   customise='with open(%r, "w") as file: file.write("0")'
+                   % os.path.join(memory_cgroup, 'cgroup.procs'))
+    refused = alexnet('4096')
+    assert (refused.returncode, refused.stderr.count('\n')) == (3, 1)
+    advised = re.search(r'are free: use --batch_size (\d+)\.$', refused.stderr.strip()).group(1)
+    assert alexnet(advised).returncode == 0

@@ -131,16 +131,13 @@ def cpu_load(since: Snapshot = FIRST, root: str = '/') -> Dict[str, Any]:
 
 def free_bytes(root: str = '/') -> Optional[int]:
     """Returns the bytes of memory that this process can still get: the smallest of what the kernel,
-    its cgroup and the parents of that allow. None where all are unknown."""
-    free = [_kilobytes(root, 'proc/meminfo', 'MemAvailable')]
+    its cgroup and the parents of that, and its own limits (ulimit -d, -v) allow. None where all are
+    unknown."""
+    free = [_kilobytes(root, 'proc/meminfo', 'MemAvailable'),
+            _free_in_limit(root, 'Max data size', 'VmData'),
+            _free_in_limit(root, 'Max address space', 'VmSize')]
     free += [_free_in_cgroup(root, folder) for folder in _cgroups(root, 'memory')]
     return min((number for number in free if number is not None), default=None)
-
-
-def data_bytes(root: str = '/') -> Optional[int]:
-    """Returns the bytes of this process's data segment (VmData), which RLIMIT_DATA limits; None
-    where it is not known."""
-    return _kilobytes(root, 'proc/self/status', 'VmData')
 
 
 # The driver
@@ -162,6 +159,13 @@ def _kilobytes(root, path, key):
     """Bytes from a line such as `MemAvailable:  24471440 kB`; None without it."""
     match = re.search(r'(?m)^%s:\s*(\d+)' % key, _read(root, path))
     return match and 1024 * int(match.group(1))
+
+
+def _free_in_limit(root, limit, used):
+    """The bytes that are left of a limit of /proc/self/limits; None where it is unlimited."""
+    most = re.search(r'(?m)^%s +(\d+)' % limit, _read(root, 'proc/self/limits'))
+    used_bytes = _kilobytes(root, 'proc/self/status', used)
+    return max(0, int(most.group(1)) - used_bytes) if most and used_bytes is not None else None
 
 
 def _ticks(stat):

@@ -1,23 +1,17 @@
 """Opens TensorFlow sessions, and turns running out of memory into one sentence."""
 import contextlib
-import ctypes
-import os
-import resource
-import signal
-import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Iterator, List, Optional
 
-from common import graph, record, text, tf1
-from common.machine import host, nvidia
+from common import tf1
+from common.machine import nvidia
 from common.machine.device import Device
 from common.probes import memory
 from common.stop import Stop
 from common.tf1 import tf, without_lines
 from common.workload import Pass, Run
 
-ONEDNN_OUT_OF_MEMORY = 'Status: 1, message'     # dnnl_out_of_memory, in an AbortedError
-SA_SIGINFO, SI_ADDR_OFFSET = 4, 16   # signal.h; siginfo_t of 64-bit Linux
-NULL_PAGE_BYTES = 4096               # faults through a null pointer are below this
+# In the message of an error: TensorFlow's allocators; dnnl_out_of_memory, in an AbortedError.
+OUT_OF_MEMORY = 'OOM', 'Status: 1, message'
 
 
 def configuration(run: Run) -> tf.ConfigProto:
@@ -59,112 +53,25 @@ def open_session(device: Device, config: Optional[tf.ConfigProto] = None) -> tf.
 
 
 @contextlib.contextmanager
-def opened(run: Run, passes: List[Pass], log: Dict[str, Any]) -> Iterator[tf.Session]:
-    """Opens the session of a run, in the default graph. When memory runs out, by an error of any
-    kind, the block ends with a Stop of the status 'out_of_memory'."""
+def opened(run: Run, passes: List[Pass]) -> Iterator[tf.Session]:
+    """Opens the session of a run, in the default graph.
+
+    Raises Stop, status 'out_of_memory': the run does not fit into the CPU's free memory by the
+    estimate of common/probes/memory.py, or TensorFlow has run out of memory in the block. Without
+    the estimate the kernel would kill a CPU run without a message.
+    """
     tf1.allow_tf32(run.args.precision == 'tf32')
-    tensors = [t for one in passes for t in one.tensors]
+    needed = memory.needed_bytes(passes, tf.global_variables(), run.args.batch_size)
     available = memory.available_bytes(run.device)
-    largest_bytes = max(graph.size(t) for op in graph.needed_ops(tensors) for t in op.outputs
-                        if t.shape.is_fully_defined())
-
-    def exhausted(allocated):
-        return Stop(memory.advice(run.args.batch_size, allocated, memory.worth_trying(
-            tensors, tf.global_variables(), run.args.batch_size, available)), 3, 'out_of_memory')
-
-    def last_words():                                    # then limit() ends the process
-        stop = exhausted('A kernel was refused memory.')
-        log.update(status=stop.status, error=text.reason(stop.text))
-        print(stop, file=sys.stderr, flush=True)
-        record.keep(log, run.args.json)
-
+    if run.device.kind == 'cpu':
+        memory.refuse(run, needed, available)
     try:
-        # The limit ends before the session, which TensorFlow 2 closes in a new thread.
-        with open_session(run.device, configuration(run)) as session, \
-                limit(run.device, largest_bytes, last_words):
+        with open_session(run.device, configuration(run)) as session:
             yield session
     except (tf.errors.OpError, MemoryError) as error:
         lines = (getattr(error, 'message', None) or str(error)).strip().split('\n')
-        why = [line for line in lines if 'OOM' in line or ONEDNN_OUT_OF_MEMORY in line]
+        why = [line for line in lines if any(words in line for words in OUT_OF_MEMORY)]
         if not why and not isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise
-        raise exhausted((why + lines)[0] or 'Python was refused memory.') from None
-
-
-@contextlib.contextmanager
-def limit(device: Device, largest_bytes: int, last_words: Callable[[], None]) -> Iterator[None]:
-    """Limits a CPU run to the memory that is free now.
-
-    A tensor that does not fit then raises TensorFlow's ResourceExhaustedError, which names it;
-    without the limit the kernel kills the process without a message. Some of TensorFlow's kernels
-    crash when an allocation fails: with an uncaught std::bad_alloc, or because oneDNN uses the null
-    pointer that it got. Then last_words() is called and the process ends with exit code 3. A crash
-    is taken for oneDNN's if less memory is left than `largest_bytes`, the largest tensor of a step.
-    GPU runs have no limit: the driver maps far more address space than it uses.
-    """
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    free, held = host.free_bytes(), host.data_bytes()
-    if device.kind != 'cpu' or free is None or held is None:
-        yield
-        return
-    bound = free + held
-    for earlier in before:
-        if earlier != resource.RLIM_INFINITY:
-            bound = min(bound, earlier)
-
-    def end():                                           # runs in the thread that failed
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-        last_words()
-        sys.stdout.flush()
-        os._exit(3)
-
-    def is_refused(address):
-        return address < NULL_PAGE_BYTES and bound - host.data_bytes() < largest_bytes
-
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, before[1]))
-    try:
-        with _on_terminate(end), _on_segmentation_fault(is_refused, end):
-            yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-@contextlib.contextmanager
-def _on_terminate(end: Callable[[], None]) -> Iterator[None]:
-    """Calls end() where C++ throws an exception that nobody catches."""
-    set_terminate = ctypes.CDLL('libstdc++.so.6')._ZSt13set_terminatePFvvE
-    set_terminate.argtypes, set_terminate.restype = [ctypes.c_void_p], ctypes.c_void_p
-    handler = ctypes.CFUNCTYPE(None)(end)
-    earlier = set_terminate(ctypes.cast(handler, ctypes.c_void_p))
-    try:
-        yield
-    finally:
-        set_terminate(earlier)
-
-
-class _SignalAction(ctypes.Structure):
-    """struct sigaction of Linux's C libraries, bits/sigaction.h."""
-    _fields_ = [('handler', ctypes.c_void_p), ('mask', ctypes.c_ubyte * 128),
-                ('flags', ctypes.c_int), ('restorer', ctypes.c_void_p)]
-
-
-@contextlib.contextmanager
-def _on_segmentation_fault(is_ours: Callable[[int], bool], end: Callable[[], None]
-                           ) -> Iterator[None]:
-    """Calls end() at a segmentation fault for whose address is_ours() is true. Other faults end the
-    process as usual. (Python's signal module cannot do this: it runs handlers only after the
-    faulting instruction, which never completes.)"""
-    libc, earlier = ctypes.CDLL(None), _SignalAction()
-
-    @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-    def handler(_, info, __):
-        if is_ours(ctypes.c_size_t.from_address(info + SI_ADDR_OFFSET).value):
-            end()
-        libc.sigaction(signal.SIGSEGV, ctypes.byref(earlier), None)     # then it faults again
-
-    action = _SignalAction(ctypes.cast(handler, ctypes.c_void_p), flags=SA_SIGINFO)
-    libc.sigaction(signal.SIGSEGV, ctypes.byref(action), ctypes.byref(earlier))
-    try:
-        yield
-    finally:
-        libc.sigaction(signal.SIGSEGV, ctypes.byref(earlier), None)
+        raise memory.exhausted(run, needed, available,
+                               (why + lines)[0] or 'Python was refused memory.') from None

@@ -1,14 +1,33 @@
-"""Measures the peak memory of a step, and suggests a batch size when memory runs out."""
-import itertools
-from typing import Any, Callable, Iterable, Optional
+"""Measures the peak memory of a step, and estimates from the graph what a run needs, so that a run
+that does not fit is refused with a batch size that does.
 
-from common import graph
+The estimate is the variables, the most that the tensors of a step hold at one time, and what was
+measured besides: BASE_BYTES for a session; OPERATION_BYTES for each operation of the graph, in its
+copies and its trace; and as much again as the tensors hold, up to KEPT_BYTES, because malloc keeps
+what is freed in blocks below 32 MB, and hands it out in pieces. It was compared with the peak of
+the memory of real runs, their checks included, of all four networks on a CPU, TensorFlow 1.15 and
+2.21: tests/test_memory.py has the figures.
+"""
+import collections
+import itertools
+from typing import Any, Callable, Dict, Iterable, List, Optional
+
+import numpy
+
+from common import graph, networks, text
 from common.machine import host
 from common.machine.device import Device
 from common.probes import Found, Probe, Step
+from common.stop import Stop
 from common.tf1 import tf
+from common.workload import Pass, Run
 
-SHARE_MEMORY = 'Identity', 'Reshape', 'Squeeze'          # ops that return their input's memory
+BASE_BYTES, OPERATION_BYTES, KEPT_BYTES = 60 * 10 ** 6, 3 * 10 ** 5, 600 * 10 ** 6
+
+# Operations that return their input's memory, and those that write into it if nobody else needs it.
+SHARE = 'Identity', 'Reshape', 'Squeeze', 'StopGradient'
+OVERWRITE = ('Add', 'AddN', 'AddV2', 'BiasAdd', 'Mul', 'RealDiv', 'Relu', 'ReluGrad', 'Rsqrt',
+             'Softmax', 'Sub')
 
 
 class Memory(Probe):
@@ -19,50 +38,88 @@ class Memory(Probe):
                                                tf.global_variables())})
 
 
-def advice(batch_size: int, allocated: str, try_instead: Optional[int]) -> str:
-    """Returns the message for a run that is out of memory; `allocated` is TensorFlow's own line."""
-    return 'Out of memory: batch size %d does not fit. %s\n  %s' % (
-        batch_size, 'The largest power of two worth trying: --batch_size %d.' % try_instead
-        if try_instead else 'No smaller batch is likely to fit either.', allocated)
+def refuse(run: Run, needed: Callable[[int], float], free_bytes: Optional[int]) -> None:
+    """Raises Stop, status 'out_of_memory', if the run needs more than the free memory.
+
+    Args:
+        run: the run.
+        needed: as needed_bytes() returns it.
+        free_bytes: None where it is unknown: then nothing is refused.
+    """
+    batch_size = run.args.batch_size
+    if free_bytes is not None and needed(batch_size) > free_bytes:
+        raise Stop('Out of memory: %s at batch size %d needs about %s (an estimate), and %s are '
+                   'free: %s.' % (networks.title(run.workload.name, run.workload.variant),
+                                  batch_size, text.size(needed(batch_size)), text.size(free_bytes),
+                                  _advice(batch_size, needed, free_bytes)), 3, 'out_of_memory')
 
 
-def worth_trying(targets: Iterable[Any], variables: Iterable[Any], batch_size: int,
-                 available: Optional[int]) -> Optional[int]:
-    """Returns the largest power of two below batch_size whose least_bytes fit into `available`
-    bytes (None: unknown, all fit); None if none does."""
-    needed = least_bytes(targets, variables, batch_size)
+def exhausted(run: Run, needed: Callable[[int], float], available: Optional[int], allocated: str
+              ) -> Stop:
+    """Returns the Stop of a run that ran out of the `available` bytes; `allocated` is TensorFlow's
+    own line."""
+    return Stop('Out of memory: batch size %d does not fit: %s.\n  %s' % (
+        run.args.batch_size, _advice(run.args.batch_size, needed, available), allocated),
+                3, 'out_of_memory')
+
+
+def _advice(batch_size, needed, available):
+    """The largest power of two below batch_size that fits, as a flag, or that none does."""
     trial = 2 ** ((batch_size - 1).bit_length() - 1) if batch_size > 1 else 0
     while trial and available is not None and needed(trial) > available:
         trial //= 2
-    return trial or None
+    return 'use --batch_size %d' % trial if trial else 'no smaller batch size fits either'
 
 
-def least_bytes(targets: Iterable[Any], variables: Iterable[Any], batch_size: int
-                ) -> Callable[[int], float]:
-    """Returns a function of n: a lower bound of the bytes that a step of n images needs, estimated
-    from the graph for batch_size images.
+def needed_bytes(passes: List[Pass], variables: Iterable[Any], batch_size: int
+                 ) -> Callable[[int], float]:
+    """Returns a function of n: the estimated bytes that a run of n images needs, from the graph of
+    batch_size images. Tensors whose first dimension is the batch grow with n: activations, and the
+    images where they are a variable."""
+    variables = list(variables)
+    weights = [v.shape.as_list() for v in variables if v.trainable]
 
-    The bound is the variables plus the largest of (a) the inputs of all convolutions whose weights
-    get a gradient, since they live from the forward to the backward half, (b) the inputs and
-    outputs of one operation, and (c) the gradients. Tensors whose first dimension is the batch grow
-    with n: activations, and the images where they are a variable.
-    """
-    def grows(tensor):
-        return tensor.shape.is_fully_defined() and tensor.shape.as_list()[:1] == [batch_size]
+    def size(tensor):                                    # of one image, and independent of n
+        if not tensor.shape.is_fully_defined():
+            return numpy.zeros(2)
+        shape = tensor.shape.as_list()
+        grows = shape[:1] == [batch_size] and shape not in weights
+        return graph.size(tensor) * numpy.array([1 / batch_size, 0] if grows else [0, 1])
 
-    def per_image(tensors):                              # variables are counted by themselves
-        return sum(graph.size(t) for t in set(tensors)
-                   if grows(t) and not graph.is_variable(t)) / batch_size
+    steps = [held_in_step(timed.tensors, size) for timed in passes]
+    rows, kept = numpy.array(sum(steps, [])), sum(map(size, variables))
+    base = BASE_BYTES + OPERATION_BYTES * max(map(len, steps))
 
-    targets, variables = list(targets), list(variables)
-    ops = [op for op in graph.needed_ops(targets) if op.type not in SHARE_MEMORY]
-    kept = per_image(op.inputs[0] for op in ops if op.type == 'Conv2DBackpropFilter')
-    largest = max(per_image(list(op.inputs) + op.outputs) for op in ops)
-    gradients = sum(graph.size(t) for t in targets if not grows(t))
-    images = [v for v in variables if grows(v) and not v.trainable]
-    image = sum(map(graph.size, images)) / batch_size
-    weights = sum(map(graph.size, variables)) - image * batch_size
-    return lambda n: weights + n * image + max(gradients, n * max(kept, largest))
+    def needed(n):
+        step = float(max(rows @ [n, 1]))
+        return base + float(kept @ [n, 1]) + step + min(step, KEPT_BYTES)
+    return needed
+
+
+def held_in_step(targets: Iterable[Any], size: Callable[[Any], Any]) -> List[Any]:
+    """Returns what the tensors of a step hold while each of its operations runs, in the order of
+    the graph; `size` returns the size of a tensor. A tensor is held until its last use, a target
+    until the end. Variables and constants do not count."""
+    ops = graph.needed_ops(targets)
+    uses = collections.Counter([t for op in ops for t in op.inputs] + list(targets))
+    owner: Dict[Any, Any] = {}                           # the tensor whose memory a tensor has
+    users: Dict[Any, int] = collections.Counter()        # uses to come of its memory
+    held, rows = size(targets[0]) * 0, []
+    for op in ops:
+        inputs = [owner.get(t, t) for t in op.inputs]
+        memory = [t for t in inputs if op.type in SHARE or op.type in OVERWRITE
+                  and users[t] == inputs.count(t) and t.shape == op.outputs[0].shape][:1]
+        for t in op.outputs:
+            owner[t], = memory or [t]
+            users[owner[t]] += uses[t]
+            if not memory and op.inputs:
+                held = held + size(t)
+        rows.append(held)
+        for t in inputs:
+            users[t] -= 1
+            if not users[t] and t.op.inputs:
+                held = held - size(t)
+    return rows
 
 
 def available_bytes(device: Device) -> Optional[int]:
