@@ -26,6 +26,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common import files, networks, text
 from common.arguments import returns_exit_code
+from common.stop import Stop
 from suite import figures
 from suite.figures import RESULTS
 from suite.report import by_year, charts
@@ -205,7 +206,7 @@ def training_svg() -> str:
                'Training ResNet-50: images / s of one GPU by year', [
                    'ResNet-50 V1, V1.5 or V2 in TensorFlow, PyTorch or MXNet, at the batch size of '
                    'each publication. The %s: a forward and a backward pass, without an '
-                   'optimizer.' % CHAPTERS_GPU])
+                   'optimizer (jcjohnson).' % CHAPTERS_GPU])
 
 
 def networks_svg() -> str:
@@ -236,25 +237,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     shown = panels(points + own, [args.network] if args.network else list(networks.NETWORKS),
                    PASSES[args.info_string], args.variant)
     if not shown:
-        print('There is no figure of the pass %s of %s.' % (
-            args.info_string, ' '.join(filter(None, [args.network, args.variant]))),
-            file=sys.stderr)
-        return 2
-    if not args.svg:
+        raise Stop('There is no figure of the pass %s of %s.' % (
+            args.info_string, ' '.join(filter(None, [args.network, args.variant]))), 2)
+    if args.svg:
+        try:
+            files.write(args.svg, svg(shown))
+        except OSError as error:
+            raise Stop('%s: %s' % (args.svg, error.strerror)) from None
+        print('%s: %d figures from %d sources' % (args.svg, sum(
+            len(panel.points) for panel in shown), len(_sources(shown))), flush=True)
+    else:
         print('\n'.join(listing(shown, addresses)), flush=True)
-        return 0
-    return _write(args.svg, shown)
-
-
-def _write(path, shown):
-    """Writes the chart; returns an exit code."""
-    try:
-        files.write(path, svg(shown))
-    except OSError as error:
-        print('%s: %s' % (path, error.strerror), file=sys.stderr)
-        return 3
-    print('%s: %d figures from %d sources' % (
-        path, sum(len(panel.points) for panel in shown), len(_sources(shown))), flush=True)
     return 0
 
 

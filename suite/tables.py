@@ -38,7 +38,7 @@ def names(figures: Sequence[Figure]) -> Tuple[str, List[str]]:
     rows, keys = [_parts(figure.work) for figure in figures], varying(figures)
     columns = [i for i, column in enumerate(zip(*rows))
                if LABELS[i] == 'pass' or len(set(column)) > 1]
-    common = [part for i, part in enumerate(rows[0]) if i not in columns]
+    common = [part for i, part in enumerate(rows[0] if rows else []) if i not in columns]
     return ' '.join(filter(None, common)), [
         ', '.join([' '.join(filter(None, [row[i] for i in columns]))] + _conditions(figure, keys))
         for figure, row in zip(figures, rows)]

@@ -22,7 +22,7 @@ from suite.report.charts import (
 
 WIDTH = 840                          # about that of a README on GitHub, which shows it unscaled
 PANEL, SMALL_PANEL = 400, 260        # height of the only panel, and of one of several
-LEFT, HEADROOM = 52, 52              # for the labels of the rates, and of the fastest points
+LEFT, HEADROOM = 52, 42              # for the labels of the rates, and of the fastest points
 PRECISIONS = 'float32', 'tf32', 'mixed_float16', 'float16'
 RADIUS, OWN_RADIUS = 4.0, 6.0
 LEAST_RATIO = 4.0                    # of the ends of the axis
@@ -66,7 +66,7 @@ def chart(caption: str, panels: Sequence[Panel], notes: Sequence[str]) -> Drawin
     for panel in panels:
         if len(panels) > 1:
             drawing.text(LINE, top + LINE * 0.7, panel.title, classes='bold')
-        _panel(drawing, panel, years, top, top + height - AXIS)
+        _panel(drawing, panel, years, top + LINE * (len(panels) > 1), top + height - AXIS)
         top += height
     for line in lines:
         drawing.text(LINE, top + LINE / 2, line, classes='muted')
@@ -101,10 +101,10 @@ def _panel(drawing: Drawing, panel: Panel, years: range, top: float, bottom: flo
     column = (WIDTH - LINE / 2 - LEFT) / len(years)
     centres = {year: LEFT + column * (i + 0.5) for i, year in enumerate(years)}
     levels(drawing, place_y, [rate for rate in log_ticks(ends[0] / 2, ends[1] * 2)
-                              if top + 1.6 * LINE < place_y(rate) < bottom], LEFT, WIDTH - LINE / 2)
+                              if top + LINE / 2 < place_y(rate) < bottom], LEFT, WIDTH - LINE / 2)
     for year, x in centres.items():
         drawing.text(x, bottom + AXIS / 2, str(year), 'middle', 'muted')
-        drawing.path('grid', [(x + column / 2, top + LINE), (x + column / 2, bottom)])
+        drawing.path('grid', [(x + column / 2, top), (x + column / 2, bottom)])
     best = _best_so_far(panel.points, centres, column, place_y)
     drawing.path('best', best)
     is_mixed = _is_mixed(panel.points)
@@ -200,16 +200,14 @@ def _covers(drawing, place, end, taken):
 
 def _boxes(place: Place, gap: float, width: float, height: float) -> List[Box]:
     """Where a label could be: near its point, above it rather than below or beside it."""
-    x, y = place
     boxes = []                                           # type: List[Tuple[float, Box]]
     for far in range(0, 160, 4):
         off = gap + far
-        for cost, left, top in [
-                (0, x - width / 2, y - off - height), (12, x - width / 2, y + off),
-                (12, x + off, y - height / 2), (12, x - off - width, y - height / 2),
-                (8, x - 0.25 * width, y - off - height), (8, x - 0.75 * width, y - off - height),
-                (16, x - 0.25 * width, y + off), (16, x - 0.75 * width, y + off),
-                (20, x + off, y + off), (20, x - off - width, y + off)]:
+        for cost, dx, dy in [(0, -width / 2, -off - height), (8, -width / 4, -off - height),
+                             (8, -0.75 * width, -off - height), (12, -width / 2, off),
+                             (12, off, -height / 2), (12, -off - width, -height / 2),
+                             (16, -width / 4, off), (16, -0.75 * width, off)]:
+            left, top = place[0] + dx, place[1] + dy
             boxes.append((far + cost, (left, top, left + width, top + height)))
     return [box for _, box in sorted(boxes)]
 

@@ -7,7 +7,7 @@ bytes on every machine. The width of a text is that of a wide font, so that no t
 import functools
 import math
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
 import jinja2
 import markupsafe
@@ -25,6 +25,8 @@ LETTER_WIDTHS = {letter: width for letters, width in (
     ("ijlI.,:;'|! ", 0.33), ('frt()[]-/"', 0.42), ('ABCDEFGHJKLNOPQRSTUVXYZ_<>=+&~', 0.79),
     ('mwMW%@\u2026', 1.0)) for letter in letters}
 ROUND = [factor * 10.0 ** power for power in range(-110, 110) for factor in (1, 2, 5)]
+RATIOS = [1 + sign * percent / 100 for percent in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+          for sign in (-1, 1)] + [value for value in ROUND if not 0.3 < value < 0.8]
 
 Place = Tuple[float, float]
 Box = Tuple[float, float, float, float]                  # left, top, right, bottom
@@ -165,20 +167,6 @@ def log_ticks(low: float, high: float) -> List[float]:
     return [value for value in ROUND if low <= value <= high]
 
 
-def ratio_ticks(low: float, high: float) -> Dict[float, str]:
-    """Returns labels of an axis of ratios by their place: 2 is twice as fast on one side of 1, and
-    twice slower on the other."""
-    reach = max(high, 1 / low)
-    values = [value for value in (ticks(1, reach, 3) if reach < 3 else log_ticks(1, reach))
-              if value > 1.0001]
-    step = 1 + len(values) // 4
-    labels = {1.0: '1'}
-    for value in values[(len(values) - 1) % step::step]:
-        labels.update((place, '%g' % round(value, 6)) for place in (1 / value, value)
-                      if low <= place <= high)
-    return labels
-
-
 # The charts of the page
 
 def bars(caption: str, rows: Sequence[Mark], least: float = 0.0) -> Drawing:
@@ -202,19 +190,34 @@ def bars(caption: str, rows: Sequence[Mark], least: float = 0.0) -> Drawing:
     return drawing
 
 
-def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any) -> Drawing:
-    """Returns ratios with their intervals, each below its label, around a line at 1; a dot without
-    an interval is hollow. The axis has all between `ends`, and is logarithmic, so that twice as
-    fast is as far from 1 as twice slower. `limit` is that of a gate, dashed, or None."""
+def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any, is_rate: bool
+           ) -> Drawing:
+    """Returns ratios of times with their intervals, each below its label, around a line at 1; a dot
+    without an interval is hollow.
+
+    Args:
+        caption: what is compared.
+        rows: the ratios, above 1 if it takes longer.
+        ends: of the ratios; the axis has all between them, and is logarithmic, so that twice the
+            time is as far from 1 as half of it.
+        limit: that of a gate, which is dashed, or None.
+        is_rate: whether the axis says how many times as fast, instead of the change of the time.
+    """
     drawing, bottom, middles = _labelled(caption, rows, LINE)
-    ends = ends[0] ** 1.08 / 1.001, ends[1] ** 1.08 * 1.001
+    spread = max(1.001, (ends[1] / ends[0]) ** 0.04)
+    ends = ends[0] / spread, ends[1] * spread
+    if is_rate:                                          # faster at the right
+        ends = ends[1], ends[0]
     place = scale(ends, (MARGIN, WIDTH - MARGIN), is_log=True)
-    drawing.axis(bottom + AXIS / 2, [(place(ratio), label)
-                                     for ratio, label in ratio_ticks(*ends).items()])
-    if ends[0] < 0.998:
-        drawing.text(0, bottom + AXIS + LINE / 2, 'times slower', classes='muted')
-    if ends[1] > 1.002:
-        drawing.text(WIDTH, bottom + AXIS + LINE / 2, 'times as fast', 'end', 'muted')
+    steps = [step for step in RATIOS if min(ends) <= (1 / step if is_rate else step) <= max(ends)]
+    drawing.axis(bottom + AXIS / 2, [
+        (place(1 / step), '%g' % step) if is_rate else
+        (place(step), '%+g %%' % round(100 * step - 100, 6) if step != 1 else '0') for step in
+        sorted(steps, key=lambda step: (step != 1, -abs(math.log(step))))])
+    below = [('times as fast', WIDTH, 'end')] if is_rate else [('faster', 0, 'start'),
+                                                              ('slower', WIDTH, 'end')]
+    for name, x, anchor in below:
+        drawing.text(x, bottom + AXIS + LINE / 2, name, anchor, 'muted')
     drawing.path('muted', *[[(place(1), y - 9), (place(1), y + 9)] for y in middles])
     if limit:
         drawing.path('muted dashed', *[[(place(limit), y - 9), (place(limit), y + 9)]

@@ -1,23 +1,16 @@
 """What the charts of the page show: ratios, times, sweeps, jobs of several processes, shares of the
-peak. charts.py draws them."""
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+peak."""
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from common import report, text
-from suite import blocks, gate, outcome, pairs, tables
+from suite import gate, outcome, pairs, tables
+from suite.blocks import scaling as scaling_tables
 from suite.figures import FLOAT32, Figure, Source, Work, rate
 from suite.report import charts
 from suite.report.headline import KINDS
-from suite.report.runs import Run, batch_size
 
 MIN_SWEEP = 3                        # batch sizes that make a sweep
 COLOURS = {'Forward': 'forward', 'Forward-backward': 'backward'}     # of a pass
-
-
-class Sweep(NamedTuple):
-    """The same work at several batch sizes; `ends` says which sizes did not finish, and why."""
-    title: str
-    ends: List[str]
-    charts: List[charts.Drawing]
 
 
 def ms(seconds: float) -> str:
@@ -30,208 +23,192 @@ def colour(work: Work) -> str:
     return COLOURS.get(work.info_string, 'text')
 
 
+# Ratios and times
+
 def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: Optional[float]
            ) -> List[charts.Drawing]:
-    """Returns a forest plot for each pair and network, on the same axis within a pair: how many
-    times as fast the other figure is."""
-    compared = list(compared) + list(map(pairs.against_float32, sources))
+    """Returns the ratios of each pair and network, on the same axis within a pair."""
     drawn = []
-    for pair in compared:
+    for pair in [*compared, *map(pairs.against_float32, sources)]:
+        limit_percent = None if pair.base.name == FLOAT32 else percent
+        limit = limit_percent and 1 + limit_percent / 100
+        of_times = [value for row in pair.rows if row.ratio
+                    for value in (row.ratio, *(row.interval or ()), limit or 1)]
         by_network = {}                                  # type: Dict[str, List[pairs.Row]]
         for row in pair.rows:
             by_network.setdefault(row.base.work.benchmark, []).append(row)
-        is_gated = percent is not None and pair.base.name != FLOAT32
-        limit = 1 / (1 + percent / 100) if is_gated else None
-        speeds = [1 / ratio for row in pair.rows if row.ratio
-                  for ratio in (row.ratio,) + (row.interval or ())] + [limit or 1, 1]
         for rows in by_network.values():
             common, names = tables.names([row.other for row in rows])
             drawn.append(charts.ratios(
                 '%s against %s: %s' % (pair.other.name, pair.base.name, common),
-                [_ratio(name, row, percent if is_gated else None)
-                 for name, row in zip(names, rows)],
-                (min(speeds), max(speeds)), limit))
+                [_ratio(name, row, limit_percent) for name, row in zip(names, rows)],
+                (min(of_times + [1]), max(of_times + [1])), limit, not pair.base.records))
     return drawn
 
 
-def _ratio(name: str, row: pairs.Row, percent: Optional[float]) -> charts.Mark:
+def _ratio(name, row, percent):
     if row.ratio is None:
-        words = [outcome.of_figure(one) for one in (row.base, row.other) if one.faults]
+        words = [outcome.of_figure(figure) for figure in (row.base, row.other) if figure.faults]
         return charts.Mark(name, None, (), *(words[0], 'bad') if words else (row.verdict, 'muted'))
-    label, word = tables.times(row), row.verdict
+    word, change = row.verdict, tables.times(row)
     if percent is not None:
         word = gate.outcome(row, percent)[0]
-        label = '%s, %s' % (word, label)
-    interval = sorted(1 / ratio for ratio in row.interval or ())
-    return charts.Mark(name, 1 / row.ratio, interval, label, KINDS.get(word, 'muted'))
+        change = '%s, %s' % (word, change)
+    return charts.Mark(name, row.ratio, row.interval or (), change, KINDS.get(word, 'muted'))
 
 
 def times(sources: Sequence[Source], references: Sequence[Source]
-           ) -> List[Tuple[str, List[charts.Drawing]]]:
-    """Returns bars of the mean times by network: one chart for what differs in the variant and the
-    precision alone, which the bars name."""
-    swept = _swept(sources) | {figure.work for source in sources
-                             for figures in pairs.curves(source).values() for figure in figures}
-    bars = {}                                            # type: Dict[str, Dict[Tuple, List]]
-    for work, items in _by_work(sources, references).items():
-        if work not in swept or len(items) > 1:          # sweeps and scaling draw the others
-            chart = work.info_string, work.fetch, _batch_text(work)
-            bars.setdefault(work.benchmark, {}).setdefault(chart, []).extend(
-                _time_bar(label, figure) for label, figure in items)
-    return [(benchmark, [charts.bars('%s, fetch %s, batch %s: ms / batch' % chart, rows)
-                         for chart, rows in by_chart.items()])
-            for benchmark, by_chart in bars.items()]
+          ) -> List[Tuple[str, List[charts.Drawing]]]:
+    """Returns the mean times by network, beside those published of the same work: one chart for
+    what differs in the variant and the precision alone, which the labels name."""
+    labelled = {}                                        # type: Dict[Work, Dict[str, Figure]]
+    for source in sources:
+        keys = tables.varying(source.figures)
+        for figure in source.figures:
+            conditions = ['%s %s' % (key, tables.condition(figure, key)) for key in keys]
+            _add(labelled, source, figure, conditions)
+    for pair in [pair for source in sources
+                 for pair in pairs.beside_references(source, references)]:
+        for row in pair.rows:
+            _add(labelled, pair.other, row.other)
+    elsewhere = {figure.work for source in sources for figure in _in_curves(source)}
+    bars = {}                                            # type: Dict[str, Dict[str, List]]
+    for work, figures in labelled.items():
+        if work not in elsewhere or len(figures) > 1:
+            caption = '%s, fetch %s, batch %s%s: ms / batch' % (
+                work.info_string, work.fetch, work.batch_size,
+                ' in each of %d processes' % work.processes * (work.processes > 1))
+            bars.setdefault(work.benchmark, {}).setdefault(caption, []).extend(
+                _time(label, figure) for label, figure in figures.items())
+    return [(benchmark, [charts.bars(*chart) for chart in by_caption.items()])
+            for benchmark, by_caption in bars.items()]
 
 
-def _by_work(sources, references):
-    """The names of sources with their figures, by work: those that published the same work too."""
-    items = [(source, figure) for source in sources for figure in source.figures]
-    items += [(pair.other, row.other) for source in sources
-              for pair in pairs.beside_references(source, references) for row in pair.rows]
-    by_work = {}                                         # type: Dict[Work, List]
-    for source, figure in items:
-        item = _source_name(source, figure) + _conditions(source, figure), figure
-        if not figure.differs and item not in by_work.setdefault(figure.work, []):
-            by_work[figure.work].append(item)
-    return by_work
-
-
-def _conditions(source: Source, figure: Figure) -> str:
-    """In which conditions a figure of a source differs from others of the same work."""
-    names = tables.varying(source.figures) if figure.records else []
-    return ''.join(', %s %s' % (name, tables.condition(figure, name)) for name in names)
-
-
-def _source_name(source: Source, figure: Figure) -> str:
+def _add(labelled, source, figure, conditions=()):
+    """Adds a figure to those of its work, with its label."""
+    work, name = figure.work, source.name
     if figure.published:
-        return '%s (%s, %s)' % (figure.published['hardware'], source.name,
-                                figure.published['year'])
-    return source.name
+        name = '%s (%s, %s)' % (figure.published['hardware'], name, figure.published['year'])
+    if not figure.differs:
+        parts = [work.variant] + [work.precision] * (work.precision != FLOAT32)
+        labelled.setdefault(work, {})[', '.join([*parts, name, *conditions])] = figure
 
 
-def _batch_text(work: Work) -> str:
-    return '%s' % work.batch_size if work.processes == 1 else '%s in each of %d processes' % (
-        work.batch_size, work.processes)
-
-
-def _time_bar(source_name: str, figure: Figure) -> charts.Mark:
-    label = '%s, %s' % (_variant(figure.work), source_name)
+def _time(label, figure):
     if figure.faults:
         return charts.Mark(label, None, (), outcome.of_figure(figure), 'bad')
     if figure.mean_s is None:                            # published as a rate
-        return charts.Mark(label, None, (), tables.images_per_s(figure) + ' images / s',
-                           'published')
-    mean_ms = 1e3 * figure.mean_s
-    if not figure.records:                               # as it was published
-        return charts.Mark(label, mean_ms, (), '%s%g ms' % ('about ' * figure.about, mean_ms),
-                          'published')
-    text = ms(figure.mean_s) + ' ms' + (', ' + outcome.of_figure(figure)) * bool(figure.warnings)
-    interval_ms = [1e3 * bound for bound in figure.ci95_s or []]
-    return charts.Mark(label, mean_ms, interval_ms, text, colour(figure.work))
+        return charts.Mark(label, None, (), tables.images_per_s(figure) + ' images / s', 'muted')
+    value = tables.milliseconds(figure._replace(warnings=())) + ' ms'
+    if figure.warnings:
+        value += ', ' + outcome.of_figure(figure)
+    return charts.Mark(label, 1e3 * figure.mean_s, [1e3 * bound for bound in figure.ci95_s or ()],
+                       value, colour(figure.work) if figure.records else 'muted')
 
 
-def _variant(work: Work) -> str:
-    return work.variant + ('' if work.precision == FLOAT32 else ', ' + work.precision)
+# Lines
+
+def _sweeps(source: Source) -> Dict[Work, List[Figure]]:
+    """The figures of each sweep of the batch size, by their work without pass and batch size."""
+    series = {}                                          # type: Dict[Work, List[Figure]]
+    for figure in source.figures:
+        if figure.records:
+            series.setdefault(figure.work._replace(info_string='', batch_size=None), []).append(
+                figure)
+    return {work: figures for work, figures in series.items()
+            if len({figure.work.batch_size for figure in figures}) >= MIN_SWEEP}
 
 
-def _series(sources: Sequence[Source]) -> Dict[Tuple, List[Work]]:
-    """The works of each sweep, by source, network, variant, fetch, precision and processes."""
-    series = {}                                          # type: Dict[Tuple, List[Work]]
-    for source in sources:
-        for work in [figure.work for figure in source.figures if figure.records]:
-            series.setdefault((source.name, work.benchmark, work.variant, work.fetch,
-                               work.precision, work.processes), []).append(work)
-    return {key: works for key, works in series.items()
-            if len({work.batch_size for work in works}) >= MIN_SWEEP}
+def _in_curves(source):
+    """The figures that are drawn as points of a line."""
+    return [figure for lines in (_sweeps(source), pairs.curves(source))
+            for figures in lines.values() for figure in figures]
 
 
-def _swept(sources: Sequence[Source]):
-    return {work for works in _series(sources).values() for work in works}
-
-
-def _measured(runs: Sequence[Run], key: str) -> Dict[Tuple[str, Work], List[float]]:
-    """The values of a key of the results, by source and work; of valid passes only."""
-    values = {}                                          # type: Dict[Tuple, List[float]]
-    for run in runs:
-        for entry, figure in zip(run.data['results'], run.figures):
+def _measured(source: Source, key: str) -> Dict[Work, List[float]]:
+    """The values of a key of the results of a source, by work; of valid passes only."""
+    values = {}                                          # type: Dict[Work, List[float]]
+    for record in source.records:
+        for entry, figure in zip(record.data['results'], record.figures):
             if not figure.faults and entry.get(key) is not None:
-                values.setdefault((run.source, figure.work), []).append(entry[key])
+                values.setdefault(figure.work, []).append(entry[key])
     return values
 
 
-def sweeps(runs: Sequence[Run], sources: Sequence[Source]) -> List[Sweep]:
-    """Returns time and memory, and the share of the peak where it is known, by batch size."""
-    memory, shares = _measured(runs, 'peak_bytes'), _measured(runs, 'share_of_peak')
-    figures = {(source.name, figure.work): figure
-               for source in sources for figure in source.figures}
-    found = []
-    for key, works in _series(sources).items():
-        works = sorted(works, key=lambda work: work.batch_size)
-        at = [(key[0], work) for work in works]
-        lines = [('ms / image', _lines((work, _time_of_image(figures[source, work]))
-                                       for source, work in at if not figures[source, work].faults)),
-                 ('peak memory, MB', _lines((work, (
-                     work.batch_size, max(memory[source, work]) / 1e6, ()))
-                     for source, work in at if (source, work) in memory)),
-                 ('share of peak, %', _lines((work, (
-                     work.batch_size, 100 * max(shares[source, work]), ()))
-                     for source, work in at if (source, work) in shares))]
-        title = '%s: %s %s, fetch %s, %s' % key[:5] + ', %d processes' % key[5] * (key[5] > 1)
-        found.append(Sweep(title, _unfinished(runs, key), [
-            charts.curves('%s: %s' % (title, what), of_passes, what.split(', ')[-1],
-                          is_doubling=True, is_log=what == 'peak memory, MB')
-            for what, of_passes in lines if of_passes]))
-    return found
-
-
-def _unfinished(runs: Sequence[Run], key: Tuple) -> List[str]:
-    """A text for each run of a sweep that did not finish."""
-    return ['batch %s: %s' % (batch_size(run), outcome.of_run(run.data)) for run in runs
-            if run.data['status'] != 'finished' and key == (
-                run.source, run.data['benchmark'], run.data['variant'],
-                run.data['options'].get('fetch'), key[4], report.process_count(run.data))]
-
-
-def _time_of_image(figure: Figure) -> charts.Point:
-    factor = 1e3 / figure.work.batch_size
-    return (figure.work.batch_size, factor * figure.mean_s,
-            [factor * bound for bound in figure.ci95_s or []])
-
-
-def _lines(points: Iterable[Tuple[Work, charts.Point]], dashed: bool = False
+def _lines(points: Iterable[Tuple[Work, charts.Point]], is_dashed: bool = False
            ) -> List[charts.Line]:
     """A line for each pass."""
     lines = {}                                           # type: Dict[str, charts.Line]
     for work, point in points:
         lines.setdefault(work.info_string, charts.Line(
-            work.info_string, [], colour(work), dashed)).points.append(point)
+            work.info_string, [], colour(work), is_dashed)).points.append(point)
     return list(lines.values())
 
 
-def scaling(sources: Sequence[Source]
-            ) -> List[Tuple[List[charts.Drawing], List[text.Block]]]:
+def sweeps(sources: Sequence[Source]) -> List[Tuple[str, List[str], List[charts.Drawing]]]:
+    """Returns for each sweep its title, a line for each batch size that did not finish, and time,
+    memory and, where it is known, share of the peak by batch size."""
+    shown = []
+    for source in sources:
+        memory, shares = _measured(source, 'peak_bytes'), _measured(source, 'share_of_peak')
+        for sweep, figures in _sweeps(source).items():
+            title = '%s: %s %s, fetch %s, %s' % (source.name, sweep.benchmark, sweep.variant,
+                                                 sweep.fetch, sweep.precision)
+            title += ', %d processes' % sweep.processes * (sweep.processes > 1)
+            works = sorted({figure.work for figure in figures}, key=lambda work: work.batch_size)
+            lines = {
+                'ms / image': _lines((figure.work, _time_of_image(figure)) for figure in sorted(
+                    figures, key=lambda figure: figure.work.batch_size) if not figure.faults),
+                'peak memory, MB': _lines((work, (work.batch_size, max(memory[work]) / 1e6, ()))
+                                          for work in works if work in memory),
+                'share of peak, %': _lines((work, (work.batch_size, 100 * max(shares[work]), ()))
+                                           for work in works if work in shares)}
+            shown.append((title, _unfinished(source, sweep), [
+                charts.curves('%s: %s' % (title, what), of_passes, what.split(', ')[-1],
+                              is_doubling=True, is_log=what == 'peak memory, MB')
+                for what, of_passes in lines.items() if of_passes]))
+    return shown
+
+
+def _time_of_image(figure):
+    factor = 1e3 / figure.work.batch_size
+    return (figure.work.batch_size, factor * figure.mean_s,
+            [factor * bound for bound in figure.ci95_s or []])
+
+
+def _unfinished(source, sweep):
+    """A line for each run of a sweep that did not finish."""
+    return ['batch %s: %s' % (data['options'].get('batch_size', '-'), outcome.of_run(data))
+            for data in [record.data for record in source.records]
+            if data['status'] != 'finished' and sweep._replace(info_string='') == Work(
+                data['benchmark'], data['variant'], '', data['options'].get('fetch'), None,
+                sweep.precision, report.process_count(data))]
+
+
+def scaling(sources: Sequence[Source]) -> List[Tuple[List[charts.Drawing], List[text.Block]]]:
     """Returns for each source that has jobs its charts and tables: images / s against the number of
     processes, dashed what they would be without loss."""
     parts = []
     for source in sources:
-        lines = {}                                       # type: Dict[Tuple, List[charts.Line]]
+        lines = {}                                       # type: Dict[Work, List[charts.Line]]
         for work, figures in pairs.curves(source).items():
-            measured, ideal = _scaling_points([one for one in figures if not one.faults])
+            measured, ideal = _scaling_points(
+                [figure for figure in figures if not figure.faults])
             if ideal:                                    # a valid job
-                lines.setdefault(work[:2] + work[3:6], []).extend(
+                lines.setdefault(work._replace(info_string=''), []).extend(
                     _lines((work, point) for point in measured)
-                    + _lines(((work, point) for point in ideal), dashed=True))
+                    + _lines(((work, point) for point in ideal), is_dashed=True))
         drawn = [charts.curves(
-            '%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; '
-            'dashed: ideal' % ((source.name,) + key), of_passes, 'images / s')
-            for key, of_passes in lines.items()]
-        if lines or blocks.scaling(source):
-            parts.append((drawn, blocks.scaling(source)))
+            '%s: %s %s, fetch %s, batch %s of each, %s: images / s of all processes; dashed: '
+            'ideal' % (source.name, work.benchmark, work.variant, work.fetch, work.batch_size,
+                       work.precision), of_passes, 'images / s')
+            for work, of_passes in lines.items()]
+        if scaling_tables(source):
+            parts.append((drawn, scaling_tables(source)))
     return parts
 
 
-def _scaling_points(figures: Sequence[Figure]
-                    ) -> Tuple[List[charts.Point], List[charts.Point]]:
+def _scaling_points(figures: Sequence[Figure]) -> Tuple[List[charts.Point], List[charts.Point]]:
     """The measured and the ideal images / s of valid jobs, which begin with one process alone, as
     the smallest job timed it."""
     measured, ideal = [], []                             # type: List, List
@@ -240,25 +217,28 @@ def _scaling_points(figures: Sequence[Figure]
             ideal.append((1, figure.work.batch_size / figure.alone_s, ()))
             measured += [] if measured else ideal
         number, images_per_s = figure.work.processes, rate(figure)
-        interval = []                                    # type: List[float]
-        if figure.ci95_s and figure.ci95_s[0] > 0:
-            interval = [images_per_s * figure.mean_s / bound for bound in figure.ci95_s]
-        measured.append((number, images_per_s, interval))
+        bounds = figure.ci95_s if figure.ci95_s and figure.ci95_s[0] > 0 else ()
+        measured.append((number, images_per_s,
+                         [images_per_s * figure.mean_s / bound for bound in bounds]))
         if figure.alone_s:
             ideal.append((number, pairs.ideal(figure), ()))
     return measured, ideal
 
 
-def shares(runs: Sequence[Run], sources: Sequence[Source]) -> List[charts.Drawing]:
+def shares(sources: Sequence[Source]) -> List[charts.Drawing]:
     """Returns bars of the share of the device's peak; sweeps have their own charts."""
-    swept = {(key[0], work) for key, works in _series(sources).items() for work in works}
-    bars = {}                                            # type: Dict[str, List[charts.Mark]]
-    for (source, work), values in _measured(runs, 'share_of_peak').items():
-        if (source, work) not in swept:
-            share = sum(values) / len(values)
-            label = '%s %s, batch %s, %s, %s' % (_variant(work), work.info_string, work.batch_size,
-                                                 work.fetch, source)
-            bars.setdefault(work.benchmark, []).append(
-                charts.Mark(label, 100 * share, (), text.percent(share), colour(work)))
-    return [charts.bars('%s: share of peak, %%' % benchmark, rows, least=100)
-            for benchmark, rows in bars.items()]
+    drawn = []
+    for source in sources:
+        swept = {figure.work for figures in _sweeps(source).values() for figure in figures}
+        values = _measured(source, 'share_of_peak')
+        by_network = {}                                  # type: Dict[str, Dict[Work, Figure]]
+        for figure in source.figures:
+            if figure.work in values and figure.work not in swept:
+                by_network.setdefault(figure.work.benchmark, {})[figure.work] = figure
+        for figures in by_network.values():
+            common, names = tables.names(list(figures.values()))
+            means = [sum(values[work]) / len(values[work]) for work in figures]
+            drawn.append(charts.bars('%s: %s: share of peak, %%' % (source.name, common), [
+                charts.Mark(name, 100 * share, (), text.percent(share), colour(work))
+                for name, share, work in zip(names, means, figures)], least=100))
+    return drawn
