@@ -15,58 +15,78 @@ Exit codes:
     3    a page cannot be read or written
 """
 import argparse
-import itertools
 import json
 import os
 import re
 import sys
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from common import files, report, text
+from common import files, networks, report, text
 from common.arguments import returns_exit_code
-from suite import history, records, scaling_model
+from common.stop import Stop
+from suite import history, records, scaling_model, tables
+from suite.figures import FLOAT32, RESULTS, Work, load, order
 from suite.peers import tables as peers
 from suite.peers.contenders import MATCHES
-from suite.results_table import CHINESE, results_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDS = os.path.join(ROOT, 'results', 'cpu-2-cores', 'performance')
-END = '<!-- end -->'
-# The lines that time_tensorflow_run prints, which begin with the time of day.
-CHAPTERS_LINE = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: ')
+# A part of a page: its marker, and what stands between that and the end.
+PART = re.compile(r'(?sm)^<!-- (\w+: [^\n]*) -->\n(.*?)<!-- end -->$')
+# Of the chapter's table, by language: the heads of its columns, and of a column of our own; what
+# 'about' is, and a figure that the source lacks; the line below.
+ENGLISH = (['network', 'variant', 'pass', 'GTX 1080 in the chapter, 2016, s / batch'],
+           '%s, TensorFlow %s (results/%s), s / batch', 'about ', 'not measured',
+           'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.')
+CHINESE = (['网络', '变体', '计算过程', '书中的 GTX 1080，2016 年，秒 / batch'],
+           '%s，TensorFlow %s（results/%s），秒 / batch', '约 ', '未测量',
+           'batch 为 32，float32，每步取回结果张量：各步耗时的平均值 +/- 标准差。')
 
 
-# What a run prints
+# The parts
 
-def sample(path: str, shorten: bool = False) -> str:
-    """Returns the output of a run, to be shown as code.
+def chapter_table(words: Tuple = ENGLISH, results: str = RESULTS) -> str:
+    """Returns the chapter's figures as Markdown, in the language of `words`: a column for the
+    chapter and for each folder of `results` that has GPU records, a row for each work of the
+    chapter that one of them has. Folders in such a folder hold runs for another purpose, such as
+    profiles, and do not count."""
+    head, measured, about, not_measured, caption = words
+    folders = sorted(os.listdir(results)) if os.path.isdir(results) else []
+    sources = [load(os.path.join(results, folder), 'gpu', deep=False) for folder in folders
+               if os.path.isdir(os.path.join(results, folder))]
+    sources = [load('chapter')] + [source for source in sources if source.figures]
+    works = {Work(*figure.work[:2], info_string, 'tensors', 32, FLOAT32)
+             for figure in sources[0].figures for info_string in networks.PASSES}
+    columns = [{figure.work: figure for figure in source.figures} for source in sources]
+    rows = [head + [measured % (source.facts['device'], source.facts['tensorflow'], source.name)
+                    for source in sources[1:]]]
+    notes = []                                           # type: List[str]
+    for work in sorted(works, key=order):
+        figures = [column.get(work) for column in columns]
+        if any(figures):
+            rows.append(list(work[:3]) + [
+                _with_sd(figure).replace('about ', about) if figure else not_measured
+                for figure in figures])
+        notes += ['* %s, %s: %s' % (source.name, tables.named(work), note)
+                  for source, figure in zip(sources, figures) if figure
+                  for note in dict.fromkeys(figure.faults + figure.warnings)]
+    return '\n'.join(text.markdown(rows) + ['', caption] + [''] * bool(notes) + notes)
 
-    The device, the shapes and the chapter's lines, whose times of day are not in the record, are
-    those that were printed. The table below them is made from the record, so that it is worded as
-    it is now.
 
-    Args:
-        path: what was printed, a .txt relative to the root; the record is beside it.
-        shorten: leave out the shapes and the single steps; `...` stands for them.
+def _with_sd(figure):
+    """The seconds of a step, and their standard deviation with as many decimals; '*' if a note
+    says more."""
+    mean = tables.seconds(figure)
+    if not figure.faults and figure.sd_s is not None:
+        mean += ' +/- %.*f' % (len(mean.partition('.')[2]), figure.sd_s)
+    return mean + ' *' * bool(figure.faults or figure.warnings)
 
-    Raises ValueError: the passes of the record are not those that were printed.
-    """
-    with open(os.path.join(ROOT, path), encoding='utf-8') as file:
-        printed = file.read().splitlines()
-    record_path = os.path.splitext(path)[0] + '.json'
-    record = records.load(os.path.join(ROOT, record_path))
-    for result in record['results']:
-        if sum(': %s across ' % result['info_string'] in line for line in printed) != 1:
-            raise ValueError('%s does not show the pass %s of its record once'
-                             % (path, result['info_string']))
-    first = next(i for i, line in enumerate(printed) if CHAPTERS_LINE.match(line))
-    lines = [(line, not line.startswith(' ')) for line in printed[:first]]     # line, is it kept
-    lines += [(line, ' across ' in line) for line in printed[first:] if CHAPTERS_LINE.match(line)]
-    shown = []                                           # type: List[str]
-    for is_kept, group in itertools.groupby(lines, key=lambda one: one[1] or not shorten):
-        shown += [line for line, _ in group] if is_kept else ['...']
-    shown += report.summary(record)
-    return _code(shown + [report.next_step(os.path.basename(record_path))])
+
+def sample(path: str) -> str:
+    """Returns what a run prints at its end, from its record, a path relative to the root."""
+    lines = report.summary(records.load(os.path.join(ROOT, path)))
+    lines.append(report.next_step(os.path.basename(path)))
+    return '\n'.join(('    ' + line).rstrip() for line in lines).strip('\n')
 
 
 def decade(words: str) -> str:
@@ -89,29 +109,7 @@ def beside_peers(runtime: str) -> str:
         '* ' + note for note in peers.notes(entries)])
 
 
-def _code(lines):
-    return '\n'.join(('    ' + line).rstrip() for line in lines)
-
-
 # The pages
-
-def replace(page: str, marker: str, content: str) -> str:
-    """Returns the text of a page with `content` between `<!-- MARKER -->` and the next END.
-
-    Raises ValueError: a marker is missing, or another one stands between the two.
-    """
-    begin = '<!-- %s -->\n' % marker
-    before, found, rest = page.partition(begin)
-    old, found_end, after = rest.partition(END)
-    if not found or not found_end or '<!-- ' in old:
-        raise ValueError('no lines %s and %s' % (begin.strip(), END))
-    return '%s%s\n%s\n\n%s%s' % (before, begin, content.strip('\n'), END, after)
-
-
-def markers(page: str) -> List[str]:
-    """Returns the markers in the text of a page, in their order."""
-    return re.findall(r'^<!-- (\w+: .*) -->$', page, re.MULTILINE)
-
 
 def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
     """Makes every part anew; writes nothing.
@@ -122,28 +120,25 @@ def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
     Raises ValueError: a page's markers are not those of PARTS, or a file in results/ is missing or
     damaged. OSError: a page cannot be read.
     """
-    changed, out_of_date = {}, []
+    changed, out_of_date = {}, []                        # type: Dict[str, str], List
     for page in dict.fromkeys(page for page, _ in PARTS):
         with open(os.path.join(ROOT, page), encoding='utf-8') as file:
-            content = old = file.read()
-        expected = [marker for one, marker in PARTS if one == page]
-        if sorted(markers(old)) != sorted(expected):
+            content = file.read()
+        markers = [marker for marker, _ in PART.findall(content)]
+        expected = [marker for part_page, marker in PARTS if part_page == page]
+        if sorted(markers) != sorted(expected):
             raise ValueError('%s has the parts %s; suite/docs.py makes %s' % (
-                page, ', '.join(sorted(markers(old))) or 'none', ', '.join(sorted(expected))))
-        for marker in expected:
-            try:
-                updated = replace(content, marker, PARTS[page, marker]())
-            except ValueError as error:
-                raise ValueError('%s: %s: %s' % (page, marker, error)) from None
-            if updated != content:
+                page, ', '.join(sorted(markers)) or 'none', ', '.join(sorted(expected))))
+        for marker, old in PART.findall(content):
+            new = '\n%s\n\n' % PARTS[page, marker]().strip('\n')
+            if new != old:
                 out_of_date.append((page, marker))
-            content = updated
-        if content != old:
-            changed[page] = content
+                begin = '<!-- %s -->\n' % marker
+                changed[page] = content = content.replace(begin + old, begin + new)
     for path, draw in PICTURES.items():
-        content = draw()
-        if content != _content(os.path.join(ROOT, path)):
-            changed[path] = content
+        drawn = draw()
+        if drawn != _content(os.path.join(ROOT, path)):
+            changed[path] = drawn
             out_of_date.append((path, 'picture'))
     return changed, out_of_date
 
@@ -171,11 +166,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             for page, content in changed.items():
                 files.write(os.path.join(ROOT, page), content)
     except ValueError as error:
-        print('Nothing written: %s.' % error, file=sys.stderr)
-        return 2
+        raise Stop('Nothing written: %s.' % error, 2) from None
     except OSError as error:
-        print('%s: %s' % (error.filename, error.strerror), file=sys.stderr)
-        return 3
+        raise Stop('%s: %s' % (error.filename, error.strerror)) from None
     for page, marker in out_of_date:
         print('%s: %s: %s' % (page, marker, 'out of date; to mend it: python -m suite docs'
                               if args.check else 'written'))
@@ -184,24 +177,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 1 if args.check and out_of_date else 0
 
 
-PRINTED = 'results/cpu-2-cores/alexnet.txt'
-PRINTED_BY_A_JOB = 'results/cpu-2-cores-2-processes/alexnet.txt'
+SAMPLES = 'results/cpu-2-cores/alexnet.json', 'results/cpu-2-cores-2-processes/alexnet.json'
 
-# (page, marker): the function that makes the text between the marker and END.
+# (page, marker): the function that makes the text between the marker and the end.
 PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('README.md', 'decade: references'): lambda: decade(history.ENGLISH),
-    ('README.md', 'table: chapter'): results_table,
+    ('README.md', 'table: chapter'): chapter_table,
     ('README.zh-CN.md', 'decade: references'): lambda: decade(history.CHINESE),
-    ('README.zh-CN.md', 'table: chapter'): lambda: results_table(words=CHINESE),
-
-    ('docs/flags.md', 'output: ' + PRINTED): lambda: sample(PRINTED),
-
+    ('README.zh-CN.md', 'table: chapter'): lambda: chapter_table(CHINESE),
+    ('docs/flags.md', 'output: ' + SAMPLES[0]): lambda: sample(SAMPLES[0]),
     ('docs/performance.md', 'table: peers-classic'): lambda: beside_peers('classic'),
     ('docs/performance.md', 'table: peers-modern'): lambda: beside_peers('modern'),
-
-
-    ('docs/scaling.md', 'output: ' + PRINTED_BY_A_JOB):
-        lambda: sample(PRINTED_BY_A_JOB, shorten=True),
+    ('docs/scaling.md', 'output: ' + SAMPLES[1]): lambda: sample(SAMPLES[1]),
     ('docs/scaling.md', 'table: limits'): scaling_model.limits,
 }
 

@@ -5,15 +5,13 @@ import re
 import pytest
 
 from suite import __main__ as suite
-from suite import docs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 # Small parts of what has a line.
 NO_LINE = {'common/arguments.py', 'common/startup.py', 'common/text.py', 'common/workload.py',
-           'suite/outcome.py', 'suite/results_table.py', 'suite/scaling_model.py',
-           'suite/tables.py'}
+           'suite/outcome.py', 'suite/scaling_model.py', 'suite/tables.py'}
 PAGES = ['README.md', 'README.zh-CN.md'] + [
     'docs/' + name for name in sorted(os.listdir(os.path.join(ROOT, 'docs')))]
 
@@ -26,11 +24,6 @@ def page(request):
 def read(*path):
     with open(os.path.join(*path), encoding='utf-8') as file:
         return file.read()
-
-
-def block(readme, name):
-    """The lines between `<!-- NAME -->` and `<!-- end -->`."""
-    return re.search('<!-- %s -->\n(.*?)<!-- end -->' % re.escape(name), readme, re.DOTALL).group(1)
 
 
 def test_the_defaults_in_the_table_of_flags_are_the_scripts():
@@ -83,6 +76,3 @@ def test_both_languages_have_the_same_commands_figures_and_files():
         found = [[one.replace('、', ', ') for one in re.findall(same, text, re.MULTILINE)]
                  for text in (english, chinese)]
         assert found[0] and found[0] == found[1], same
-    for marker in docs.markers(english):
-        figures = [re.findall(r'\d[\d.]*\d', block(text, marker)) for text in (english, chinese)]
-        assert sorted(figures[0]) == sorted(figures[1]), marker
