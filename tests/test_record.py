@@ -11,7 +11,6 @@ import pytest
 
 import alexnet_benchmark
 from common import files, record, tf1
-from common.probes import memory
 from common.tf1 import tf
 from suite.records import validator
 
