@@ -1,7 +1,6 @@
 """suite peers: the peers have our parameters and FLOP, each contender has a process of its own in
 each round and takes turns with the others, and a verdict needs the whole interval."""
 import argparse
-import functools
 import importlib.util
 import json
 import math
@@ -39,7 +38,6 @@ def task_of(contender, network='alexnet', **changed):
 
 # The networks
 
-@functools.lru_cache(maxsize=None)
 def passes_of(contender, network, **changed):
     flags = networks.NETWORKS[network].variants[contenders.MATCHES[network].variant].flags
     with tf.Graph().as_default():
@@ -47,52 +45,42 @@ def passes_of(contender, network, **changed):
             **task_of(contender, network, **changed), **flags))
 
 
-def counts(contender, network, **changed):
+def counts(passes):
     """[trainable parameters, FLOP of the forward step, of the forward-backward step]."""
-    passes = passes_of(contender, network, **changed)
     with passes[0].tensors[0].graph.as_default():
         parameters = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
     return [parameters] + [sum(map(graph.flops, graph.needed_ops(timed.tensors)))
                            for timed in passes]
 
 
-@pytest.fixture
-def resnet_50(monkeypatch):
-    """ResNet V2 has 50 layers, not 152, which take half a minute to build."""
+@pytest.mark.parametrize('network, peers, are_same, draws, passes', [
+    ('alexnet', ['slim'], False, False, PASSES),         # see tables.DIFFERS
+    ('vgg16', ['slim', 'keras'], True, False, PASSES),
+    pytest.param('inception_v3', ['slim'], True, True, PASSES, marks=pytest.mark.slow),
+    pytest.param('resnet_v2', ['slim', 'keras'], True, True, PASSES[:1], marks=pytest.mark.slow)])
+def test_the_peers_are_the_same_networks(network, peers, are_same, draws, passes, monkeypatch):
+    """Parameters, FLOP, passes, and whether the images are drawn in every step."""
     monkeypatch.setitem(contenders.MATCHES, 'resnet_v2', contenders.MATCHES['resnet_v2']._replace(
-        variant='50', keras='ResNet50V2'))
-
-
-@pytest.mark.parametrize('network, peer, same, changed', [
-    ('vgg16', 'slim', True, {}),
-    ('vgg16', 'keras', True, {}),
-    pytest.param('inception_v3', 'slim', True, {}, marks=pytest.mark.slow),
-    pytest.param('resnet_v2', 'slim', True, {'forward_only': True}, marks=pytest.mark.slow),
-    pytest.param('resnet_v2', 'keras', True, {'forward_only': True}, marks=pytest.mark.slow),
-    ('alexnet', 'slim', False, {}),                      # see tables.DIFFERS
-])
-def test_the_peers_are_the_same_networks(network, peer, same, changed, resnet_50):
-    ours, theirs = counts('ours', network, **changed), counts(peer, network, **changed)
-    variant = contenders.MATCHES[network].variant
-    assert ours[0] == networks.NETWORKS[network].variants[variant].parameters
-    assert len(ours) == len(theirs) == (2 if changed else 3)
-    assert (ours == theirs) == same
-    assert same or (network, peer) in tables.DIFFERS
-    assert all(0.8 < our / their < 1.25 for our, their in zip(ours, theirs))
-
-
-@pytest.mark.parametrize('network, names, random_images', [
-    ('alexnet', ('ours', 'ours again', 'slim'), False),
-    pytest.param('inception_v3', ('ours', 'slim'), True, marks=pytest.mark.slow)])
-def test_the_input_and_the_passes_are_ours(network, names, random_images):
-    for contender in names:
-        passes = passes_of(contender, network)
-        assert tuple(timed.info_string for timed in passes) == PASSES
-        images = [op.type for op in graph.needed_ops(passes[0].tensors)
+        variant='50', keras='ResNet50V2'))               # 152 layers take half a minute to build
+    variant = networks.NETWORKS[network].variants[contenders.MATCHES[network].variant]
+    expected = None
+    for contender in ['ours', *peers]:
+        graph_passes = passes_of(contender, network, forward_only=len(passes) == 1)
+        assert tuple(timed.info_string for timed in graph_passes) == tuple(passes)
+        images = [op.type for op in graph.needed_ops(graph_passes[0].tensors)
                   if op.outputs and op.outputs[0].shape.ndims == 4
                   and op.outputs[0].shape.as_list()[::3] == [2, 3]]
-        assert ('RandomUniform' in images) == random_images
-        assert ('VariableV2' in images) == (not random_images)
+        assert ('RandomUniform' in images, 'VariableV2' in images) == (draws, not draws)
+        values = counts(graph_passes)
+        expected = expected or values
+        assert expected[0] == variant.parameters
+        assert values == expected if are_same or contender == 'ours' else (
+            (network, contender) in tables.DIFFERS
+            and all(0.8 < our / their < 1.25 for our, their in zip(expected, values)))
+
+
+def test_every_network_has_its_match():
+    assert list(contenders.MATCHES) == list(networks.NETWORKS)
 
 
 # The rounds
@@ -204,15 +192,6 @@ def test_which_peers_are_timed(installed, words, peers, said, stub, monkeypatch,
     assert len(out.splitlines()) == 1 + tables.MIN_ROUNDS + bool(said)   # the device, the rounds
 
 
-def test_what_was_timed_before_an_error_is_shown(stub, tmp_path, capsys):
-    path = tmp_path / 'peers.json'
-    stub("if open(%r).read().count('start') > 21: sys.exit(5)" % str(tmp_path / 'log'))
-    assert command.main(ALEXNET + ['--json', str(path)]) == 3
-    captured = capsys.readouterr()
-    assert 'alexnet: round 7 of 20' in captured.out and 'control: ours again' in captured.out
-    assert json.loads(path.read_text())['status'] == 'failed'
-
-
 def test_a_fault_is_no_verdict(stub, tmp_path, monkeypatch, capsys):
     path = tmp_path / 'peers.json'
     monkeypatch.setattr(rounds, 'ROUNDS', tables.MIN_ROUNDS)
@@ -221,12 +200,6 @@ def test_a_fault_is_no_verdict(stub, tmp_path, monkeypatch, capsys):
     results = json.loads(path.read_text())['results']
     assert [entry['verdict'] for entry in results] == ['control', 'INVALID'] * 2
     assert 'INVALID: alexnet, Forward: slim: the step executed nothing\n' in capsys.readouterr().out
-
-
-def test_a_setting_that_rounds_more_is_refused(monkeypatch, capsys):
-    monkeypatch.setenv('ONEDNN_DEFAULT_FPMATH_MODE', 'BF16')
-    assert command.main(ALEXNET) == 1
-    assert capsys.readouterr().err.startswith('INVALID: ONEDNN_DEFAULT_FPMATH_MODE=BF16: ')
 
 
 AT_ITS_FIRST_TURN = """class Turn:
@@ -269,30 +242,34 @@ def test_the_reason_of_an_error_is_its_first_line_that_says_something():
     assert text.reason('') == 'no reason given'
 
 
-def test_the_record_is_written_after_each_round_and_ctrl_c_ends_the_workers(stub, tmp_path):
+@pytest.mark.parametrize('is_interrupted, code, status', [
+    (True, 130, 'interrupted'), (False, 3, 'failed')])
+def test_the_rounds_before_an_error_or_ctrl_c_are_recorded_and_shown(
+        is_interrupted, code, status, stub, tmp_path):
+    """The workers of the eighth round hang or crash; the record is written after each round."""
     path, log = tmp_path / 'peers.json', tmp_path / 'log'
-    told = stub('if open(%r).read().count("start") > 21: time.sleep(600)' % str(log))
-    code = ('import sys; from suite.peers import command, contenders, rounds; '
-            'rounds.WORKER = %r; contenders.importlib.util.find_spec = lambda name: None; '
-            'sys.exit(command.main(%r))' % (rounds.WORKER, ALEXNET + ['--json', str(path)]))
-
-    def starts():
-        return [pid for _, pid, *what in told() if what == ['start']]
-
-    with subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE, text=True,
+    told = stub('if open(%r).read().count("start") > 21: %s' % (
+        str(log), 'time.sleep(600)' if is_interrupted else 'sys.exit(5)'))
+    script = ('import sys; from suite.peers import command, contenders, rounds; '
+              'rounds.WORKER = %r; contenders.importlib.util.find_spec = lambda name: None; '
+              'sys.exit(command.main(%r))' % (rounds.WORKER, ALEXNET + ['--json', str(path)]))
+    with subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.PIPE, text=True,
                           cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                          stdout=subprocess.DEVNULL) as running:
-        while not log.exists() or len(starts()) < 24:
-            assert running.poll() is None
-            time.sleep(0.05)
-        assert json.loads(path.read_text())['status'] == 'running'
-        running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 130
-        assert running.stderr.read() == 'Interrupted.\n'
+                          stdout=subprocess.PIPE) as running:
+        if is_interrupted:
+            while not log.exists() or len(told()) < 7 * 27 + 6:      # of the eighth all have begun
+                assert running.poll() is None
+                time.sleep(0.05)
+            assert json.loads(path.read_text())['status'] == 'running'
+            running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert err == 'Interrupted.\n' if is_interrupted else err.startswith('alexnet: ')
+    assert 'alexnet: round 7 of 20' in out and 'control: ours again' in out
     written = json.loads(path.read_text())
-    assert written['status'] == 'interrupted'
+    assert written['status'] == status
     assert {len(entry['ours_s']) for entry in written['results']} == {7}
-    for pid in starts():
+    for pid in {pid for _, pid, *_ in told()}:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
@@ -425,14 +402,19 @@ def test_pytorch(cxx, note, monkeypatch, tmp_path):
     assert answer['checks']['flops']['Forward'] == pytest.approx(2 * 0.717e9, rel=0.1)
 
 
-@pytest.mark.parametrize('words, why', [
-    (['--num_batches', '79'], 'is not an integer from 80'),
-    (['--num_batches', '100'], '100 is no multiple of 80'),
-    (['--xla'], 'unrecognized arguments: --xla'),
-    (['--only', 'lenet'], "invalid choice: 'lenet'"),
-    (['--peers', 'caffe'], "invalid choice: 'caffe'"),
-    (['--json', '/nowhere/peers.json'], 'argument --json: cannot write'),
-])
-def test_bad_usage(words, why, capsys):
-    assert command.main(['--device', 'cpu'] + words) == 2
+@pytest.mark.parametrize('variable, words, code, why', [
+    (None, ['--num_batches', '79'], 2, 'is not an integer from 80'),
+    (None, ['--num_batches', '100'], 2, '100 is no multiple of 80'),
+    (None, ['--xla'], 2, 'unrecognized arguments: --xla'),
+    (None, ['--only', 'lenet'], 2, "invalid choice: 'lenet'"),
+    (None, ['--peers', 'caffe'], 2, "invalid choice: 'caffe'"),
+    (None, ['--json', '/nowhere/peers.json'], 2, 'argument --json: cannot write'),
+    ('ONEDNN_DEFAULT_FPMATH_MODE', [], 1, 'INVALID: ONEDNN_DEFAULT_FPMATH_MODE=BF16: '),
+    ('HOROVOD_RANK', [], 2, 'this command starts processes of its own')])
+def test_what_is_refused(variable, words, code, why, monkeypatch, capsys):
+    if variable:
+        monkeypatch.setenv(variable, 'BF16')
+        for name in ('SIZE', 'LOCAL_RANK', 'LOCAL_SIZE') if variable == 'HOROVOD_RANK' else ():
+            monkeypatch.setenv('HOROVOD_' + name, '1')
+    assert command.main(['--device', 'cpu'] + words) == code
     assert why in capsys.readouterr().err
