@@ -62,6 +62,10 @@ def top_level(path):
     return {name.split('.')[0] for name in imports(path)}
 
 
+def test_no_two_files_import_each_other_at_any_distance():
+    assert [path for path in PRODUCTION if path in reachable(path)] == []
+
+
 @pytest.mark.parametrize('path', [path for path in PRODUCTION if path.startswith('common/')])
 def test_common_does_not_import_the_suite(path):
     assert 'suite' not in top_level(path)

@@ -275,6 +275,12 @@ def test_the_axis_of_ratios_is_labelled_as_the_sentences_are(is_rate, ends, name
     assert drawings.collisions(drawing) == []
 
 
+def test_a_ratio_beyond_the_axis_is_at_its_edge():
+    rows = [charts.Mark('a', 1e9, (0.0, float('inf')), 'b', 'good')]
+    drawing = charts.ratios('', rows, (0.0, float('inf')), None, False)
+    assert drawing.dots[0][0] == charts.WIDTH - charts.MARGIN
+
+
 @pytest.mark.parametrize('low, high, names', [
     (0, 30.02, [0, 10, 20, 30]), (0, 100, [0, 20, 40, 60, 80, 100]),
     (29.3, 31.2, [29.5, 30, 30.5, 31]), (-0.001, 0.001, [-0.001, -0.0005, 0, 0.0005, 0.001])])

@@ -26,7 +26,6 @@ LEFT, HEADROOM = 52, 42              # for the labels of the rates, and of the f
 PRECISIONS = 'float32', 'tf32', 'mixed_float16', 'float16'
 RADIUS, OWN_RADIUS = 4.0, 6.0
 LEAST_RATIO = 4.0                    # of the ends of the axis
-LEADER = 14                          # a label farther away than this has a line to its point
 
 
 class Point(NamedTuple):
@@ -113,9 +112,10 @@ def _panel(drawing: Drawing, panel: Panel, years: range, top: float, bottom: flo
         drawing.dot(x, y, point.precision + ' square' * point.is_own
                     + ' hollow' * (is_mixed and bool(point.differs))
                     + ' marked' * (point == panel.chapters), _title(point), _radius(point))
-    taken = [_box_of_line(one, other) for one, other in zip(best, best[1:])]
+    lines = [(min(x, other_x) - 1, min(y, other_y) - 1, max(x, other_x) + 1, max(y, other_y) + 1)
+             for (x, y), (other_x, other_y) in zip(best, best[1:])]
     for point in named(panel):
-        _name(drawing, point, point == panel.chapters, places[point], taken, (top, bottom))
+        _name(drawing, point, point == panel.chapters, places[point], (top, bottom), lines)
 
 
 def _radius(point):
@@ -155,64 +155,39 @@ def _title(point):
 
 
 def named(panel: Panel) -> List[Point]:
-    """Returns the points that have a label: the best of each year, each of our own GPUs, and that
-    of the chapter."""
-    best = {}                                            # type: Dict[object, Point]
+    """Returns the points that have a label, the most important first: that of the chapter, the best
+    of each of our own GPUs, and the best of each year."""
+    best = {}                                            # type: Dict[Tuple, Point]
     for point in panel.points:                           # in the order of their rates
-        best[point.year] = point
+        best[1, point.year] = point
         if point.is_own:
-            best[point.gpu] = point
-    return list(dict.fromkeys(([panel.chapters] if panel.chapters else []) + [
-        point for _, point in sorted(best.items(), key=lambda item: str(item[0]))]))
+            best[0, point.gpu] = point
+    chapters = [panel.chapters] if panel.chapters else []
+    return list(dict.fromkeys(chapters + [best[key] for key in sorted(best)]))
 
 
-def _name(drawing, point, is_chapters, place, taken, heights):
-    """Writes the label of a point where it covers nothing, as near as it can be between these
-    heights; without such a place the point has its title alone. `taken` are the boxes of lines."""
+def _name(drawing, point, is_chapters, place, heights, lines):
+    """Writes the label of a point where it covers nothing, also none of the lines, near its point
+    and between these heights; without such a place the point has its title alone."""
     gpu = re.sub(r'^Tesla |-SXM\d?|-PCIe| PCIe| \d+ GB\b', '', point.gpu)
-    lines = ["the chapter's " * is_chapters + gpu, text.significant(point.images_per_s, 3)]
-    width, height = max(map(text_width, lines)), 2 * LINE - 4
-    for box in _boxes(place, _radius(point) + 3, width, height):
-        end = min(max(place[0], box[0]), box[2]), min(max(place[1], box[1]), box[3])
-        has_leader = abs(end[0] - place[0]) + abs(end[1] - place[1]) > LEADER
+    label = ["the chapter's " * is_chapters + gpu, text.significant(point.images_per_s, 3)]
+    for box in _boxes(place, _radius(point) + 3, max(map(text_width, label)), 2 * LINE - 4):
         if (heights[0] < box[1] and box[3] < heights[1] and drawing.is_free(box)
-                and not any(overlap(box, line) for line in taken)
-                and not (has_leader and _covers(drawing, place, end, taken))):
+                and not any(overlap(box, line) for line in lines)):
+            for i, line in enumerate(label):
+                drawing.text((box[0] + box[2]) / 2, box[1] + LETTER / 2 + 1 + i * (LINE - 3), line,
+                             'middle')
             break
-    else:
-        return
-    if has_leader:
-        drawing.path('muted', [place, end])
-        taken.append(_box_of_line(place, end))
-    for i, line in enumerate(lines):
-        drawing.text((box[0] + box[2]) / 2, box[1] + LETTER / 2 + 1 + i * (LINE - 3), line,
-                     'middle')
-
-
-def _covers(drawing, place, end, taken):
-    """Whether a line from a point covers another one, or a line that it does not just cross."""
-    box = _box_of_line(place, end)
-    dots = [(x - r, y - r, x + r, y + r) for x, y, r, _, _ in drawing.dots
-            if abs(x - place[0]) + abs(y - place[1]) > 1]
-    return any(overlap(box, other)
-               for other in dots + (taken if place[0] != end[0] else []))
 
 
 def _boxes(place: Place, gap: float, width: float, height: float) -> List[Box]:
-    """Where a label could be: near its point, above it rather than below or beside it."""
+    """Where a label could be, the best first: above its point rather than beside or below it."""
     boxes = []                                           # type: List[Tuple[float, Box]]
-    for far in range(0, 160, 4):
-        off = gap + far
+    for off in (gap, gap + 6, gap + 12, gap + 18):
         for cost, dx, dy in [(0, -width / 2, -off - height), (8, -width / 4, -off - height),
                              (8, -0.75 * width, -off - height), (12, -width / 2, off),
                              (12, off, -height / 2), (12, -off - width, -height / 2),
                              (16, -width / 4, off), (16, -0.75 * width, off)]:
             left, top = place[0] + dx, place[1] + dy
-            boxes.append((far + cost, (left, top, left + width, top + height)))
+            boxes.append((off + cost, (left, top, left + width, top + height)))
     return [box for _, box in sorted(boxes)]
-
-
-def _box_of_line(one: Place, other: Place) -> Box:
-    """What a line covers, with a pixel on each side."""
-    return (min(one[0], other[0]) - 1, min(one[1], other[1]) - 1,
-            max(one[0], other[0]) + 1, max(one[1], other[1]) + 1)

@@ -20,6 +20,7 @@ BAND = 20                            # height of the bar or the interval below a
 AXIS = 24                            # height of the labels of a horizontal axis
 MARGIN = 6                           # between the edge and what is drawn
 MAX_DOTS = 10                        # a series of more steps is a line without dots
+MOST_RATIO = 1e3                     # of an axis of ratios, and its inverse
 # Widths of letters of DejaVu Sans, a wide font, over their height; others are at most 0.64.
 LETTER_WIDTHS = {letter: width for letters, width in (
     ("ijlI.,:;'|! ", 0.33), ('frt()[]-/"', 0.42), ('ABCDEFGHJKLNOPQRSTUVXYZ_<>=+&~', 0.79),
@@ -199,13 +200,14 @@ def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any
         caption: what is compared.
         rows: the ratios, above 1 if it takes longer.
         ends: of the ratios; the axis has all between them, and is logarithmic, so that twice the
-            time is as far from 1 as half of it.
+            time is as far from 1 as half of it. What is beyond MOST_RATIO is drawn at the edge.
         limit: that of a gate, which is dashed, or None.
         is_rate: whether the axis says how many times as fast, instead of the change of the time.
     """
     drawing, bottom, middles = _labelled(caption, rows, LINE)
-    spread = max(1.001, (ends[1] / ends[0]) ** 0.04)
-    ends = ends[0] / spread, ends[1] * spread
+    low, high = max(ends[0], 1 / MOST_RATIO), min(ends[1], MOST_RATIO)
+    spread = max(1.001, (high / low) ** 0.04)
+    ends = low / spread, high * spread
     if is_rate:                                          # faster at the right
         ends = ends[1], ends[0]
     place = scale(ends, (MARGIN, WIDTH - MARGIN), is_log=True)
@@ -224,11 +226,18 @@ def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any
                                        for y in middles])
     for row, y in zip(rows, middles):
         if row.interval:
-            drawing.path('thick ' + row.colour, [(place(end), y) for end in row.interval])
+            drawing.path('thick ' + row.colour, [(place(_inside(end, ends)), y)
+                                                 for end in row.interval])
         if row.value is not None:
-            drawing.dot(place(row.value), y, row.colour + ' hollow' * (not row.interval),
+            drawing.dot(place(_inside(row.value, ends)), y,
+                        row.colour + ' hollow' * (not row.interval),
                         '%s: %s' % (row.label, row.text), 4.5)
     return drawing
+
+
+def _inside(value, ends):
+    """The value, or the end of the axis that is nearer to it."""
+    return min(max(value, min(ends)), max(ends))
 
 
 def _labelled(caption, rows, below=0):
@@ -262,9 +271,8 @@ def curves(caption: str, lines: Sequence[Line], unit: str, is_doubling: bool = F
     drawing = Drawing(caption, 232)
     top = LINE + legend(drawing, [(_shape(line), line.name) for line in lines
                                   if not line.is_dashed], 0, LINE / 2)
+    is_log, is_doubling = is_log and min(ys) > 0, is_doubling and len(xs) > 1
     low, high = (min(ys) / 1.1, max(ys) * 1.1) if is_log else (0, max(ys) * 1.05 or 1)
-    if is_doubling and len(xs) == 1:
-        is_doubling = False
     left = _vertical(drawing, scale((low, high), (drawing.height - AXIS, top), is_log), (
         log_ticks if is_log else functools.partial(ticks, most=5))(low, high))
     place_y = scale((low, high), (drawing.height - AXIS, top), is_log)
@@ -345,7 +353,7 @@ def samples(caption: str, ms: Sequence[float], burn_in_ms: Sequence[float], colo
     for step in shown:
         drawing.dot(*places[step], colour, 'step %d: %.4g ms' % (step, ms[step]), 2.5)
     for step, value in enumerate(burn_in_ms, -len(burn_in_ms)):
-        drawing.dot(place_x(step), place_y(min(max(value, low), high)), 'muted hollow',
+        drawing.dot(place_x(step), place_y(_inside(value, (low, high))), 'muted hollow',
                     'burn-in: %.4g ms' % value, 2.5)
     return drawing
 
