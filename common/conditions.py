@@ -17,7 +17,8 @@ class Condition(NamedTuple):
 
     where: its place in a record, where 'result' stands for the entry of a pass, or a function of
         the record and that entry (None: of no pass).
-    absent: its value where a record has none; None: it is unknown then, which is no difference.
+    absent: the value where a record says null, or what null means in it; None: it is unknown then,
+        as where a record lacks the key, which is no difference.
     tolerance: numbers whose ratio is at most 1 + tolerance are the same.
     unit: how a number is shown.
     in_job: whether all ranks of a job must have it in common.
@@ -109,6 +110,7 @@ CONDITIONS = (
     Condition('commit', 'environment.commit', MENTIONED, in_job=True),
 )
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
+PLACES = {name: i for i, name in enumerate(BY_NAME)}
 
 
 def of(record: Dict[str, Any], entry: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
@@ -122,7 +124,10 @@ def of(record: Dict[str, Any], entry: Optional[Dict[str, Any]] = None) -> Dict[s
     values, places = {}, dict(record, result=entry)
     for condition in CONDITIONS:
         where = condition.where
-        value = _at(places, where) if isinstance(where, str) else where(record, entry)
+        try:
+            value = _at(places, where) if isinstance(where, str) else where(record, entry)
+        except KeyError:                                 # of an older record, or of a part of one
+            continue
         value = condition.absent if value is None else value
         if value is not None:
             values[condition.name] = value
@@ -149,7 +154,7 @@ def means(name: str) -> str:
 
 def order(name: str) -> Any:
     """Returns a key that sorts names as CONDITIONS, environment variables behind."""
-    return list(BY_NAME).index(name) if name in BY_NAME else len(BY_NAME), name
+    return PLACES.get(name, len(PLACES)), name
 
 
 def text(name: str, value: Any) -> str:
@@ -186,7 +191,8 @@ def _agree(name, one, other):
 
 
 def _at(record, where):
-    """The value at a place; None if the record lacks it."""
+    """The value at a place; None if it is null, or in something that is. Raises KeyError: the
+    record lacks it."""
     for key in where.split('.'):
-        record = record.get(key) if isinstance(record, dict) else None
+        record = None if record is None else record[key]
     return record

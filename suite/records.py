@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import re
 from typing import Any, Callable, Dict, Optional
 
 import fastjsonschema
@@ -127,8 +128,8 @@ def _fault(kind, data) -> Optional[str]:
     try:
         validator(kind)(data)
     except fastjsonschema.JsonSchemaValueException as error:
-        place = error.message.replace('data.', '', 1)
-        return place if error.rule == 'required' else '%s: %s' % (place, _shown(error.value))
+        fault = re.sub('^data( |[.])', lambda found: 'it ' * (found.group(1) == ' '), error.message)
+        return fault if error.rule == 'required' else '%s: %s' % (fault, _shown(error.value))
     for part in data.get('figures', [data]):
         if part['benchmark'] not in networks.NETWORKS:
             return 'no network is called %s: the networks are %s' % (

@@ -149,10 +149,12 @@ def test_json_says_what_would_be_timed(run, machine, flags, kind, name, sentence
     monkeypatch.setattr(nvidia, 'driver_version', lambda: '535.104.05')
     code, out, err = run(machine, '--json', *flags)
     assert (code, err, out.count('\n')) == (0, '', 1)
-    assert json.loads(out) == {'kind': kind, 'name': name, 'sentence': sentence,
-                               'tensorflow': '1.15.0', 'runtime': 'classic',
-                               'commit': record.commit(),
-                               'driver': '535.104.05' if kind == 'gpu' else None}
+    answer = json.loads(out)
+    environment = answer.pop('environment')
+    assert answer == {'kind': kind, 'name': name, 'sentence': sentence}
+    assert (environment['device']['name'], environment['tensorflow'], environment['commit'],
+            environment['gpu']) == (name, '1.15.0', record.commit(),
+                                    {'driver_version': '535.104.05'} if kind == 'gpu' else None)
 
 
 def test_an_interrupted_doctor(monkeypatch, capsys):

@@ -11,13 +11,22 @@ import time
 import pytest
 
 from common import networks
-from common.machine import host
 from suite.run import command, execute, plan
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CPU = execute.Device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found', '2.0', 'c' * 40)
-GPU = execute.Device('gpu', 'Some GPU', 'Some GPU: the first that CUDA shows', '2.0', 'c' * 40)
 RECORD = os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
+with open(RECORD) as file:
+    ENVIRONMENT = dict(json.load(file)['environment'], tensorflow='2.0', commit='c' * 40,
+                       variables={'OMP_NUM_THREADS': '2'})
+
+
+def device(kind, name, sentence):
+    return execute.Device(kind, name, sentence, dict(
+        ENVIRONMENT, device=dict(ENVIRONMENT['device'], name=name)))
+
+
+CPU = device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found')
+GPU = device('gpu', 'Some GPU', 'Some GPU: the first that CUDA shows')
 
 FULL = ('Stopped: the output: No space left on device; free some space, or write to another '
         'place\n')
@@ -111,9 +120,7 @@ def stubs(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, 'ROOT', str(scripts))
     monkeypatch.setattr(execute, 'find_device', lambda requested: GPU)
     monkeypatch.setenv('STUB_DEVICE', GPU.name)
-    monkeypatch.setenv('STUB_TENSORFLOW', GPU.tensorflow)
-    for name in [name for name in os.environ if name.startswith(execute.THREAD_VARIABLES)]:
-        monkeypatch.delenv(name)
+    monkeypatch.setenv('STUB_TENSORFLOW', '2.0')
     monkeypatch.setenv('STUB_CONDITIONS', conditions())
     monkeypatch.chdir(tmp_path)
     calls = scripts / 'calls'
@@ -128,10 +135,10 @@ def stubs(tmp_path, monkeypatch):
     return behave
 
 
-def conditions(commit=GPU.commit, variables=(), **cpu):
+def conditions(commit='c' * 40, variables=ENVIRONMENT['variables'], **cpu):
     """The conditions of a record as its environment has them, in JSON; by default those of now."""
-    return json.dumps({'commit': commit, 'variables': dict(variables),
-                       'cpu': dict(host.cpu_facts(), **cpu)})
+    return json.dumps({'commit': commit, 'variables': variables,
+                       'cpu': dict(ENVIRONMENT['cpu'], **cpu)})
 
 
 # Before anything runs
@@ -173,7 +180,7 @@ def doctor(code):
 
 
 def says(device):
-    return 'print(%r)' % json.dumps(dict(device._asdict(), runtime='modern'))
+    return 'print(%r)' % json.dumps(device._asdict())
 
 
 def test_the_device_comes_from_a_child(monkeypatch):
@@ -269,27 +276,23 @@ def test_records_of_other_runs_are_neither_taken_nor_overwritten(flags, variable
 
 def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, monkeypatch, capsys):
     monkeypatch.setenv('STUB_CONDITIONS', conditions(
-        'a' * 40, {'OMP_NUM_THREADS': '1', 'CUDA_CACHE_PATH': 'x'}, usable_threads=1001,
-        quota_cpus=1.5))
+        'a' * 40, {'CUDA_CACHE_PATH': 'x'}, usable_threads=1001, quota_cpus=1.5))
     assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3']) == 0
     assert capsys.readouterr().err == ''
     stubs()
-    monkeypatch.setattr(host, 'quota_cpus', lambda root: None)
     monkeypatch.setenv('STUB_CONDITIONS', conditions())
-    monkeypatch.setenv('TF_NUM_INTRAOP_THREADS', '4')
     assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3', 'resnet_v2']) == 0
     assert stubs() == ['resnet_v2-152-tensors-b32']      # what there is, is kept
     assert capsys.readouterr().err.splitlines() == [
-        'out: 2 runs had another CPU quota: 1.5 (now none)',
-        'out: 2 runs had another OMP_NUM_THREADS: 1 (now none)',
-        'out: 2 runs had another TF_NUM_INTRAOP_THREADS: none (now 4)',
-        'out: 2 runs had another commit: %s (now %s)' % ('a' * 40, 'c' * 40),
-        'out: 2 runs had another number of usable CPUs: 1001 (now %d)' % len(host.usable_cpus()),
+        'out: 2 runs differ in CPUs: 1001, now 2',
+        'out: 2 runs differ in CPU quota: 1.5, now none',
+        'out: 2 runs differ in commit: %s, now %s' % ('a' * 40, 'c' * 40),
+        'out: 2 runs differ in CUDA_CACHE_PATH: x, now (not set)',
+        'out: 2 runs differ in OMP_NUM_THREADS: (not set), now 2',
         ('They are kept. To run them again, name another --output, or delete them and repeat this '
          'command: rm out/vgg16-D-tensors-b32.json out/inception_v3-aux-tensors-b32.json')]
 
     os.unlink('out/vgg16-D-tensors-b32.json')
-    monkeypatch.delenv('TF_NUM_INTRAOP_THREADS')
     assert command.main(['--output', 'out', '--only', 'vgg16', 'resnet_v2']) == 0
     assert stubs() == ['vgg16-D-tensors-b32']
     assert capsys.readouterr().err == ''                 # nothing differs from now
@@ -299,7 +302,7 @@ DAMAGED = '{"schema": %d, "benchmark": 2, "results": [3], "status": "finished"}'
 
 
 @pytest.mark.parametrize('text, line', [('{"status": "fini', 'not JSON, or cut short'),
-                                        (DAMAGED % 1, 'damaged: it lacks')])
+                                        (DAMAGED % 1, 'damaged: it must contain')])
 def test_a_damaged_record_is_named_and_run_again(text, line, stubs, capsys):
     os.mkdir('out')
     with open('out/vgg16-D-tensors-b32.json', 'w') as file:
@@ -482,9 +485,9 @@ def test_records_of_another_driver_are_named(before, now, is_said):
     with open(RECORD) as file:
         data = json.load(file)
     data['environment']['gpu'] = before and {'driver_version': before}
-    lines = execute.changed_conditions({'alexnet': data}, 'out', GPU._replace(driver=now))
-    assert any('had another NVIDIA driver: 535.104.05 (now 570.86.15)' in line
-               for line in lines) == is_said
+    lines = execute.changed_conditions({'alexnet': data}, 'out', GPU._replace(
+        environment=dict(ENVIRONMENT, gpu={'driver_version': now})))
+    assert any('differs in driver: 535.104.05, now 570.86.15' in line for line in lines) == is_said
 
 
 def test_a_full_stdout(stubs):

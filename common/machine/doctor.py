@@ -9,6 +9,7 @@ import argparse
 import json
 import platform
 import sys
+import types
 from typing import List, Optional, Sequence
 
 from common import files, record, tf1
@@ -74,7 +75,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument('--device', choices=['auto', 'gpu', 'cpu'], default='auto',
                         help='as of the benchmarks (default: auto)')
     parser.add_argument('--json', action='store_true',
-                        help='print the device that would be timed as one line of JSON')
+                        help='print the device that would be timed, and the environment as records '
+                             'have it, as one line of JSON')
     args = parser.parse_args(argv)
     try:
         return _print_device(args.device) if args.json else _print_diagnosis(args.device)
@@ -89,10 +91,12 @@ def _print_device(requested):
     except Stop as error:
         print(error, file=sys.stderr)
         return 3
+    run = types.SimpleNamespace(device=chosen, args=types.SimpleNamespace(precision='float32'))
+    environment = record.environment(run)
+    if chosen.gpu:
+        environment['gpu'] = {'driver_version': nvidia.driver_version()}
     print(json.dumps({'kind': chosen.kind, 'name': chosen.name, 'sentence': chosen.sentence,
-                      'tensorflow': tf1.VERSION, 'runtime': tf1.RUNTIME,
-                      'commit': record.commit(),
-                      'driver': nvidia.driver_version() if chosen.gpu else None}))
+                      'environment': environment}))
     return 0
 
 

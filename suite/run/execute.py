@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from common import children
-from common.machine import host
+from common import children, conditions
 from suite import outcome
 from suite import records as reading
 from suite.run import plan
@@ -19,24 +18,16 @@ from suite.run.plan import Run
 from suite.run.progress import Progress
 
 DOCTOR = [sys.executable, '-m', 'common.machine.doctor', '--json', '--device']
-# Environment variables, by prefix, that set numbers of threads. Every record has them.
-THREAD_VARIABLES = 'OMP_', 'MKL_', 'TF_NUM_'
 SWEEP_CPU_STEP_S = 10                # on a CPU a sweep ends with the batch whose step takes longer
 
 
-DRIVER = 'NVIDIA driver'
-
-
 class Device(NamedTuple):
-    """The device that the scripts will use, and the TensorFlow they will run on; `kind` is 'gpu' or
-    'cpu', `sentence` says which device and why, `commit` is that of this checkout, `driver` the
-    version of NVIDIA's driver, None without a GPU."""
+    """The device that the scripts will use: its kind, 'gpu' or 'cpu', and a sentence that says
+    which one and why; and the environment, as records have it."""
     kind: str
     name: str
     sentence: str
-    tensorflow: str
-    commit: Optional[str]
-    driver: Optional[str] = None
+    environment: Dict[str, Any]
 
 
 class Unusable(Exception):
@@ -179,46 +170,32 @@ def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: 
                        ) -> List[str]:
     """Returns a line for each condition that has changed since the records were made, and then one
     that says how to run them again. `records` are by the name of their run."""
-    now = conditions({'commit': device.commit, 'cpu': host.cpu_facts(), 'variables': os.environ,
-                      'gpu': device.driver and {'driver_version': device.driver}})
-    then = {name: conditions(record['environment']) for name, record in records.items()}
-    lines: List[str] = []
-    names: Set[str] = set()
-    for key in sorted(set(now).union(*then.values())):
-        others = {name: before.get(key, 'none') for name, before in then.items()
-                  if before.get(key, 'none') != now.get(key, 'none')
-                  and (key != DRIVER or {DRIVER} <= set(before) & set(now))}       # if both know
-        if others:
-            names.update(others)
-            lines.append('%s: %s had another %s: %s (now %s)' % (
-                folder, '1 run' if len(others) == 1 else '%d runs' % len(others), key,
-                ', '.join(sorted(set(others.values()))), now.get(key, 'none')))
+    changed: Dict[str, Dict[str, str]] = {}              # by condition and run, what it was
+    lines = []
+    for name, record in records.items():
+        then = conditions.of(record)
+        now = conditions.of({'environment': device.environment, 'options': record['options']})
+        for key in conditions.differing(then, now):
+            changed.setdefault(key, {})[name] = '%s, now %s' % (
+                conditions.text(key, then.get(key)), conditions.text(key, now.get(key)))
+    for key in sorted(changed, key=conditions.order):
+        others = changed[key]
+        lines.append('%s: %s in %s: %s' % (
+            folder, '1 run differs' if len(others) == 1 else '%d runs differ' % len(others), key,
+            '; '.join(sorted(set(others.values())))))
     if lines:
         lines.append('They are kept. To run them again, name another --output, or delete them and '
                      'repeat this command: rm ' + ' '.join(
                          shlex.quote(os.path.join(folder, name + '.json'))
-                         for name in records if name in names))
+                         for name in records if any(name in others for others in changed.values())))
     return lines
-
-
-def conditions(environment: Dict[str, Any]) -> Dict[str, str]:
-    """Returns the other conditions that speed depends on, by name, from the environment of a
-    record."""
-    cpu = environment['cpu']
-    values = {'commit': environment['commit'], 'number of usable CPUs': cpu.get('usable_threads'),
-              'CPU quota': cpu.get('quota_cpus')}
-    values.update((name, value) for name, value in environment['variables'].items()
-                  if name.startswith(THREAD_VARIABLES))
-    if environment['gpu']:
-        values[DRIVER] = environment['gpu'].get('driver_version')
-    return {name: 'none' if value is None else str(value) for name, value in values.items()}
 
 
 def _is_of(record: Dict[str, Any], run: Run, device: Device) -> bool:
     """True if the record is of this run on this device."""
     environment = record['environment']
     return (environment['device']['name'] == device.name
-            and environment['tensorflow'] == device.tensorflow
+            and environment['tensorflow'] == device.environment['tensorflow']
             and run.options.items() <= record['options'].items())
 
 
