@@ -155,10 +155,11 @@ def sweeps(sources: Sequence[Source]) -> List[Tuple[str, List[str], List[charts.
             title = '%s: %s %s, fetch %s, %s' % (source.name, sweep.benchmark, sweep.variant,
                                                  sweep.fetch, sweep.precision)
             title += ', %d processes' % sweep.processes * (sweep.processes > 1)
-            works = sorted({figure.work for figure in figures}, key=lambda work: work.batch_size)
+            figures = sorted(figures, key=lambda figure: figure.work.batch_size)
+            works = list(dict.fromkeys(figure.work for figure in figures))
             lines = {
-                'ms / image': _lines((figure.work, _time_of_image(figure)) for figure in sorted(
-                    figures, key=lambda figure: figure.work.batch_size) if not figure.faults),
+                'ms / image': _lines((figure.work, _time_of_image(figure))
+                                     for figure in figures if not figure.faults),
                 'peak memory, MB': _lines((work, (work.batch_size, max(memory[work]) / 1e6, ()))
                                           for work in works if work in memory),
                 'share of peak, %': _lines((work, (work.batch_size, 100 * max(shares[work]), ()))
