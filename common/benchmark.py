@@ -1,38 +1,20 @@
-"""The story of one run: device, graph, session, timed passes, checks, record."""
+"""The story of one run: device, job, graph, session, then each pass: timed, examined, recorded."""
 import argparse
 import contextlib
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, Tuple
 
-from common import graph, record, report
+from common import graph, record, report, tf1
+from common.cautions import Caution
 from common.horovod import launch
 from common.horovod.join import joined
-from common.machine import device, session
-from common.probes import (
-    Probe,
-    Step,
-    checks,
-    cost,
-    cpu,
-    gpu,
-    layers,
-    memory,
-    precision,
-    ranks,
-    settings,
-    xla,
-)
+from common.machine import device, host, nvidia, session
+from common.probes import checks, cost, cpu, gpu, layers, memory, precision, ranks, xla
 from common.startup import Startup
 from common.tf1 import tf
-from common.timing import time_tensorflow_run
+from common.timing import Timing, time_tensorflow_run
 from common.workload import Pass, Run, Workload, options
 
 __all__ = ['Pass', 'Run', 'Workload', 'measure', 'run']
-
-# What is observed besides the time; common/probes/__init__.py says when each method is called. The
-# first may refuse the run; precision runs the float32 baseline; the last collects what the others
-# found on all ranks.
-PROBES = [settings.Settings, gpu.Gpu, cpu.Cpu, precision.Precision, xla.Xla, checks.Checks,
-          cost.Cost, memory.Memory, layers.Layers, ranks.Ranks]
 
 
 def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload]) -> int:
@@ -55,50 +37,98 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
     with _device_and_job(args, timer, build) as (on, job), tf.Graph().as_default():
         run = Run(args, on, job, timer, build(args))
         timer.end('graph')
-        log = record.new(run)
-        with record.kept(log, args.json), _entered(run, log) as probes:
-            report.print_start(log)
-            passes = run.workload.passes
-            for probe in probes:                         # a job averages its gradients
-                passes = probe.rewrite(passes)
-            with session.opened(run, passes) as opened:
-                opened.run(tf.global_variables_initializer())
-                for probe in probes:
-                    record.add(log, probe.start(opened))
-                timer.end('initialisation')
-                for timed_pass in passes:
-                    measure(run, probes, opened, timed_pass, log)
-                    report.print_latest(log)
-                    record.keep(log, args.json)
-            log['status'] = 'finished'
-        report.print_summary(log, args.json)
-    return int(any(entry['faults'] for entry in log['results']))
+        data = record.new(run)
+        with record.saved(data, args.json), ranks.naming_the_lost(job):
+            precision.refuse(args.precision, on)
+            with gpu.opened(on.gpu) as (nvml, why_none):
+                if precision.is_requested(run):
+                    data['results'] += precision.baseline(run)
+                    timer.end('baseline')
+                look_around(run, nvml, why_none, data)
+                report.print_start(data)
+                passes = run.workload.passes
+                if job:
+                    passes = ranks.averaged(job, passes, run.workload.parameters)
+                with xla.dumping(args.xla), session.opened(run, passes) as opened:
+                    opened.run(tf.global_variables_initializer())
+                    if job:
+                        ranks.start(job, opened)
+                    if on.gpu:
+                        data['environment'].update(nvidia.loaded_versions(tf1.NEEDS.libraries))
+                    timer.end('initialisation')
+                    for number, timed_pass in enumerate(passes, 1):
+                        measure(run, opened, timed_pass, nvml, data)
+                        if args.trace:
+                            layers.write_trace(args.trace, opened, passes[:number], args.fetch,
+                                               on.kind)
+                        report.print_latest(data)
+                        record.save(data, args.json)
+            data['status'] = 'finished'
+        report.print_summary(data, args.json)
+    return int(any(entry['faults'] for entry in data['results']))
 
 
-def measure(run: Run, probes: List[Probe], session: Any, timed_pass: Pass, log: Dict[str, Any]
-            ) -> None:
-    """Times one pass, lets the probes examine it in untimed steps, and adds it to the record."""
+def look_around(run: Run, nvml: Any, why_none: Any, data: Dict[str, Any]) -> None:
+    """Adds to the record what else the device was busy with before the start, and cautions that
+    concern all passes. `nvml` is a gpu.NvmlGpu; where it is None, `why_none` may say why."""
+    environment = data['environment']
+    if run.device.gpu:
+        environment.update(gpu.before(run.device.gpu, nvml, why_none))
+    else:
+        environment['cpu_before'] = host.cpu_load()
+    cautions = (gpu.busy(environment['gpu_before']) + cpu.busy(environment['cpu_before'], run.job)
+                + checks.untested_version() + (ranks.cautions_before(run.job) if run.job else []))
+    data['warnings'] += [caution._asdict() for caution in cautions]
+
+
+def measure(run: Run, session: Any, timed_pass: Pass, nvml: Any, data: Dict[str, Any]) -> None:
+    """Times one pass, adds it to the record, and examines it in untimed steps."""
     args, target = run.args, graph.fetches(timed_pass.target, run.args.fetch)
-    for probe in probes:
-        probe.before(session, timed_pass)
-    with record.unfinished(run, log) as finished:
-        with contextlib.ExitStack() as stack:
-            for probe in probes:
-                stack.enter_context(probe.watching())
+    difference = None
+    if precision.is_requested(run):
+        difference = precision.compared(session, timed_pass, run)
+        run.timer.end('comparison')
+    with record.unfinished(run, data) as finished:
+        with gpu.Sampler(nvml) as sampler:
             finished.append(time_tensorflow_run(
                 session, target, timed_pass.info_string, timed_pass.feed_dict, args.num_batches,
                 args.num_steps_burn_in, after_step=run.after_step))
         timing, = finished
-        record.add_first_steps(log, run.timer, timing)
-        entry, faults = record.result(run, timing), []
-        log['results'].append(entry)
-    step = Step(run, session, timed_pass, target, timing, graph.needed_ops(timed_pass.tensors),
-                graph.trace(session, target, timed_pass.feed_dict), log, entry, faults)
-    for probe in probes:
-        findings = probe.after(step)
-        entry.update(findings.fields)
-        entry['warnings'] += [caution._asdict() for caution in findings.cautions]
-        faults += findings.faults
+        record.add_first_steps(data, run.timer, timing)
+        entry = record.result(run, timing)
+        data['results'].append(entry)
+    entry.update(gpu.of_pass(sampler, timing, args.batch_size), difference=difference)
+    examine(run, session, timed_pass, timing, data)
+
+
+def examine(run: Run, session: Any, timed_pass: Pass, timing: Timing, data: Dict[str, Any]
+            ) -> None:
+    """Adds to the latest pass in the record what its operations are and did, its cautions, and why
+    it is not valid."""
+    args, on, entry, network = run.args, run.device, data['results'][-1], data['network']
+    target, feed_dict = graph.fetches(timed_pass.target, args.fetch), timed_pass.feed_dict
+    tensors, ops = timed_pass.tensors, graph.needed_ops(timed_pass.tensors)
+    step_stats = graph.trace(session, target, feed_dict)
+    peak = data['environment']['peak_flops'] if run.precision == 'float32' else None
+
+    entry['convolutions'] = checks.convolutions(step_stats, tensors, xla.clustered_convolutions(
+        step_stats) if args.xla else None)
+    entry.update(cost.of_pass(ops, tensors, timing.mean, peak, args.fetch))
+    entry['peak_bytes'] = memory.peak_bytes(step_stats, on, tf.global_variables())
+    if args.profile:
+        entry['layers'] = layers.profile(session, target, tensors, feed_dict, on.kind)
+    cautions = ([Caution(**caution) for caution in entry['warnings']]
+                + gpu.cautions(entry['gpu']) + precision.cautions(entry['difference']))
+    faults = (precision.half_precision(run, session, target, feed_dict)
+              + checks.parameter_count(network['parameters'], data['benchmark'], data['variant'])
+              + checks.executed(entry['convolutions'])
+              + checks.placement(step_stats, tensors, on)
+              + checks.finite(session, tensors, feed_dict)
+              + checks.rate(ops, timing.mean, peak))
+    if run.job:
+        entry['scaling'], more, doubts = ranks.examine(run, session, timed_pass, timing, step_stats)
+        faults, cautions = ranks.of_all_ranks(run.job, faults + more, cautions + doubts)
+    entry['warnings'] = [caution._asdict() for caution in cautions]
     entry['faults'] = faults             # only now: an entry without this key was not checked
 
 
@@ -115,13 +145,3 @@ def _device_and_job(args, timer, build) -> Iterator[Tuple[device.Device, Any]]:
             timer.end('Horovod')
         report.print_device(on, job)
         yield on, job
-
-
-@contextlib.contextmanager
-def _entered(run: Run, log: Dict[str, Any]) -> Iterator[List[Probe]]:
-    """Enters the probes that apply to the run, and adds their descriptions to the record."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(probe(run)) for probe in PROBES if probe.wanted(run)]
-        for probe in probes:
-            record.add(log, probe.describe())
-        yield probes

@@ -47,7 +47,7 @@ QUIET = 'stop other programs and run again'
 
 class Caution(NamedTuple):
     """Why a figure should not be quoted as it stands. `kind` is a word: one of KINDS, or that of a
-    probe; `text` is one line: what, how much, what to do."""
+    measurement; `text` is one line: what, how much, what to do."""
     kind: str
     text: str
 

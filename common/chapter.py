@@ -25,23 +25,23 @@ def figures() -> List[Dict[str, Any]]:
         return []
 
 
-def figure(log: Dict[str, Any], entry: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+def figure(record: Dict[str, Any], entry: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """Returns the chapter's figure for the same work as a pass of a record: the same network,
     variant, pass, fetch, batch size and precision, one process, no XLA. None if it has none."""
-    if entry.get('xla') or log.get('processes'):
+    if entry.get('xla') or record.get('processes'):
         return None
     for published in figures():
         if (published['benchmark'], published['variant']) == (
-                log['benchmark'], log['variant']) and all(
+                record['benchmark'], record['variant']) and all(
                     published[key] == entry[key] for key in SAME_WORK):
             return published
     return None
 
 
-def comparison(log: Dict[str, Any], entry: Dict[str, Any]) -> str:
+def comparison(record: Dict[str, Any], entry: Dict[str, Any]) -> str:
     """Returns '8.1 times as fast', or '30 times slower'; '' if the chapter has no figure for
     the same work."""
-    published = figure(log, entry)
+    published = figure(record, entry)
     if not published:
         return ''
     ratio = published['mean_s'] / entry['mean_s']

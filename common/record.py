@@ -14,7 +14,6 @@ import numpy
 
 from common import cautions, files, graph, stats, text, tf1, variables
 from common.machine import host
-from common.probes import Found
 from common.startup import Startup
 from common.stop import Stop
 from common.timing import Timing
@@ -25,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def new(run: Run) -> Dict[str, Any]:
-    """Returns the record of a run before its first pass, to which the probes add."""
+    """Returns the record of a run before its first pass."""
     workload = run.workload
     return {'schema': SCHEMA, 'benchmark': workload.name, 'variant': workload.variant,
             'options': run.options, 'environment': environment(run),
@@ -62,30 +61,20 @@ def environment(run: Run) -> Dict[str, Any]:
     }
 
 
-def add(log: Dict[str, Any], findings: Found) -> None:
-    """Adds a probe's findings about the whole run: objects are merged, lists are appended."""
-    for key, value in findings.fields.items():
-        if isinstance(value, dict):
-            log[key] = dict(log[key], **value)
-        else:
-            log[key] = log[key] + value
-    log['warnings'] += [caution._asdict() for caution in findings.cautions]
-
-
-def add_first_steps(log: Dict[str, Any], timer: Startup, timing: Timing) -> None:
+def add_first_steps(data: Dict[str, Any], timer: Startup, timing: Timing) -> None:
     """Adds the seconds of the start, by part, once the first pass has run. Its last parts are the
     first step (TensorFlow optimises the graph in it, unless the comparison with float32 has run
     the graph before), and the rest of the burn-in."""
-    if log['startup_s'] is None:
-        log['startup_s'] = dict(timer.seconds)
+    if data['startup_s'] is None:
+        data['startup_s'] = dict(timer.seconds)
         if timing.burn_in_seconds:
             first, *rest = timing.burn_in_seconds
-            log['startup_s'].update({'first run': first, 'burn-in': sum(rest, 0.0)})
+            data['startup_s'].update({'first run': first, 'burn-in': sum(rest, 0.0)})
 
 
 def result(run: Run, timing: Timing) -> Dict[str, Any]:
     """Returns the entry of one pass: the samples, and their statistics, which are None for a pass
-    that was interrupted in its burn-in. The probes add to it."""
+    that was interrupted in its burn-in."""
     summary = stats.summarise(timing.seconds)._asdict() if timing.seconds else None
     return {'info_string': timing.info_string, 'fetch': run.args.fetch,
             'batch_size': run.args.batch_size, 'precision': run.precision, 'xla': run.args.xla,
@@ -100,46 +89,46 @@ def result(run: Run, timing: Timing) -> Dict[str, Any]:
 
 
 @contextlib.contextmanager
-def unfinished(run: Run, log: Dict[str, Any]) -> Iterator[List[Timing]]:
+def unfinished(run: Run, data: Dict[str, Any]) -> Iterator[List[Timing]]:
     """If the block ends early, by Ctrl-C or an error, adds its steps to the record: those of the
     Timing that the block has put into the list, or else those that came with the error."""
-    finished, count = [], len(log['results'])            # type: List[Timing], int
+    finished, count = [], len(data['results'])            # type: List[Timing], int
     try:
         yield finished
     except (KeyboardInterrupt, Exception) as error:
         timing = finished[0] if finished else getattr(error, 'timing', None)
-        is_added = len(log['results']) > count
+        is_added = len(data['results']) > count
         if timing and (timing.seconds or timing.burn_in_seconds) and not is_added:
-            log['results'].append(result(run, timing))
+            data['results'].append(result(run, timing))
         raise
 
 
 @contextlib.contextmanager
-def kept(log: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
+def saved(data: Dict[str, Any], path: Optional[str]) -> Iterator[None]:
     """Writes the record and its status at the end of the block, also after an error. Raises
     KeyboardInterrupt for an error in which Ctrl-C is hidden."""
     try:
         yield
     except KeyboardInterrupt:
-        log['status'] = 'interrupted'
+        data['status'] = 'interrupted'
         raise
     except Stop as stop:
-        log.update(status=stop.status, **{'faults': [stop.text]} if stop.status == 'refused' else {
+        data.update(status=stop.status, **{'faults': [stop.text]} if stop.status == 'refused' else {
             'error': text.reason(stop.text)})
         raise
     except BaseException as error:
         # pybind11 raises this where Ctrl-C comes while it makes an exception of TensorFlow's error.
         if 'REPLACED BY KeyboardInterrupt' in str(error):
-            log['status'] = 'interrupted'
+            data['status'] = 'interrupted'
             raise KeyboardInterrupt from error
-        log.update(status='failed',
+        data.update(status='failed',
                    error=text.reason(getattr(error, 'message', None) or str(error)))
         raise
     finally:
-        keep(log, path)
+        save(data, path)
 
 
-def keep(record: Dict[str, Any], path: Optional[str]) -> None:
+def save(record: Dict[str, Any], path: Optional[str]) -> None:
     """Writes the record so that a reader sees the old file or the new one, never part of one; does
     nothing if `path` is None, because --json was not given.
 

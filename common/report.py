@@ -20,12 +20,13 @@ def print_device(on: Any, job: Any) -> None:
     print(end='', flush=True)
 
 
-def print_start(log: Dict[str, Any]) -> None:
+def print_start(record: Dict[str, Any]) -> None:
     """Prints the table of --layers, and why NVML cannot be read."""
-    if log['options']['layers']:
-        print('\n'.join(layers(log['network'])))
-    if log['environment'].get('nvml'):                   # only in GPU runs
-        print('The clock, power and energy of the GPU are not known: ' + log['environment']['nvml'])
+    if record['options']['layers']:
+        print('\n'.join(layers(record['network'])))
+    why_no_nvml = record['environment'].get('nvml')      # only in GPU runs
+    if why_no_nvml:
+        print('GPU clock, power and energy are unavailable: ' + why_no_nvml)
     print(end='', flush=True)
 
 
@@ -34,13 +35,13 @@ def print_faster(run: Any) -> None:
     print('\n*** The same in %s%s ***' % (run.precision, ', XLA' * run.args.xla), flush=True)
 
 
-def print_latest(log: Dict[str, Any]) -> None:
+def print_latest(record: Dict[str, Any]) -> None:
     """Prints the details and the layers of the latest pass, if --details or --profile was given."""
-    entry, lines = log['results'][-1], []                # type: Dict[str, Any], List[str]
-    if log['options']['details']:
+    entry, lines = record['results'][-1], []                # type: Dict[str, Any], List[str]
+    if record['options']['details']:
         lines = result(entry)
         if entry['info_string'] == PASSES[0]:
-            lines.append(startup(log['startup_s']))
+            lines.append(startup(record['startup_s']))
     if entry['layers']:
         lines += profile(entry)
     for line in lines:
@@ -48,10 +49,10 @@ def print_latest(log: Dict[str, Any]) -> None:
     print(end='', flush=True)
 
 
-def print_summary(log: Dict[str, Any], path: Optional[str]) -> None:
+def print_summary(record: Dict[str, Any], path: Optional[str]) -> None:
     """Prints the table of a run, its faults and cautions, and the next step for the user. `path` is
     the file of the record, None if none was written."""
-    print('\n'.join(summary(log) + [next_step(path)]), flush=True)
+    print('\n'.join(summary(record) + [next_step(path)]), flush=True)
 
 
 # The summary
@@ -59,65 +60,66 @@ def print_summary(log: Dict[str, Any], path: Optional[str]) -> None:
 HEADINGS = ['', 'ms / batch', 'images / s', 'TFLOP / s', 'of peak', 'memory', VERSUS]
 
 
-def summary(log: Dict[str, Any]) -> List[str]:
+def summary(record: Dict[str, Any]) -> List[str]:
     """Returns the title, the table of the passes, and a line for each fault and caution."""
-    passes = [entry for entry in log['results'] if 'faults' in entry]
-    rows = [[label(entry, log)] + cells(log, entry) for entry in passes]
+    passes = [entry for entry in record['results'] if 'faults' in entry]
+    rows = [[label(entry, record)] + cells(record, entry) for entry in passes]
     columns = [column for column in zip(HEADINGS, *rows) if any(column[1:])]
-    lines = ['', title(log)] + ['  ' + line for line in text.table(list(zip(*columns)), [VERSUS])]
+    lines = ['', title(record)]
+    lines += ['  ' + line for line in text.table(list(zip(*columns)), [VERSUS])]
     for entry in passes:
         if entry.get('difference'):
             baseline = [one for one in passes if precision(one) == 'float32']
             lines.append('  ' + speedup(entry, baseline))
         if entry.get('scaling'):
-            lines += ['  %s: %s' % (label(entry, log), line.strip()) for line in _scaling(entry)]
-    lines += ['  caution: ' + caution['text'] for caution in log['warnings']]
+            lines += ['  %s: %s' % (label(entry, record), line.strip()) for line in _scaling(entry)]
+    lines += ['  caution: ' + caution['text'] for caution in record['warnings']]
     for entry in passes:
-        lines += ['  INVALID: %s: %s' % (label(entry, log), fault) for fault in entry['faults']]
-        lines += ['  caution: %s: %s' % (label(entry, log), caution['text'])
+        lines += ['  INVALID: %s: %s' % (label(entry, record), fault) for fault in entry['faults']]
+        lines += ['  caution: %s: %s' % (label(entry, record), caution['text'])
                   for caution in entry['warnings']]
     return lines
 
 
-def title(log: Dict[str, Any]) -> str:
+def title(record: Dict[str, Any]) -> str:
     """Returns the line with the network, its settings and the device: 'AlexNet with LRN, batch 32,
     float32 - TensorFlow 2.21.0, NVIDIA GeForce RTX 3090'."""
-    entry, processes = log['results'][-1], process_count(log)
+    entry, processes = record['results'][-1], process_count(record)
     steps = len(entry['samples_s'])
     return '%s, batch %d%s, %s%s%s - TensorFlow %s, %s' % (
-        networks.title(log['benchmark'], log['variant']), entry['batch_size'],
+        networks.title(record['benchmark'], record['variant']), entry['batch_size'],
         ' on each of %d processes' % processes if processes > 1 else '', precision(entry),
         '' if entry['fetch'] == 'tensors' else ', nothing fetched',
         ', quick (%d steps)' % steps if steps < stats.MIN_STEPS else '',
-        log['environment']['tensorflow'], log['environment']['device']['name'])
+        record['environment']['tensorflow'], record['environment']['device']['name'])
 
 
-def label(entry: Dict[str, Any], log: Dict[str, Any]) -> str:
+def label(entry: Dict[str, Any], record: Dict[str, Any]) -> str:
     """Returns the name of a pass in its run: 'Forward', with the precision if there are several."""
-    several = len({precision(one) for one in log['results']}) > 1
+    several = len({precision(one) for one in record['results']}) > 1
     return entry['info_string'] + (', ' + precision(entry) if several else '')
 
 
-def cells(log: Dict[str, Any], entry: Dict[str, Any]) -> List[str]:
+def cells(record: Dict[str, Any], entry: Dict[str, Any]) -> List[str]:
     """Returns the cells of a pass under HEADINGS but the first; only 'INVALID' for a pass that is
     not valid."""
-    if log['faults'] or entry['faults']:
+    if record['faults'] or entry['faults']:
         return ['INVALID'] + [''] * (len(HEADINGS) - 2)
     mean_s, interval_s = entry['mean_s'], entry['statistics']['ci95_s']
     error_ms = 500 * (interval_s[1] - interval_s[0]) if interval_s else None
     share, peak_bytes = entry.get('share_of_peak'), entry.get('peak_bytes')
     return [text.with_error(1e3 * mean_s, error_ms),
-            text.thousands(process_count(log) * entry['batch_size'] / mean_s),
+            text.thousands(process_count(record) * entry['batch_size'] / mean_s),
             text.significant(entry['flops_per_s'] / 1e12),
             '' if share is None else '%.0f %%' % (100 * share),
             '' if peak_bytes is None else text.size(peak_bytes),
-            chapter.comparison(log, entry)]
+            chapter.comparison(record, entry)]
 
 
 def next_step(path: Optional[str]) -> str:
     """Returns the last line: the file of the record, and the command to use next."""
     if path is None:
-        return ('  No record was kept: --json PATH keeps one. --details prints percentiles, '
+        return ('  No record was written; --json PATH saves one. --details prints percentiles, '
                 'intervals and the start.')
     return '  Record: %s    Next: python -m suite compare %s chapter' % (path, path)
 
@@ -153,9 +155,9 @@ def result(entry: Dict[str, Any]) -> List[str]:
     return lines
 
 
-def process_count(log: Dict[str, Any]) -> int:
+def process_count(record: Dict[str, Any]) -> int:
     """Returns how many processes shared the work of a record."""
-    return (log.get('processes') or {'size': 1})['size']
+    return (record.get('processes') or {'size': 1})['size']
 
 
 def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:

@@ -24,8 +24,6 @@ class Summary(NamedTuple):
     """The statistics of a pass, in seconds; `sd_s` is the population's, as in the chapter.
 
     `ci95_s` is the 95 % confidence interval (low, high) of the mean, None below MIN_STEPS steps.
-    `n_effective`, 1 to n, is the number of independent steps that would give the same standard
-    error of the mean.
     """
     n: int
     mean_s: float
@@ -36,7 +34,6 @@ class Summary(NamedTuple):
     p95_s: float
     p99_s: float
     ci95_s: Optional[Tuple[float, float]]
-    n_effective: float
 
 
 def summarise(seconds: Sequence[float]) -> Summary:
@@ -52,7 +49,7 @@ def summarise(seconds: Sequence[float]) -> Summary:
         ci95_s = interval(mean_s, T_INTERVAL * _standard_error(x - mean_s))
     median_s, p95_s, p99_s = np.percentile(x, [50, 95, 99]).tolist()
     return Summary(n, mean_s, statistics.pstdev(x.tolist()), median_s, float(x.min()),
-                   float(x.max()), p95_s, p99_s, ci95_s, _n_effective(x - mean_s))
+                   float(x.max()), p95_s, p99_s, ci95_s)
 
 
 def interval(mean_s: float, half_s: float) -> Tuple[float, float]:
@@ -114,17 +111,3 @@ def cosines(deviations: np.ndarray, number: int) -> np.ndarray:
 
 def _standard_error(deviations):
     return float(np.sqrt(np.mean(cosines(deviations, COSINES) ** 2) / len(deviations)))
-
-
-def _n_effective(deviations):
-    """n / (1 + 2 x the sum of autocorrelations), the sum cut off by Geyer's initial monotone
-    sequence ("Practical Markov chain Monte Carlo", Statistical Science 7 (1992), 3.3)."""
-    n = len(deviations)
-    if not deviations.any():
-        return float(n)
-    spectrum = np.fft.rfft(deviations, 2 * n)
-    covariances = np.fft.irfft(np.abs(spectrum) ** 2)[:n]
-    pairs = covariances[:n // 2 * 2].reshape(-1, 2).sum(axis=1)
-    pairs = np.minimum.accumulate(pairs[np.cumprod(pairs > 0) == 1])
-    correlation_time = 2 * pairs.sum() / covariances[0] - 1
-    return float(n / np.clip(correlation_time, 1, n))

@@ -16,7 +16,7 @@ import alexnet_benchmark
 from common import benchmark
 from common.horovod import liveness
 from common.horovod.exchange import Exchange
-from common.probes.ranks import Ranks
+from common.probes import ranks
 from common.tf1 import tf
 
 RANK = int(os.environ['HOROVOD_RANK'])
@@ -37,18 +37,18 @@ def at_a_step(action):
 
 def leave_out_the_allreduces():
     """Replaces the averaged gradients by the rank's own."""
-    rewrite = Ranks.rewrite
-    Ranks.rewrite = lambda probe, passes: [
+    averaged = ranks.averaged
+    ranks.averaged = lambda *args: [
         one._replace(target=[tf.identity(gradient) for gradient in one.own]) if one.own else one
-        for one in rewrite(probe, passes)]
+        for one in averaged(*args)]
 
 
 def keep_gradients(folder):
     """Writes what each rank has after the pass: its own gradients, the averaged, the variables."""
     measure = benchmark.measure
 
-    def then_keep(run, probes, session, one, log):
-        measure(run, probes, session, one, log)
+    def then_keep(run, session, one, *rest):
+        measure(run, session, one, *rest)
         if one.own:
             images, = [variable for variable in tf.global_variables()
                        if variable not in tf.trainable_variables()]

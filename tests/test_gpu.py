@@ -1,4 +1,4 @@
-"""The GPU probe, with a fake pynvml."""
+"""What is observed of the GPU, with a fake pynvml."""
 import json
 import os
 import sys
@@ -35,7 +35,7 @@ def opened(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the probe, which stands still unless a test sets clock.now_s."""
+    """The clock of common/probes/gpu.py, which stands still unless a test sets clock.now_s."""
     clock = types.SimpleNamespace(now_s=0.0)
     monkeypatch.setattr(gpu, 'time', types.SimpleNamespace(monotonic=lambda: clock.now_s,
                                                            sleep=time.sleep))
@@ -150,7 +150,7 @@ def test_the_power_cap_is_called_normal(opened):
 def test_a_busy_gpu_before_the_start(opened):
     before = opened(fake_nvml.busy()).before()
     assert before == {'utilisation_percent': 37, 'other_processes': 1}
-    utilisation, processes = gpu.gpu_busy(before)
+    utilisation, processes = gpu.busy(before)
     assert utilisation.kind == processes.kind == 'busy'
     assert utilisation.text == (
         'the GPU was busy for 37 % of the time before the start (an idle one: at most 5 %): stop '
@@ -163,7 +163,7 @@ def test_a_busy_gpu_before_the_start(opened):
 def test_an_idle_gpu_before_the_start(opened):
     before = opened(fake_nvml.healthy(pids=[])).before()
     assert before == {'utilisation_percent': 0, 'other_processes': 0}
-    assert gpu.gpu_busy(before) == []
+    assert gpu.busy(before) == []
 
 
 def test_a_driver_that_scrubs_memory_is_waited_for(opened, monkeypatch):
@@ -201,7 +201,7 @@ def test_what_a_gpu_does_not_support_is_none(opened):
         assert summary[key] is None
         assert summary['unavailable'][key] == 'Not Supported'
     assert summary['sm_clock_mhz']['median'] == 1530
-    assert gpu.cautions(summary) + gpu.gpu_busy(before) == []
+    assert gpu.cautions(summary) + gpu.busy(before) == []
 
 
 def test_an_old_driver_is_asked_by_the_old_names(opened):
@@ -301,7 +301,7 @@ def test_on_a_slice_of_a_gpu_nothing_of_the_whole_board_is_ours(mode, shown, vis
         wait(nvml, 1)
         nvml.values['energy'] += 5000
     summary = sampler.summary()
-    assert gpu.gpu_busy(before) + gpu.cautions(summary) == []
+    assert gpu.busy(before) + gpu.cautions(summary) == []
     for key in 'energy_j', 'power_w', 'other_processes', 'utilisation_percent':
         assert summary[key] is None
         assert summary['unavailable'][key] == 'this is a MIG slice, and NVML reads the whole board'

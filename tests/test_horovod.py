@@ -415,12 +415,10 @@ def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, foun
     job = join.Job(None, RANK, [{'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}],
                    FakeStore(), argparse.Namespace(found_lost=found_lost))
     error = tf1.tf.errors.InternalError(None, None, message)
-    probe = ranks.Ranks(argparse.Namespace(job=job))
-    if said is None:
-        assert probe.__exit__(type(error), error, None) is None      # it is raised as it is
-    else:
-        with pytest.raises(liveness.Lost) as lost:
-            probe.__exit__(type(error), error, None)
+    with pytest.raises(type(error) if said is None else liveness.Lost) as lost:
+        with ranks.naming_the_lost(job):
+            raise error
+    if said is not None:
         assert str(lost.value) == said
         assert lost.value.message == said or found_lost          # in the record
 
@@ -433,7 +431,7 @@ def test_ctrl_c_that_comes_while_the_others_are_asked_is_no_failure(monkeypatch)
                    FakeStore(), argparse.Namespace(found_lost=None))
     log = {'status': 'running'}
     with pytest.raises(KeyboardInterrupt):
-        with record.kept(log, None), ranks.Ranks(argparse.Namespace(job=job)):
+        with record.saved(log, None), ranks.naming_the_lost(job):
             raise tf1.tf.errors.InternalError(None, None, 'Horovod has been shut down')
     assert log == {'status': 'interrupted'}
 
@@ -514,10 +512,9 @@ def test_why_a_job_will_not_show_how_the_network_scales(on_gpu, nccl, ranks_by_h
     job = join.Job(hvd, launch.Rank(0, 2, 0, 2), [
         {'host': 'host%d' % (rank // ranks_by_host), 'device': 'X',
          'same': {'device': 'gpu' if on_gpu else 'cpu'}} for rank in range(2)])
-    found = ranks.Ranks(argparse.Namespace(job=job)).describe()
     assert job.processes['backend'] == ('nccl' if on_gpu and nccl else 'gloo')
     assert sum(job.processes['hosts'].values()) == job.processes['size'] == 2
-    assert [caution.kind for caution in found.cautions] == kinds
+    assert [caution.kind for caution in ranks.cautions_before(job)] == kinds
 
 
 def test_a_job_of_one_process_is_said_to_be_one(monkeypatch):
@@ -540,9 +537,9 @@ def test_a_rank_also_reports_what_is_wrong_on_the_others():
     shared, hot = ['drift', 'it drifts'], ['clock', 'it is hot']
     exchange = argparse.Namespace(gather=lambda value: [value, [['it is wrong'], [shared, hot]]])
     job = argparse.Namespace(rank=launch.Rank(0, 2, 0, 2), exchange=exchange)
-    assert ranks.Ranks(argparse.Namespace(job=job))._of_other_ranks(
-        ['mine is wrong'], [Caution(*shared)]) == (
-            ['rank 1: it is wrong'], [Caution('clock', 'rank 1: it is hot')])
+    assert ranks.of_all_ranks(job, ['mine is wrong'], [Caution(*shared)]) == (
+        ['mine is wrong', 'rank 1: it is wrong'],
+        [Caution(*shared), Caution('clock', 'rank 1: it is hot')])
 
 
 def test_the_share_of_communication_has_an_interval():

@@ -125,9 +125,9 @@ def test_the_record_says_what_ran(tmp_path, monkeypatch):
 
 def test_an_old_record_survives_a_crash_while_writing(tmp_path):
     path = tmp_path / 'record.json'
-    record.keep({'old': True}, str(path))
+    record.save({'old': True}, str(path))
     with pytest.raises(ValueError):
-        record.keep({'new': float('nan')}, str(path))
+        record.save({'new': float('nan')}, str(path))
     assert json.loads(path.read_text()) == {'old': True}
     assert os.listdir(str(tmp_path)) == ['record.json']
 
@@ -135,12 +135,12 @@ def test_an_old_record_survives_a_crash_while_writing(tmp_path):
 def test_an_old_record_survives_a_full_disk(tmp_path):
     """A file size limit fails a write as a full disk does, with an OSError in the middle."""
     path = tmp_path / 'record.json'
-    record.keep({'old': True}, str(path))
+    record.save({'old': True}, str(path))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(OSError):
-            record.keep({'new': 'x' * 100000}, str(path))
+            record.save({'new': 'x' * 100000}, str(path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert json.loads(path.read_text()) == {'old': True}
@@ -159,14 +159,14 @@ def test_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
 
 def test_a_record_is_as_readable_as_other_files(tmp_path):
     path, other = tmp_path / 'record.json', tmp_path / 'other'
-    record.keep({}, str(path))
+    record.save({}, str(path))
     other.touch()
     assert path.stat().st_mode == other.stat().st_mode
 
 
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / 'link.json').symlink_to(tmp_path / 'record.json')
-    record.keep({'new': True}, str(tmp_path / 'link.json'))
+    record.save({'new': True}, str(tmp_path / 'link.json'))
     assert (tmp_path / 'link.json').is_symlink()
     assert json.loads((tmp_path / 'record.json').read_text()) == {'new': True}
 
@@ -291,7 +291,7 @@ def test_without_git_and_without_a_commit(checkout, tmp_path, monkeypatch):
 
 def test_ctrl_c_within_the_making_of_an_error_is_ctrl_c():
     log = {'status': 'running'}
-    with pytest.raises(KeyboardInterrupt), record.kept(log, None):
+    with pytest.raises(KeyboardInterrupt), record.saved(log, None):
         raise RuntimeError('pybind11::error_already_set: MISMATCH of original and normalized '
                            'active exception types: ORIGINAL UnknownError REPLACED BY '
                            'KeyboardInterrupt: <EMPTY MESSAGE>')

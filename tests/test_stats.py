@@ -46,7 +46,6 @@ def test_equal_steps_have_no_deviation(n):
     summary = summarise([0.1] * n)
     assert summary[:8] == (n, 0.1, 0.0, 0.1, 0.1, 0.1, 0.1, 0.1)
     assert summary.ci95_s == (None if n < 20 else (0.1, 0.1))
-    assert summary.n_effective == n
 
 
 def test_the_summary_is_plain_numbers_of_the_samples():
@@ -103,13 +102,6 @@ def test_the_ratio_of_intervals_is_that_of_logarithms():
     """Two relative half widths of 3 % and 4 % give one of 5 %, on logarithms."""
     base, other = (0.2, *interval(0.2, 0.006)), (0.3, *interval(0.3, 0.012))
     assert ratio(base, other) == pytest.approx((1.5, 1.5 * math.exp(-0.05), 1.5 * math.exp(0.05)))
-
-
-def test_correlated_steps_are_worth_fewer():
-    for correlation, most, least in [(0.0, 100, 60), (0.5, 60, 20), (0.9, 20, 1)]:
-        rows = 10 + noise(np.random.RandomState(3), 100, 100, correlation)
-        worth = np.percentile([summarise(row).n_effective for row in rows], [10, 90])
-        assert least <= worth[0] and worth[1] <= most, (correlation, worth)
 
 
 @pytest.mark.parametrize('seconds, message', NO_SERIES)

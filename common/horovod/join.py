@@ -25,7 +25,7 @@ class Job:
         rank: the launch.Rank of this process.
         ranks: {'host', 'device'} of each rank, in order.
         on_gpu: whether the ranks use GPUs.
-        exchange: made by the probe `ranks` once there is a session.
+        exchange: made by ranks.start once there is a session.
     """
 
     def __init__(self, hvd: Any, rank: launch.Rank, described: List[Dict[str, Any]],

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional
 from common import graph, networks, tf1
 from common.cautions import Caution
 from common.machine.device import Device
-from common.probes import Found, Probe, Step, cost, layers, xla
+from common.probes import layers
 from common.tf1 import tf
 
 # Direct-convolution FLOP over the multiplications that cuDNN's largest Winograd tile, F(4x4, 3x3),
@@ -20,27 +20,6 @@ WINOGRAD = 4.0
 # Types of operations whose output may be finite although an input is not: the larger of two
 # numbers, its gradient, an index, or a choice (dropout in TensorFlow 2).
 SWALLOWING = re.compile(r'Relu6?(Grad)?|(Arg|Clip)?(Max|Min|ByValue).*|Select.*|TopK.*')
-
-
-class Checks(Probe):
-    """The validity checks of a pass."""
-
-    def describe(self) -> Found:
-        return Found(cautions=untested_version())
-
-    def after(self, step: Step) -> Found:
-        tensors, feed_dict = step.one.tensors, step.one.feed_dict
-        ran, wanted = executed_convolutions(step.step_stats), graph_convolutions(tensors)
-        in_clusters = xla.clustered_convolutions(step.step_stats) if self.run.args.xla else None
-        if in_clusters is not None:
-            ran['in clusters'] = in_clusters
-        network = step.log['network']
-        return Found({'convolutions': {'executed': ran, 'graph': wanted}}, (
-            parameter_count(network['parameters'], step.log['benchmark'], step.log['variant'])
-            + executed(step.step_stats, tensors, in_clusters)
-            + placement(step.step_stats, tensors, self.run.device)
-            + finite(step.session, tensors, feed_dict)
-            + rate(step.ops, step.timing.mean, cost.float32_peak(step))))
 
 
 def untested_version() -> List[Caution]:
@@ -66,16 +45,24 @@ def executed_convolutions(step_stats: Any) -> Dict[str, int]:
     return dict(collections.Counter(filter(None, types)))
 
 
-def executed(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] = None
-             ) -> List[str]:
-    """Checks that the convolutions executed are those of the graph: none was pruned away, none ran
-    twice. The type of those compiled by XLA is not known: `clustered` is their number, and only
-    the sums are compared."""
-    wanted, ran = graph_convolutions(targets), executed_convolutions(step_stats)
+def convolutions(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] = None
+                 ) -> Dict[str, Dict[str, int]]:
+    """Returns `convolutions` of the record: the numbers by type, in a traced step ('executed') and
+    in the 'graph'. XLA does not tell the type of those that it compiled: `clustered` is their
+    number, None without --xla."""
+    ran = executed_convolutions(step_stats)
+    if clustered is not None:
+        ran['in clusters'] = clustered
+    return {'executed': ran, 'graph': graph_convolutions(targets)}
+
+
+def executed(counted: Dict[str, Dict[str, int]]) -> List[str]:
+    """Checks that the `convolutions` executed are those of the graph: none was pruned away, none
+    ran twice. With XLA only the sums are compared."""
+    wanted, ran = counted['graph'], counted['executed']
+    clustered = ran.get('in clusters')
     if clustered == 0:
         return ['XLA compiled no convolution: what was timed is the graph without it']
-    if clustered:
-        ran['in clusters'] = clustered
     if wanted == ran or clustered and sum(wanted.values()) == sum(ran.values()):
         return []
     return ['the step executed %s, the graph has %s: what was timed is not the network'

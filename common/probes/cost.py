@@ -2,10 +2,9 @@
 
 The peak of a GPU that is not in the table FP32_PER_SM is unknown; it is not guessed.
 """
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from common import graph
-from common.probes import Found, Probe, Step
 
 # float32 multiply-adds per clock and SM, by compute capability. CUDA C++ Programming Guide: to 7.x
 # the table 'Throughput of Native Arithmetic Instructions' (release 10), from 8.0 on the number of
@@ -26,24 +25,23 @@ FP32_PER_SM = {
 }
 
 
-class Cost(Probe):
-    """The FLOP of a step, their rate, and the optional layers that ran, by which published networks
-    differ."""
+def of_pass(ops: Sequence[Any], tensors: Sequence[Any], mean_s: float, peak: Optional[float],
+            fetch: str) -> Dict[str, Any]:
+    """Returns keys of a pass in the record: its FLOP and their rate, what is copied to the host,
+    and the optional layers that ran, by which published networks differ.
 
-    def after(self, step: Step) -> Found:
-        flops, mean_s = sum(map(graph.flops, step.ops)), step.timing.mean
-        peak = float32_peak(step)
-        copied = step.one.tensors if self.run.args.fetch == 'tensors' else []
-        return Found({'flops': flops, 'flops_per_s': flops / mean_s,
-                      'share_of_peak': flops / mean_s / peak if peak else None,
-                      'fetched_bytes': sum(map(graph.size, copied)),
-                      'layers_that_run': graph.layers_that_run(step.one.tensors)})
-
-
-def float32_peak(step: Step) -> Optional[float]:
-    """Returns the device's float32 peak in FLOP/s; None if the step has another precision, or the
-    peak is not known."""
-    return step.log['environment']['peak_flops'] if step.run.precision == 'float32' else None
+    Args:
+        ops: the operations that the pass needs.
+        tensors: the tensors that it computes.
+        mean_s: the mean duration of a step, in seconds.
+        peak: the device's FLOP/s in the precision of the pass; None if it is unknown.
+        fetch: --fetch.
+    """
+    flops = sum(map(graph.flops, ops))
+    return {'flops': flops, 'flops_per_s': flops / mean_s,
+            'share_of_peak': flops / mean_s / peak if peak else None,
+            'fetched_bytes': sum(map(graph.size, tensors)) if fetch == 'tensors' else 0,
+            'layers_that_run': graph.layers_that_run(tensors)}
 
 
 def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int],

@@ -11,19 +11,19 @@ whole board, so they are None on a slice.
 Constants and their meaning: NVML API Reference Guide, docs.nvidia.com/deploy/nvml-api. MIG:
 docs.nvidia.com/datacenter/tesla/mig-user-guide.
 """
+import contextlib
 import os
 import statistics
 import threading
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy
 
-from common import tf1
 from common.cautions import Caution
 from common.machine import nvidia
-from common.probes import Found, Probe, Step, cost
-from common.workload import Run
+from common.probes import cost
+from common.timing import Timing
 
 # The pause between two samples. NVML updates utilisation every 1/6 to 1 s, so that more samples
 # would show little. Where queries are slow the pause grows: they take at most MAX_DUTY of the time.
@@ -76,55 +76,38 @@ MAX_THROTTLED = 0.05
 MAX_GPU_BUSY_PERCENT = 5
 
 
-class Gpu(Probe):
-    """The state of the GPU before the start and during the timed steps."""
+@contextlib.contextmanager
+def opened(gpu: Optional[nvidia.Gpu]) -> Iterator[Tuple[Optional['NvmlGpu'], Optional[str]]]:
+    """Opens NVML for the block, as open_gpu does; yields (None, None) in a CPU run."""
+    nvml, why_none = open_gpu(gpu) if gpu else (None, None)
+    try:
+        yield nvml, why_none
+    finally:
+        if nvml:
+            nvml.close()
 
-    def __init__(self, run: Run):
-        super().__init__(run)
-        self._nvml: Optional[NvmlGpu] = None
-        self._why_none: Optional[str] = None
-        self._sampler = Sampler(None)
 
-    @staticmethod
-    def wanted(run: Run) -> bool:
-        return run.device.kind == 'gpu'
+def before(gpu: nvidia.Gpu, nvml: Optional['NvmlGpu'], why_none: Optional[str]) -> Dict[str, Any]:
+    """Returns keys of the record's `environment`: the GPU, and how busy it was before the start."""
+    known = {'name': gpu.name, 'compute_capability': list(gpu.compute_capability),
+             'memory_bytes': gpu.memory_bytes}           # by CUDA
+    facts = nvml.facts() if nvml else dict.fromkeys(FACTS)
+    facts = {key: known.get(key) if value is None else value for key, value in facts.items()}
+    facts['driver_version'] = facts['driver_version'] or nvidia.driver_version()
+    if not nvml:
+        return {'nvml': why_none, 'gpu': facts}
+    clock_mhz = facts['max_sm_clock_mhz']
+    return {'nvml': None, 'gpu': facts, 'gpu_before': nvml.before(),
+            'peak_flops': cost.peak_flops(gpu.compute_capability, gpu.multiprocessors,
+                                          clock_mhz and 1e6 * clock_mhz)}
 
-    def __enter__(self) -> 'Gpu':
-        self._nvml, self._why_none = open_gpu(self.run.device.gpu)
-        return self
 
-    def __exit__(self, *error: Any) -> None:
-        if self._nvml:
-            self._nvml.close()
-
-    def describe(self) -> Found:
-        gpu = self.run.device.gpu
-        known = {'name': gpu.name, 'compute_capability': list(gpu.compute_capability),
-                 'memory_bytes': gpu.memory_bytes}       # by CUDA
-        facts = self._nvml.facts() if self._nvml else dict.fromkeys(FACTS)
-        facts = {key: known.get(key) if value is None else value for key, value in facts.items()}
-        facts['driver_version'] = facts['driver_version'] or nvidia.driver_version()
-        environment = {'nvml': self._why_none, 'gpu': facts}
-        if not self._nvml:
-            return Found({'environment': environment})
-        before, clock_mhz = self._nvml.before(), facts['max_sm_clock_mhz']
-        peak = cost.peak_flops(gpu.compute_capability, gpu.multiprocessors,
-                               clock_mhz and 1e6 * clock_mhz)
-        return Found({'environment': dict(environment, gpu_before=before, peak_flops=peak)},
-                     cautions=gpu_busy(before))
-
-    def start(self, session: Any) -> Found:
-        return Found({'environment': nvidia.loaded_versions(tf1.NEEDS.libraries)})
-
-    def watching(self) -> 'Sampler':
-        self._sampler = Sampler(self._nvml)
-        return self._sampler
-
-    def after(self, step: Step) -> Found:
-        gpu = self._sampler.summary(last_s=sum(step.timing.seconds))
-        energy_j, args = gpu and gpu['energy_j'], self.run.args
-        return Found({'gpu': gpu, 'energy_per_image_j': None if energy_j is None else (
-            energy_j / args.batch_size / args.num_batches)}, cautions=cautions(gpu))
+def of_pass(sampler: 'Sampler', timing: Timing, batch_size: int) -> Dict[str, Any]:
+    """Returns keys of a pass in the record: the state of the GPU during its timed steps."""
+    summary = sampler.summary(last_s=sum(timing.seconds))
+    energy_j = summary and summary['energy_j']
+    return {'gpu': summary, 'energy_per_image_j': None if energy_j is None else (
+        energy_j / batch_size / len(timing.seconds))}
 
 
 class NvmlGpu:
@@ -380,9 +363,11 @@ def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
     return result + _neighbours((summary or {}).get('other_processes'), 'during the run')
 
 
-def gpu_busy(before: Dict[str, Any]) -> List[Caution]:
+def busy(before: Optional[Dict[str, Any]]) -> List[Caution]:
     """Returns a 'busy' caution for each sign, in the result of NvmlGpu.before, that the GPU was not
-    idle."""
+    idle; none where it is None."""
+    if before is None:
+        return []
     percent, result = before['utilisation_percent'], []
     if percent is not None and percent > MAX_GPU_BUSY_PERCENT:
         result.append(Caution('busy', 'the GPU was busy for %d %% of the time before the start (an '

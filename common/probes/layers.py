@@ -8,12 +8,10 @@ time of the step.
 import json
 import re
 import statistics
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from common import files, graph
-from common.probes import Found, Probe, Step
 from common.tf1 import Timeline, tf
-from common.workload import Run
 
 STEPS = 5                            # traced steps of a table
 PIDS = 1000                          # above the number of processes in a trace
@@ -24,37 +22,12 @@ OTHER = 'other'                      # operations outside any layer
 SCALAR = 8                           # bytes: the probability of dropout, a loss
 
 
-class Layers(Probe):
-    """The table of --profile, and the file of --trace."""
-
-    def __init__(self, run: Run):
-        super().__init__(run)
-        self._traces: List[Tuple[str, Any]] = []
-
-    @staticmethod
-    def wanted(run: Run) -> bool:
-        return bool(run.args.profile or run.args.trace)
-
-    def after(self, step: Step) -> Found:
-        one, kind = step.one, self.run.device.kind
-        if self.run.args.trace:
-            self._traces.append((one.info_string,
-                                 trace(step.session, step.target, one.feed_dict, kind)))
-            files.write(self.run.args.trace, chrome_trace(self._traces))
-        if not self.run.args.profile:
-            return Found()
-        rows = profile(step.session, step.target, one.tensors, one.feed_dict, kind)
-        return Found({'layers': [row._asdict() for row in rows]})
-
-
-class Layer(NamedTuple):
-    """A row of the table, for one step: seconds, FLOP, and the bytes of the outputs that other
-    layers use."""
-    name: str
-    forward_s: float
-    backward_s: float
-    flops: int
-    output_bytes: int
+def write_trace(path: str, session: tf.Session, passes: Iterable[Any], fetch: str, kind: str
+                ) -> None:
+    """Writes an untimed step of each of these passes into one Chrome trace."""
+    files.write(path, chrome_trace([
+        (timed_pass.info_string, trace(session, graph.fetches(timed_pass.target, fetch),
+                                       timed_pass.feed_dict, kind)) for timed_pass in passes]))
 
 
 def trace(session: tf.Session, target: Any, feed_dict: Optional[Dict[Any, Any]], kind: str) -> Any:
@@ -84,8 +57,9 @@ def chrome_trace(traces: Iterable[Tuple[str, Any]]) -> str:
 
 
 def profile(session: tf.Session, target: Any, tensors: List[Any],
-            feed_dict: Optional[Dict[Any, Any]], kind: str) -> List[Layer]:
-    """Returns the layers of a pass in the order of the graph: times are means of STEPS steps.
+            feed_dict: Optional[Dict[Any, Any]], kind: str) -> List[Dict[str, Any]]:
+    """Returns `layers` of a pass in the record, in the order of the graph: 'name', 'forward_s' and
+    'backward_s' (means of STEPS steps), 'flops', and 'output_bytes' that other layers use.
 
     Args:
         target: what session.run is given, as in the timed steps.
@@ -108,17 +82,18 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
         if not _backward(t.op.name):
             outputs_used.setdefault(layer(t.op), set()).add(t)
     sizes = {name: sum(map(_size, outputs)) for name, outputs in outputs_used.items()}
-    rows = {}                                            # type: Dict[str, Layer]
+    rows = {}                                            # type: Dict[str, Dict[str, Any]]
+    rest = {'name': OTHER, 'forward_s': 0.0, 'backward_s': 0.0, 'flops': 0, 'output_bytes': 0}
     for name in dict.fromkeys(list(flops) + [OTHER]):
-        row = Layer(name, times.get((name, False), 0.0), times.get((name, True), 0.0),
-                    flops.get(name, 0), sizes.get(name, 0))
-        if name == OTHER or not (row.flops or row.output_bytes > SCALAR):
-            name, before = OTHER, rows.get(OTHER, Layer(OTHER, 0.0, 0.0, 0, 0))
-            row = Layer(OTHER, before.forward_s + row.forward_s,
-                        before.backward_s + row.backward_s, 0, 0)
-            rows.pop(OTHER, None)                        # to put it last again
-        rows[name] = row
-    return list(rows.values())
+        row = {'name': name, 'forward_s': times.get((name, False), 0.0),
+               'backward_s': times.get((name, True), 0.0), 'flops': flops.get(name, 0),
+               'output_bytes': sizes.get(name, 0)}
+        if name != OTHER and (row['flops'] or row['output_bytes'] > SCALAR):
+            rows[name] = row
+        else:
+            rest['forward_s'] += row['forward_s']
+            rest['backward_s'] += row['backward_s']
+    return list(rows.values()) + [rest]
 
 
 def layer(op: Any) -> str:

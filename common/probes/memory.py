@@ -17,9 +17,7 @@ import numpy
 from common import graph, networks, text
 from common.machine import host
 from common.machine.device import Device
-from common.probes import Found, Probe, Step
 from common.stop import Stop
-from common.tf1 import tf
 from common.workload import Pass, Run
 
 BASE_BYTES, OPERATION_BYTES, KEPT_BYTES = 60 * 10 ** 6, 3 * 10 ** 5, 600 * 10 ** 6
@@ -28,14 +26,6 @@ BASE_BYTES, OPERATION_BYTES, KEPT_BYTES = 60 * 10 ** 6, 3 * 10 ** 5, 600 * 10 **
 SHARE = 'Identity', 'Reshape', 'Squeeze', 'StopGradient'
 OVERWRITE = ('Add', 'AddN', 'AddV2', 'BiasAdd', 'Mul', 'RealDiv', 'Relu', 'ReluGrad', 'Rsqrt',
              'Softmax', 'Sub')
-
-
-class Memory(Probe):
-    """The most memory that a step held on the device."""
-
-    def after(self, step: Step) -> Found:
-        return Found({'peak_bytes': peak_bytes(step.step_stats, self.run.device,
-                                               tf.global_variables())})
 
 
 def refuse(run: Run, needed: Callable[[int], float], free_bytes: Optional[int]) -> None:

@@ -16,15 +16,15 @@ import math
 import os
 import sys
 import tempfile
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy
 
-from common import children, graph, networks, report, tf1
+from common import children, graph, networks, report, tf1, variables
 from common.cautions import Caution
 from common.machine import host
 from common.machine.device import Device
-from common.probes import Found, Probe, Step, checks
+from common.probes import checks
 from common.stop import Stop
 from common.tf1 import tf
 from common.workload import Pass, Run
@@ -46,49 +46,6 @@ TF32_FROM, TENSOR_CORES_FROM = (8, 0), (7, 0)
 BFLOAT16_FLAGS = {'avx512_bf16', 'amx_bf16'}             # of /proc/cpuinfo
 XLA_RUNS = 3                         # a cluster is compiled at its second run
 RANDOM = 'RandomUniform', 'RandomStandardNormal', 'TruncatedNormal'
-
-
-class Difference(NamedTuple):
-    """The measured and the allowed difference of a pass from float32: the L2 norm of the difference
-    divided by the L2 norm of float32's results."""
-    relative_l2: float
-    allowed: float
-
-
-class Precision(Probe):
-    """Compares a run with --precision or --xla with its float32 baseline."""
-
-    def __init__(self, run: Run):
-        super().__init__(run)
-        self._difference: Optional[Difference] = None
-        self._baseline: List[Dict[str, Any]] = []
-
-    @staticmethod
-    def wanted(run: Run) -> bool:
-        return is_requested(run)
-
-    def __enter__(self) -> 'Precision':
-        trouble = problem(self.run.args.precision, self.run.device)
-        if trouble:
-            raise Stop(trouble)
-        self._baseline = baseline(self.run)
-        report.print_faster(self.run)
-        self.run.timer.end('baseline')
-        return self
-
-    def describe(self) -> Found:
-        return Found({'results': self._baseline})
-
-    def before(self, session: tf.Session, one: Pass) -> None:
-        self._difference = difference(session, one, self.run)
-        self.run.timer.end('comparison')
-        for fault in disagreement(one.info_string, self._difference):
-            raise Stop(fault, 1, 'refused')
-
-    def after(self, step: Step) -> Found:
-        return Found({'difference': self._difference._asdict()},
-                     half_precision(self.run, step.session, step.target, step.one.feed_dict),
-                     cautions(self._difference))
 
 
 def is_requested(run: Run) -> bool:
@@ -122,6 +79,17 @@ def problem(precision: str, device: Device) -> Optional[str]:
     return None
 
 
+def refuse(precision: str, device: Device) -> None:
+    """Raises Stop if --precision is not available on the device, or if a record of such a run would
+    be wrong because of an environment variable."""
+    fault = variables.refusal(precision, os.environ)
+    if fault:
+        raise Stop(fault, 1, 'refused')
+    trouble = problem(precision, device)
+    if trouble:
+        raise Stop(trouble)
+
+
 # The baseline
 
 def baseline(run: Run) -> List[Dict[str, Any]]:
@@ -145,54 +113,64 @@ def baseline(run: Run) -> List[Dict[str, Any]]:
         if code:
             raise Stop('The float32 baseline run failed.', code)
         with open(path) as file:
-            return json.load(file)['results']
+            results = json.load(file)['results']
+    report.print_faster(run)
+    return results
 
 
 # The comparison
 
-def difference(session: tf.Session, one: Pass, run: Run) -> Difference:
+def compared(session: tf.Session, timed_pass: Pass, run: Run) -> Dict[str, float]:
+    """Returns the difference of a pass from float32. Raises Stop if it is more than allowed."""
+    measured = difference(session, timed_pass, run)
+    if measured['relative_l2'] > measured['allowed']:
+        raise Stop("%s: the results differ from float32's by %.2g (relative L2 norm; allowed: "
+                   '%.2g), so this pass is not timed' % (
+                       timed_pass.info_string, measured['relative_l2'], measured['allowed']),
+                   1, 'refused')
+    return measured
+
+
+def difference(session: tf.Session, timed_pass: Pass, run: Run) -> Dict[str, float]:
     """Compares the results of a pass in `session` with float32 on the CPU; both are fed the same
-    random numbers. If a result is nan or infinite, the difference is the largest float."""
-    floats = [t for tensor in one.tensors for t in checks.floats(tensor)]
+    random numbers.
+
+    Returns:
+        'relative_l2': the L2 norm of the difference divided by the L2 norm of float32's results,
+        the largest float if a result is nan or infinite; 'allowed': the most that is accepted.
+    """
+    floats = [t for tensor in timed_pass.tensors for t in checks.floats(tensor)]
     random_tensors = [op.outputs[0] for op in graph.needed_ops(floats) if op.type in RANDOM]
-    variables = tf.global_variables()
-    values = session.run(variables)
+    stored = tf.global_variables()
+    values = session.run(stored)
     with tf.Session(graph=session.graph, config=tf.ConfigProto(device_count={'GPU': 0})) as cpu:
         def load(new):                                   # by the initializers: adds no operation
-            cpu.run([variable.initializer for variable in variables], {
-                variable.initializer.inputs[1]: value for variable, value in zip(variables, new)})
+            cpu.run([variable.initializer for variable in stored], {
+                variable.initializer.inputs[1]: value for variable, value in zip(stored, new)})
 
         load(values)
-        feed = dict(one.feed_dict or {})
+        feed = dict(timed_pass.feed_dict or {})
         if random_tensors:
-            feed.update(zip(random_tensors, cpu.run(random_tensors, one.feed_dict)))
+            feed.update(zip(random_tensors, cpu.run(random_tensors, timed_pass.feed_dict)))
         expected = cpu.run(floats, feed)
         random, rounding = numpy.random.RandomState(0), ROUNDING[run.precision]
         load([value * (1 + rounding * random.uniform(-1, 1, value.shape)) for value in values])
         rounded = cpu.run(floats, feed)
     for _ in range(XLA_RUNS if run.args.xla else 1):
         results = session.run(floats, feed)
-    return Difference(_distance(results, expected), max(TOLERANCE[run.precision],
-                                                        SENSITIVE * _distance(rounded, expected)))
+    return {'relative_l2': _distance(results, expected),
+            'allowed': max(TOLERANCE[run.precision], SENSITIVE * _distance(rounded, expected))}
 
 
-def disagreement(info_string: str, measured: Difference) -> List[str]:
-    """Returns a sentence if the difference is more than allowed, else an empty list."""
-    if measured.relative_l2 <= measured.allowed:
-        return []
-    return ["%s: the results differ from float32's by %.2g (relative L2 norm; allowed: %.2g), so "
-            'this pass is not timed' % (info_string, measured.relative_l2, measured.allowed)]
-
-
-def cautions(measured: Difference) -> List[Caution]:
+def cautions(measured: Optional[Dict[str, float]]) -> List[Caution]:
     """Returns a 'comparison' caution if float32's own results are so sensitive to roundings that a
-    difference of 100 % or more would be allowed."""
-    if measured.allowed < 1:
+    difference of 100 % or more would be allowed; none in a float32 run (None)."""
+    if measured is None or measured['allowed'] < 1:
         return []
     return [Caution('comparison', "one rounding of the variables changes float32's own results by "
                     '%.0f %% (limit: %.0f %%), as batch norm over few values does, so the '
                     'comparison proves nothing: use a larger --batch_size'
-                    % (100 * measured.allowed / SENSITIVE, 100 / SENSITIVE))]
+                    % (100 * measured['allowed'] / SENSITIVE, 100 / SENSITIVE))]
 
 
 # The check

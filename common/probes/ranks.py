@@ -13,17 +13,17 @@ kind is the same as the first and is not timed.
     scaling efficiency       the time of one process alone / the time of the job's step
     share of communication   1 - the time without the allreduce / the time of the job's step
 """
+import contextlib
 import functools
 import hashlib
 import statistics
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from common import graph, stats
 from common.cautions import Caution, about
 from common.horovod.exchange import Exchange, broadcast
 from common.horovod.join import Job
 from common.horovod.launch import in_words
-from common.probes import Found, Probe, Step
 from common.tf1 import tf
 from common.timing import Timing, time_tensorflow_run
 from common.workload import Pass, Run
@@ -33,127 +33,114 @@ from common.workload import Pass, Run
 STRAGGLER = 1.10
 
 
-class Ranks(Probe):
-    """The probe of a job. It runs after the other probes, because it also reports their findings on
-    the other ranks."""
-
-    def __init__(self, run: Run):
-        super().__init__(run)
-        self._job = run.job
-
-    @staticmethod
-    def wanted(run: Run) -> bool:
-        """True if a launcher started this process, even if it started only one."""
-        return run.job is not None
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        """Raises liveness.Lost instead of an error that the loss of another rank has caused."""
+@contextlib.contextmanager
+def naming_the_lost(job: Optional[Job]) -> Iterator[None]:
+    """Raises liveness.Lost instead of an error of the block that the loss of another rank has
+    caused; does nothing where `job` is None."""
+    try:
+        yield
+    except tf.errors.OpError as error:
         # Ctrl-C reaches the ranks one after the other. Where the others have ended first, it comes
         # while they are asked, and ends this rank as interrupted.
-        lost = isinstance(error, tf.errors.OpError) and self._job.lost_rank(error)
+        lost = job and job.lost_rank(error)
         if lost:
             raise lost from error
+        raise
 
-    def describe(self) -> Found:
-        """Returns why the results will not show how the network scales."""
-        return Found(cautions=cautions_before(self._job))
 
-    def rewrite(self, passes: List[Pass]) -> List[Pass]:
-        """Returns the passes, with the gradients averaged over all ranks as the target, and the
-        gradients of this rank as `own`.
+def averaged(job: Job, passes: List[Pass], parameters: List[Any]) -> List[Pass]:
+    """Returns the passes, with the gradients averaged over all ranks as the target, and the
+    gradients of this rank as `own`.
 
-        Each gradient has an allreduce named after its variable. TensorFlow prunes allreduces that
-        are not fetched; `not_reduced` checks that all ran.
-        """
-        hvd, parameters = self._job.hvd, self.run.workload.parameters
+    Each gradient has an allreduce named after its variable. TensorFlow prunes allreduces that are
+    not fetched; `not_reduced` checks that all ran.
+    """
+    def reduced(gradients):
+        return [job.hvd.allreduce(gradient, op=job.hvd.Average,
+                                  name='allreduce/' + parameter.op.name)
+                for gradient, parameter in zip(gradients, parameters)]
 
-        def averaged(gradients):
-            return [hvd.allreduce(gradient, op=hvd.Average, name='allreduce/' + parameter.op.name)
-                    for gradient, parameter in zip(gradients, parameters)]
+    return [timed_pass._replace(target=reduced(timed_pass.target), own=timed_pass.target)
+            if isinstance(timed_pass.target, list) else timed_pass for timed_pass in passes]
 
-        return [one._replace(target=averaged(one.target), own=one.target)
-                if isinstance(one.target, list) else one for one in passes]
 
-    def start(self, session: tf.Session) -> Found:
-        """Gives every rank the variables of rank 0's model, and makes the job's exchange. The
-        images of AlexNet and VGG are variables too, but not broadcast: each rank has its own."""
-        model = tf.trainable_variables() + [variable for variable in tf.model_variables()
-                                            if variable not in tf.trainable_variables()]
-        broadcast(self._job.hvd, session, model)
-        self._job.exchange = Exchange(self._job.hvd, session)
-        self._job.exchange.slowest(0.0)                  # so that the first step starts together
-        return Found()
+def start(job: Job, session: tf.Session) -> None:
+    """Gives every rank the variables of rank 0's model, and makes the job's exchange. The images of
+    AlexNet and VGG are variables too, but not broadcast: each rank has its own."""
+    model = tf.trainable_variables() + [variable for variable in tf.model_variables()
+                                        if variable not in tf.trainable_variables()]
+    broadcast(job.hvd, session, model)
+    job.exchange = Exchange(job.hvd, session)
+    job.exchange.slowest(0.0)                            # so that the first step starts together
 
-    def after(self, step: Step) -> Found:
-        """Times the other two kinds of steps, checks the allreduces, and collects the faults and
-        cautions of the other ranks, so that all ranks end with the same exit code.
 
-        Args:
-            step: the job's step. Used are session, one (the pass), target (what session.run
-                fetched), timing, step_stats (a trace), entry (of the record) and faults (so far).
+def examine(run: Run, session: tf.Session, timed_pass: Pass, timing: Timing, step_stats: Any
+            ) -> Tuple[Dict[str, Any], List[str], List[Caution]]:
+    """Times the other two kinds of steps and checks the allreduces.
 
-        Returns:
-            `scaling` of the record's entry (record.schema.json); faults; cautions.
-        """
-        averaged = step.one.target if step.one.own else []
-        scaling = self._compare(step)
-        allreduces = {'executed': executed_allreduces(step.step_stats),
-                      'graph': graph_allreduces(step.one.tensors)}
-        scaling.update(
-            images_per_s=self._job.rank.size * self.run.args.batch_size / step.timing.mean,
-            reduced_bytes=sum(map(graph.size, averaged)), allreduces=allreduces)
-        faults = (not_reduced(allreduces, len(averaged))
-                  + self._unequal(step.session, averaged, step.one.feed_dict))
-        cautions = cautions_after(scaling)
-        other_faults, other_cautions = self._of_other_ranks(
-            step.faults + faults, [Caution(one['kind'], one['text'])
-                                   for one in step.entry['warnings']] + cautions)
-        return Found({'scaling': scaling}, faults + other_faults, cautions + other_cautions)
+    Args:
+        timed_pass, timing, step_stats: the job's pass, its timed steps, and a trace of one more.
 
-    def _compare(self, step):
-        """Times the steps without the allreduce and those of rank 0 alone; returns the summary."""
-        args, exchange, number = self.run.args, self._job.exchange, len(step.timing.seconds)
-        columns = own_columns = exchange.last(number)
-        own, without = step.target, None
-        time_run = functools.partial(
-            time_tensorflow_run, feed_dict=step.one.feed_dict, num_batches=args.num_batches,
-            num_steps_burn_in=args.num_steps_burn_in, after_step=exchange.slowest)
-        if step.one.own:
-            own = graph.fetches(step.one.own, args.fetch)
-            without = time_run(step.session, own,
-                               step.one.info_string + ' without the allreduce')
-            own_columns = exchange.last(number)
-        alone = time_run(step.session if self._job.rank.rank == 0 else _IdleSession(), own,
-                         step.one.info_string + ' of one process alone')
-        ranks = [dict(rank=rank, **one) for rank, one in enumerate(self._job.ranks)]
-        return summary(ranks, step.timing, columns, own_columns, without, alone)
+    Returns:
+        `scaling` of the pass in the record (record.schema.json), faults, cautions.
+    """
+    job, gradients = run.job, timed_pass.target if timed_pass.own else []
+    scaling = _compare(run, session, timed_pass, timing)
+    allreduces = {'executed': executed_allreduces(step_stats),
+                  'graph': graph_allreduces(timed_pass.tensors)}
+    scaling.update(images_per_s=job.rank.size * run.args.batch_size / timing.mean,
+                   reduced_bytes=sum(map(graph.size, gradients)), allreduces=allreduces)
+    faults = (not_reduced(allreduces, len(gradients))
+              + _unequal(job, session, gradients, timed_pass.feed_dict))
+    return scaling, faults, cautions_after(scaling)
 
-    def _unequal(self, session, averaged, feed_dict):
-        """Returns a fault unless the averaged gradients are equal on all ranks, bit by bit.
-        Computes them once more."""
-        if not averaged:
-            return []
-        digest = hashlib.sha256()
-        for value in session.run(list(averaged), feed_dict):
-            digest.update(value.tobytes())
-        digests = self._job.exchange.gather(digest.hexdigest())
-        others = [rank for rank, one in enumerate(digests) if one != digests[0]]
-        if not others or self._job.rank.rank:            # only rank 0 reports it
-            return []
-        return ["the averaged gradients of %s are not rank 0's" % in_words(others)]
 
-    def _of_other_ranks(self, faults, cautions):
-        """Returns the faults and cautions of the other ranks, each with its rank. Cautions that
-        this rank has too are left out: they are about durations that all ranks share."""
-        texts = [caution.text for caution in cautions]
-        other_faults, other_cautions = [], []
-        gathered = self._job.exchange.gather([faults, [list(one) for one in cautions]])
-        for rank, (its_faults, its_cautions) in enumerate(gathered):
-            if rank != self._job.rank.rank:
-                other_faults += ['rank %d: %s' % (rank, fault) for fault in its_faults]
-                other_cautions += [Caution(kind, 'rank %d: %s' % (rank, text))
+def _compare(run, session, timed_pass, timing):
+    """Times the steps without the allreduce and those of rank 0 alone; returns the summary."""
+    args, job, number = run.args, run.job, len(timing.seconds)
+    columns = own_columns = job.exchange.last(number)
+    own, without = graph.fetches(timed_pass.target, args.fetch), None
+    time_run = functools.partial(
+        time_tensorflow_run, feed_dict=timed_pass.feed_dict, num_batches=args.num_batches,
+        num_steps_burn_in=args.num_steps_burn_in, after_step=job.exchange.slowest)
+    if timed_pass.own:
+        own = graph.fetches(timed_pass.own, args.fetch)
+        without = time_run(session, own, timed_pass.info_string + ' without the allreduce')
+        own_columns = job.exchange.last(number)
+    alone = time_run(session if job.rank.rank == 0 else _IdleSession(), own,
+                     timed_pass.info_string + ' of one process alone')
+    ranks = [dict(rank=rank, **one) for rank, one in enumerate(job.ranks)]
+    return summary(ranks, timing, columns, own_columns, without, alone)
+
+
+def _unequal(job, session, gradients, feed_dict):
+    """Returns a fault unless the averaged gradients are equal on all ranks, bit by bit. Computes
+    them once more."""
+    if not gradients:
+        return []
+    digest = hashlib.sha256()
+    for value in session.run(list(gradients), feed_dict):
+        digest.update(value.tobytes())
+    digests = job.exchange.gather(digest.hexdigest())
+    others = [rank for rank, one in enumerate(digests) if one != digests[0]]
+    if not others or job.rank.rank:                      # only rank 0 reports it
+        return []
+    return ["the averaged gradients of %s are not rank 0's" % in_words(others)]
+
+
+def of_all_ranks(job: Job, faults: List[str], cautions: List[Caution]
+                 ) -> Tuple[List[str], List[Caution]]:
+    """Returns the faults and cautions of this rank, and then those of the other ranks, each with
+    its rank, so that all ranks end with the same exit code. Cautions that this rank has too are
+    left out: they are about durations that all ranks share."""
+    texts = [caution.text for caution in cautions]
+    gathered = job.exchange.gather([faults, [list(caution) for caution in cautions]])
+    for rank, (its_faults, its_cautions) in enumerate(gathered):
+        if rank != job.rank.rank:
+            faults = faults + ['rank %d: %s' % (rank, fault) for fault in its_faults]
+            cautions = cautions + [Caution(kind, 'rank %d: %s' % (rank, text))
                                    for kind, text in its_cautions if text not in texts]
-        return other_faults, other_cautions
+    return faults, cautions
 
 
 class _IdleSession:

@@ -4,40 +4,36 @@ The graph is compiled by auto-clustering. TensorFlow's trace of a step does not 
 inside a cluster, so the check that all convolutions ran reads the dumped clusters.
 """
 import atexit
+import contextlib
 import glob
 import os
 import re
 import shutil
 import tempfile
-from typing import Any, Optional
-
-from common.probes import Probe
-from common.workload import Run
+from typing import Any, Iterator, Optional
 
 _dump: Optional[str] = None          # one folder per process: XLA reads its flags only once
 
 
-class Xla(Probe):
-    """Makes XLA dump the clusters that it compiles while the session is open."""
-
-    @staticmethod
-    def wanted(run: Run) -> bool:
-        return run.args.xla
-
-    def __enter__(self) -> 'Xla':
-        global _dump
-        if _dump is None:
-            _dump = tempfile.mkdtemp()
-            atexit.register(shutil.rmtree, _dump, ignore_errors=True)
-        flags = {'XLA_FLAGS': '--xla_dump_to=%s --xla_dump_hlo_as_text' % _dump,
-                 'TF_XLA_FLAGS': '--tf_xla_cpu_global_jit'}
-        self._before = {name: os.environ.get(name) for name in flags}
-        os.environ.update((name, ('%s %s' % (self._before[name] or '', added)).strip())
-                          for name, added in flags.items())
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for name, value in self._before.items():
+@contextlib.contextmanager
+def dumping(is_requested: bool) -> Iterator[None]:
+    """If --xla was given, makes XLA dump the clusters that it compiles during the block."""
+    global _dump
+    if not is_requested:
+        yield
+        return
+    if _dump is None:
+        _dump = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, _dump, ignore_errors=True)
+    flags = {'XLA_FLAGS': '--xla_dump_to=%s --xla_dump_hlo_as_text' % _dump,
+             'TF_XLA_FLAGS': '--tf_xla_cpu_global_jit'}
+    before = {name: os.environ.get(name) for name in flags}
+    os.environ.update((name, ('%s %s' % (before[name] or '', added)).strip())
+                      for name, added in flags.items())
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value

@@ -31,15 +31,13 @@ asked, 130 interrupted.
 """
 import argparse
 import importlib
-import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import inception_v3_benchmark
-from common import arguments, cli, files, networks, record, text, variables
+from common import arguments, cli, files, networks, record, text
 from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device
 from common.probes import precision
-from common.stop import Stop
 from common.workload import Run
 from suite.peers import contenders, rounds, tables
 from suite.peers.contenders import CONTROL, MATCHES, OURS, PEERS
@@ -51,22 +49,17 @@ def time_all(args: argparse.Namespace) -> int:
     """Times all requested networks and their peers; prints and writes the results. Returns the exit
     code."""
     run = Run(args, device.choose(args.device), None, None, None)
-    problem = precision.problem(args.precision, run.device)
-    if problem:
-        raise Stop(problem)
-    fault = variables.refusal(args.precision, os.environ)    # the workers inherit the variables
-    if fault:
-        raise Stop(fault, 1, 'refused')
+    precision.refuse(args.precision, run.device)         # the workers inherit the variables
     print('Device: %s' % run.device.sentence, flush=True)
     log = {'kind': 'peers', 'environment': record.environment(run), 'options': run.options,
            'status': 'running', 'results': []}
     try:
-        with record.kept(log, args.json):
+        with record.saved(log, args.json):
             for network in dict.fromkeys(args.only or MATCHES):
                 before = log['results']                  # type: List[Any]
                 for latest in time_network(network, run):
                     log['results'] = before + latest
-                    record.keep(log, args.json)
+                    record.save(log, args.json)
             log['status'] = 'finished'
     finally:                                             # also what was timed before an error
         if log['results']:

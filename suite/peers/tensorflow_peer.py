@@ -45,7 +45,7 @@ class TensorflowContender:
                 step_stats = graph.trace(self.session, target, feed_dict)
                 flops[timed.info_string] = sum(map(graph.flops, graph.needed_ops(timed.tensors)))
                 faults[timed.info_string] = (
-                    checks.executed(step_stats, timed.tensors)
+                    checks.executed(checks.convolutions(step_stats, timed.tensors))
                     + half_precision(self._run, self.session, target, feed_dict)
                     + checks.placement(step_stats, timed.tensors, self._run.device)
                     + checks.finite(self.session, timed.tensors, feed_dict))
