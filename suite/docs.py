@@ -24,7 +24,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from common import files, networks, report, text
 from common.arguments import returns_exit_code
 from common.stop import Stop
-from suite import history, records, scaling_model, tables
+from suite import history, records, tables
 from suite.figures import FLOAT32, RESULTS, Work, load, order
 from suite.peers import tables as peers
 from suite.peers.contenders import MATCHES
@@ -189,7 +189,6 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('docs/performance.md', 'table: peers-classic'): lambda: beside_peers('classic'),
     ('docs/performance.md', 'table: peers-modern'): lambda: beside_peers('modern'),
     ('docs/scaling.md', 'output: ' + SAMPLES[1]): lambda: sample(SAMPLES[1]),
-    ('docs/scaling.md', 'table: limits'): scaling_model.limits,
 }
 
 # The SVG file: the function that returns its text.
