@@ -9,7 +9,7 @@ endif
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test test-all test-range test-image doctor horovod clean
+.PHONY: help bench test test-all test-range test-image doctor horovod locks clean
 export RUNTIME PYTHON PYTHON37
 
 help:
@@ -22,6 +22,7 @@ help:
 	make test-image                 build the container images on a stand-in base, and run them; needs buildah and podman
 	make doctor                     what GPU, driver and libraries are here, and what would be timed
 	make horovod                    add Horovod to the environment of make bench, for more than one process
+	make locks                      make the locks in requirements/ again from their lists; needs Python 3.11 or later
 	make clean                      remove the environments, a Python fetched by make, and caches
 	
 	Each takes RUNTIME=classic or RUNTIME=modern; without it, what fits this machine (python3 tools/environment.py which).
@@ -85,6 +86,9 @@ doctor:
 horovod:
 	@sh tools/horovod.sh >/dev/null
 
+locks:
+	@exec python3 -m tools.locks
+
 clean:
-	rm -rf .venv .venv-modern .venv-modern-cpu .python37 .python37-not-found .pytest_cache .ruff_cache
+	rm -rf .venv .venv-modern .venv-modern-cpu .venv-uv .python37 .python37-not-found .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -196,7 +196,7 @@ make_base
 [ $# != 0 ] || set -- modern classic
 for image; do
     if [ "$image" = modern ]; then
-        ! build_image modern --build-arg MODERN_LOCK=requirements/modern-cpu.lock || try modern 12.9.79
+        ! build_image modern --build-arg CUDA_LOCK=requirements/modern.lock || try modern 12.9.79
     else
         make_conda
         if build_image classic --build-arg MICROMAMBA_IMAGE=localhost/conda; then

@@ -236,7 +236,7 @@ def locked(name):
 
 def test_the_records_name_the_cuda_that_is_used():
     modern, classic = re.findall(r'CUDA_VERSION=(\S+)', dockerfile())
-    assert modern == locked('modern.lock')['nvidia-cuda-runtime-cu12']
+    assert modern == locked('cuda.lock')['nvidia-cuda-runtime-cu12']
     assert 'cudatoolkit=%s ' % classic in dockerfile()
 
 
@@ -244,6 +244,5 @@ def test_no_tool_of_the_tests_is_inside():
     with open(os.path.join(ROOT, 'requirements', 'test.txt')) as file:
         tools = set(re.findall(r'^([\w.-]+)==', file.read(), re.MULTILINE))
     tools -= {'pip', 'setuptools', 'wheel'}
-    uninstalled, = re.findall(r'pip uninstall --yes (.*)', dockerfile())
-    assert set(uninstalled.split()) == tools
-    assert not tools & set(locked('modern.lock'))
+    for uninstalled in re.findall(r'pip uninstall --yes (.*)', dockerfile()):
+        assert set(uninstalled.split()) == tools

@@ -1,5 +1,4 @@
-"""tools/environment.py, as a table of faked machines; and the lists and locks. Nothing is
-downloaded."""
+"""tools/environment.py on faked machines; and the lists and locks. Nothing is downloaded."""
 import os
 import re
 import shutil
@@ -10,8 +9,9 @@ import types
 import pytest
 from test_nvidia import A100, K80, NO_CUDA10, NONE, T4
 
+from common.stop import Stop
 from tools import environment
-from tools.environment import CLASSIC, MODERN, MODERN_CPU
+from tools.environment import CLASSIC, MODERN
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -33,59 +33,58 @@ def machine(tmp_path, monkeypatch):
                         lambda path: types.SimpleNamespace(free=100e9))
     monkeypatch.setattr(environment.platform, 'system', lambda: 'Linux')
     monkeypatch.setattr(environment.platform, 'machine', lambda: 'x86_64')
-    for name in ('RUNTIME', 'PYTHON', 'PYTHON37', 'PYENV_ROOT', 'CONDA_PREFIX', 'PIP_TARGET',
-                 'PIP_USER', 'PIP_PREFIX'):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith(('RUNTIME', 'PYTHON', 'PYENV', 'CONDA', 'PIP_', 'UV_', 'SSL_',
+                            'REQUESTS_', 'CURL_')):
+            monkeypatch.delenv(name)
     monkeypatch.setenv('PATH', str(tmp_path / 'bin'))
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
-    for one in CLASSIC, MODERN, MODERN_CPU:
-        (tmp_path / one.lock).parent.mkdir(exist_ok=True)
-        (tmp_path / one.lock).write_text('the lock of %s\n' % one.folder)
+    (tmp_path / 'requirements').mkdir()
+    for name in 'classic', 'modern', 'cuda', 'uv':
+        (tmp_path / 'requirements' / (name + '.lock')).write_text('uv==0.6.17\n')
     return tmp_path
 
 
-# Python 3.7
+# Python
 
-GOOD = 'echo "$0"\n'                                     # a Python that passes the probe
+GOOD = """echo "('$0', (3, 7), 9223372036854775807)"\n"""           # a Python 3.7
+GOOD_311 = GOOD.replace('3, 7', '3, 11')
 REFUSES = 'echo "pyenv: python3.7: command not found" >&2\nexit 127\n'
 
 
-@pytest.mark.parametrize('place', [
-    'bin/python3.7', 'bin/python3', 'bin/python', '.python37/cpython-3.7.9-linux/bin/python3.7',
-    'home/.pyenv/versions/3.7.16/bin/python3.7', 'home/miniconda3/envs/old/bin/python3.7',
-    'home/.local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7'])
-def test_a_python37_is_found(machine, place):
+@pytest.mark.parametrize('text, path, why_not', [
+    (GOOD, True, ''), (GOOD_311, False, 'is Python 3.11'),
+    (GOOD.replace('9223372036854775807', '2147483647'), False, 'is a 32-bit build'),
+    (REFUSES, False, 'pyenv: python3.7: command not found'), ('exit 3\n', False, 'exit code 3'),
+    ('echo hello\n', False, 'exit code 0')])
+def test_a_python_must_run_to_be_used(machine, text, path, why_not):
+    python = write_program(machine / 'python3.7', text)
+    assert environment.check_python(python, (3, 7), (3, 7)) == (python if path else None, why_not)
+
+
+def test_this_python_can_be_used():
+    path, why_not = environment.check_python(sys.executable, (3, 7), (3, 14))
+    assert (os.path.samefile(path, sys.executable), why_not) == (True, '')
+    assert 'No such file' in environment.check_python('/nowhere/python3', (3, 7), (3, 7))[1]
+
+
+@pytest.mark.parametrize('place, variable', [
+    ('bin/python3.7', None), ('bin/python3', None), ('bin/python', None),
+    ('.python37/cpython-3.7.9-linux/bin/python3.7', None),
+    ('home/.pyenv/versions/3.7.16/bin/python3.7', None),
+    ('elsewhere/versions/3.7.2/bin/python3.7', 'PYENV_ROOT'),
+    ('home/miniconda3/envs/old/bin/python3.7', None),
+    ('elsewhere/envs/old/bin/python3.7', 'CONDA_PREFIX'),
+    ('listed/bin/python3.7', None),
+    ('home/.local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7', None)])
+def test_a_python37_is_found(machine, monkeypatch, place, variable):
+    write_program(machine / 'bin' / 'python3.7', REFUSES)        # pyenv's shim is passed over
+    (machine / 'home' / '.conda').mkdir(parents=True)
+    (machine / 'home/.conda/environments.txt').write_text('/gone\n%s\n' % (machine / 'listed'))
+    if variable:
+        monkeypatch.setenv(variable, str(machine / 'elsewhere'))
     path = write_program(machine / place, GOOD)
     assert environment.find_python37() == path
-
-
-def test_a_shim_that_refuses_is_passed_over(machine):
-    write_program(machine / 'bin' / 'python3.7', REFUSES)
-    path = write_program(machine / 'home/.pyenv/versions/3.7.16/bin/python3.7', GOOD)
-    assert environment.find_python37() == path
-
-
-@pytest.mark.parametrize('variable, place', [('PYENV_ROOT', 'versions/3.7.2/bin/python3.7'),
-                                             ('CONDA_PREFIX', 'envs/old/bin/python3.7')])
-def test_pyenv_and_conda_elsewhere(machine, monkeypatch, variable, place):
-    monkeypatch.setenv(variable, str(machine / 'elsewhere'))
-    path = write_program(machine / 'elsewhere' / place, GOOD)
-    assert environment.find_python37() == path
-
-
-def test_the_environments_that_conda_lists_elsewhere(machine):
-    path = write_program(machine / 'far' / 'bin' / 'python3.7', GOOD)
-    (machine / 'home' / '.conda').mkdir(parents=True)
-    (machine / 'home' / '.conda' / 'environments.txt').write_text('/gone\n%s\n' % (machine / 'far'))
-    assert environment.find_python37() == path
-
-
-def test_the_probe_knows_versions():
-    path, why_not = environment.run_probe(sys.executable, environment.PROBE_37)
-    if sys.version_info[:2] == (3, 7):
-        assert os.path.samefile(path, sys.executable)
-    else:
-        assert (path, why_not) == (None, 'is Python %d.%d' % sys.version_info[:2])
 
 
 def test_python37_named_by_hand(machine, monkeypatch):
@@ -94,71 +93,144 @@ def test_python37_named_by_hand(machine, monkeypatch):
     monkeypatch.setenv('PYTHON37', path)
     assert environment.find_python37() == path
     write_program(machine / 'mine', REFUSES)
-    for name, words in (path, 'will not do: pyenv'), ('nowhere', 'PYTHON37=nowhere is not a'):
+    for name, words in (path, 'cannot be used: pyenv'), ('nowhere', 'No such file'):
         monkeypatch.setenv('PYTHON37', name)
-        with pytest.raises(environment.Stop, match=words) as stop:
+        with pytest.raises(Stop, match=words) as stop:
             environment.find_python37()
-        assert type(stop.value) is environment.Stop      # the modern runtime is not taken instead
-        assert stop.value.code == 2
-
-
-@pytest.mark.parametrize('works', ['uv', 'uv with pip alone', 'conda', None])
-def test_a_python37_is_fetched_with_uv_or_conda(machine, monkeypatch, works):
-    write_program(machine / 'bin' / 'python3', 'echo "is Python 3.12" >&2\nexit 1\n')
-    write_program(machine / 'bin' / 'conda', 'exit 1\n')
-    fetched = machine / '.python37'
-
-    def logged(log, *command, **variables):
-        log[:] = ['no network for ' + ' '.join(command)]
-        if command[0].endswith('/tool/bin/uv') and works and works.startswith('uv'):
-            assert variables == {'UV_PYTHON_INSTALL_DIR': str(fetched)}
-            write_program(fetched / 'cpython-3.7.9' / 'bin' / 'python3.7', GOOD)
-            return True
-        if command[0].endswith('/conda') and works == 'conda':
-            write_program(fetched / 'conda' / 'bin' / 'python3.7', GOOD)
-            return True
-        return {'uv': environment.UV in command or 'venv' in command,
-                'uv with pip alone': '--target' in command}.get(works, False)
-
-    monkeypatch.setattr(environment, 'logged', logged)
-    if works:
-        inner = 'conda' if works == 'conda' else 'cpython-3.7.9'
-        assert environment.find_python37() == str(fetched / inner / 'bin' / 'python3.7')
-        return
-    with pytest.raises(environment.NoPython37) as error:
-        environment.find_python37()
-    for words in ['is Python 3.12', 'fetching with uv', 'fetching with conda', 'no network',
-                  'pyenv install 3.7.17', 'PYTHON37=']:
-        assert words in str(error.value)
-    assert not fetched.exists()
-
-
-def test_another_kind_of_machine_is_not_searched(machine, monkeypatch):
-    write_program(machine / 'bin' / 'python3.7', GOOD)
-    monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
-    with pytest.raises(environment.NoPython37, match='this is Linux aarch64'):
-        environment.find_python37()
+        assert stop.value.code == 2                      # the modern runtime is not used instead
 
 
 def test_a_modern_python_is_found(machine, monkeypatch, capsys):
-    with pytest.raises(environment.Stop, match='PYTHON='):
+    write_program(machine / 'bin' / 'python3', GOOD)
+    with pytest.raises(Stop, match='PYTHON=') as stop:
         environment.find_modern_python()
-    later = write_program(machine / 'home/.pyenv/versions/3.11.7/bin/python3', GOOD)
+    assert stop.value.code == 1
+    later = write_program(machine / 'home/.pyenv/versions/3.11.7/bin/python3.11', GOOD_311)
     assert environment.find_modern_python() == later
     write_program(machine / 'bin' / 'python3.12', REFUSES)
     monkeypatch.setenv('PYTHON', 'nowhere')
     assert environment.find_modern_python() == later
-    assert 'PYTHON=nowhere will not do' in capsys.readouterr().err
+    assert 'PYTHON=nowhere cannot be used' in capsys.readouterr().err
+    monkeypatch.setenv('PYTHON', write_program(machine / 'mine', GOOD_311))
+    assert environment.find_modern_python() == str(machine / 'mine')
+
+
+# A uv that notes how it is called; its environments answer the check of the packages with CHECK.
+UV = r"""[ "$1" != --version ] || { echo uv 0.6.99; exit; }
+echo "$@" >>uv.log
+env | /usr/bin/sort >uv.env
+case "$1" in
+python) [ -z "$FETCHES" ] || { /bin/mkdir -p "$UV_PYTHON_INSTALL_DIR/cpython-3.7.9/bin"
+    /bin/cp home/python "$UV_PYTHON_INSTALL_DIR/cpython-3.7.9/bin/python3.7"; exit; }
+    echo no network; exit 1 ;;
+venv) /bin/mkdir -p "$5/bin"; printf '#!/bin/sh\necho; echo all is installed; exit ${CHECK:-0}\n' \
+    >"$5/bin/python"; /bin/chmod +x "$5/bin/python" ;;
+pip) exit ${FAIL:-0} ;;
+esac
+"""
+
+
+@pytest.fixture
+def uv(machine, monkeypatch):
+    """A uv on PATH, and a Python without pip."""
+    write_program(machine / 'home' / 'python', GOOD)
+    monkeypatch.setattr(sys, 'executable', '/nowhere')
+    return write_program(machine / 'bin' / 'uv', UV.replace('env |', '/usr/bin/env |'))
+
+
+@pytest.mark.parametrize('works', ['uv', 'conda', None])
+def test_a_python37_is_fetched_with_uv_or_conda(machine, monkeypatch, uv, works, capsys):
+    write_program(machine / 'bin' / 'python3', GOOD_311)
+    write_program(machine / 'bin' / 'conda', 'exit 1\n' if works != 'conda' else
+                  '/bin/mkdir -p "$5/bin"\n/bin/cp home/python "$5/bin/python3.7"\n')
+    if works == 'uv':
+        monkeypatch.setenv('FETCHES', '1')
+    path = environment.find_python37()
+    if works:
+        inner = {'conda': 'conda', 'uv': 'cpython-3.7.9'}[works]
+        assert path == str(machine / '.python37' / inner / 'bin' / 'python3.7')
+        return
+    assert path is None
+    said = capsys.readouterr().err
+    for words in ['is Python 3.11', 'fetching with uv', 'fetching with conda', 'no network',
+                  'pyenv install 3.7.17', 'PYTHON37=']:
+        assert words in said
+    assert not (machine / '.python37').exists()
+
+
+def test_another_kind_of_machine_is_not_searched(machine, monkeypatch, capsys):
+    write_program(machine / 'bin' / 'python3.7', GOOD)
+    monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
+    assert environment.find_python37() is None
+    assert 'this is Linux aarch64' in capsys.readouterr().err
+
+
+# uv
+
+PIP = """case "$1 $2 $3" in
+'-m venv .venv-uv') %s; /bin/mkdir -p .venv-uv/bin; /bin/cp "$0" .venv-uv/bin/python ;;
+'-m pip install') %s; /bin/mkdir -p .venv-uv/bin; /bin/cp home/uv .venv-uv/bin/uv ;;
+'-m pip config') /bin/cat home/pip.conf ;;
+esac
+"""
+
+
+@pytest.mark.parametrize('venv, pip, is_installed', [
+    ('', '', True), ('echo no ensurepip; exit 1', '', True), ('', 'echo no network; exit 1', False),
+    ('echo no ensurepip; exit 1', 'echo no module pip; exit 1', False)])
+def test_uv_is_installed_into_the_checkout(machine, monkeypatch, capsys, venv, pip, is_installed):
+    write_program(machine / 'home' / 'uv', UV)
+    write_program(machine / 'bin' / 'uv', 'echo uv 0.9.1\n')     # another series offers no 3.7
+    monkeypatch.setattr(sys, 'executable', write_program(
+        machine / 'python3', PIP % (venv or ':', pip or ':')))
+    if is_installed:
+        assert environment.find_uv() == str(machine / '.venv-uv' / 'bin' / 'uv')
+        monkeypatch.setattr(sys, 'executable', '/nowhere')
+        assert environment.find_uv() == str(machine / '.venv-uv' / 'bin' / 'uv')
+        return
+    with pytest.raises(Stop, match='could not install uv.*or put uv 0.6 on PATH') as stop:
+        environment.find_uv()
+    assert stop.value.code == 1
+    assert ' '.join(pip.split(';')[0].split()[1:]) in capsys.readouterr().err
+
+
+def test_uv_has_the_users_indexes_and_nothing_that_leads_it_elsewhere(machine, monkeypatch):
+    (machine / 'home').mkdir()
+    (machine / 'home' / 'pip.conf').write_text(r"""
+:env:.timeout='60'
+global.cert='/etc/ca.pem'
+global.constraint='/etc/constraints.txt'
+global.extra-index-url='\nhttps://a/simple\nhttps://b/simple'
+global.find-links='/opt/a /opt/b'
+global.index-url='https://mirror/simple'
+install.index-url='https://nearer/simple'
+""")
+    monkeypatch.setattr(sys, 'executable', write_program(machine / 'python3', PIP % (':', ':')))
+    for name in ('PYTHONPATH', 'PIP_CONSTRAINT', 'PIP_TARGET', 'PIP_PREFIX', 'PIP_USER',
+                 'UV_TARGET', 'UV_CONSTRAINT', 'UV_PYTHON', 'UV_EXCLUDE_NEWER', 'UV_NATIVE_TLS'):
+        monkeypatch.setenv(name, 'mine')
+    variables = environment.uv_variables()
+    assert {name: value for name, value in variables.items() if value != os.environ.get(name)} == {
+        'PIP_USER': '0', 'PIP_CONSTRAINT': os.devnull, 'UV_INDEX_STRATEGY': 'unsafe-best-match',
+        'UV_HTTP_TIMEOUT': '60', 'SSL_CERT_FILE': '/etc/ca.pem', 'UV_FIND_LINKS': '/opt/a,/opt/b',
+        'UV_INDEX': 'https://a/simple https://b/simple',
+        'UV_DEFAULT_INDEX': 'https://nearer/simple'}
+    assert variables['UV_NATIVE_TLS'] == 'mine'
+    assert 'mine' not in [value for name, value in variables.items() if name != 'UV_NATIVE_TLS']
+    monkeypatch.setenv('UV_DEFAULT_INDEX', 'https://mine/simple')
+    assert environment.uv_variables()['UV_DEFAULT_INDEX'] == 'https://mine/simple'
+    monkeypatch.setenv('UV_INDEX_URL', 'https://mine/simple')
+    monkeypatch.delenv('UV_DEFAULT_INDEX')
+    assert 'UV_DEFAULT_INDEX' not in environment.uv_variables()
 
 
 # The environments
 
 @pytest.fixture
 def empty(machine):
-    """A real environment with nothing in it, as pip leaves it when PIP_TARGET is set, that says it
-    was made from today's lock."""
+    """A real environment with nothing in it that says it was made from today's lock."""
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', CLASSIC.folder], check=True)
-    (machine / CLASSIC.folder / 'classic.lock').write_text((machine / CLASSIC.lock).read_text())
+    (machine / CLASSIC.folder / 'lock').write_text((machine / CLASSIC.locks[0]).read_text())
     return machine / CLASSIC.folder
 
 
@@ -173,96 +245,92 @@ def test_an_environment_without_its_packages_cannot_be_used(empty, monkeypatch):
     for name in CLASSIC.modules[1:]:
         (packages / (name + '.py')).write_text('raise SystemExit("does not import")')
     assert environment.trouble_with(CLASSIC) is None     # these take seconds
-    assert environment.trouble_with(CLASSIC, imports_all=True) == 'does not import'
-    with pytest.raises(environment.Stop, match=r'^.venv is complete, but cannot be used: does not '
-                                               r'import\..* \(rm -r .venv\)') as stop:
+    with pytest.raises(Stop, match=r'^.venv is complete, but cannot be used: does not '
+                                   r'import\..* \(rm -r .venv\)') as stop:
         environment.provide(CLASSIC, None)
     assert stop.value.code == 1
     for name in CLASSIC.modules[1:]:
         (packages / (name + '.py')).write_text('')
-    assert environment.trouble_with(CLASSIC, imports_all=True) is None
+    assert environment.provide(CLASSIC, None) == '.venv'
     (packages / 'numpy.py').write_text('import nothing_of_this_name')
     assert 'nothing_of_this_name' in environment.trouble_with(CLASSIC)
 
 
-HAS_ALL = 'echo; echo all is here\n'
-
-
-def test_an_environment_of_another_lock_or_python_cannot_be_used(machine):
-    assert environment.trouble_with(CLASSIC) == 'is not complete'
-    write_program(machine / CLASSIC.folder / 'bin' / 'python', HAS_ALL)
-    assert environment.trouble_with(CLASSIC) == 'is not complete'
-    copy = machine / CLASSIC.folder / 'classic.lock'
-    copy.write_text('an older lock\n')
-    assert 'another requirements/classic.lock' in environment.trouble_with(CLASSIC)
-    copy.write_text((machine / CLASSIC.lock).read_text())
-    assert environment.trouble_with(CLASSIC) is None
-    write_program(machine / CLASSIC.folder / 'bin' / 'python', 'exit 0\n')      # /bin/true
-    assert (environment.trouble_with(CLASSIC)
-            == 'has a Python that does not run (exit code 0)')
-    (machine / CLASSIC.folder / 'bin' / 'python').unlink()       # its Python was removed
-    assert 'does not start' in environment.trouble_with(CLASSIC)
-
-
-# A Python whose venv has a Python that notes how pip is called, fails if FAIL is set, and answers
-# the check of the packages with the exit code CHECK.
-MAKER = r"""[ "$2" = venv ] || exit 1
-/bin/mkdir -p "$3/bin"
-/bin/cat >"$3/bin/python" <<'END'
-#!/bin/sh
-[ "$2" = pip ] || { echo; echo all is here; exit ${CHECK:-0}; }
-echo "$@ user=$PIP_USER target=$PIP_TARGET prefix=$PIP_PREFIX" >pip.log
-exit ${FAIL:-0}
-END
-/bin/chmod +x "$3/bin/python"
-"""
-
-
-def test_an_environment_is_made_where_it_belongs(machine, monkeypatch, capfd):
-    monkeypatch.setenv('PIP_USER', '1')
-    monkeypatch.setenv('PIP_TARGET', '/elsewhere')
-    monkeypatch.setenv('PIP_PREFIX', '/elsewhere')
-    python = write_program(machine / 'maker', MAKER)
-    assert environment.provide(CLASSIC, lambda: python) == '.venv'
-    assert (machine / 'pip.log').read_text() == (
-        '-m pip install --disable-pip-version-check -q --require-hashes '
-        '-r requirements/classic.lock user=0 target= prefix=\n')
-    assert '0.5 GB, about 2 minutes' in capfd.readouterr().err
-    (machine / 'pip.log').unlink()
-    assert environment.provide(CLASSIC, None) == '.venv'         # it is there
-    assert not (machine / 'pip.log').exists()
-
-
-def test_an_environment_replaces_a_link_and_not_what_it_leads_to(machine):
+def test_an_environment_is_made_where_it_belongs(machine, uv, capfd):
     (machine / 'other').mkdir()
     (machine / 'other' / 'file').write_text('')
-    (machine / '.venv').symlink_to(machine / 'other')
-    environment.provide(CLASSIC, lambda: write_program(machine / 'maker', MAKER))
+    (machine / '.venv-modern').symlink_to(machine / 'other')     # a link is replaced
+    assert environment.provide(MODERN, lambda: '/my/python') == '.venv-modern'
+    assert (machine / 'uv.log').read_text() == (
+        'venv -q --python /my/python .venv-modern\n'
+        'pip install -q --python .venv-modern/bin/python --require-hashes '
+        '-r requirements/modern.lock --build-constraints requirements/modern.lock '
+        '-r requirements/cuda.lock --build-constraints requirements/cuda.lock\n')
+    assert '3.2 GB, about 8 minutes' in capfd.readouterr().err
+    assert environment.provide(MODERN, None) == '.venv-modern'   # it is complete
     assert [path.name for path in (machine / 'other').iterdir()] == ['file']
 
 
-@pytest.mark.parametrize('variable, words', [('FAIL', 'could not install'),
-                                             ('CHECK', 'pip config list')])
-def test_what_pip_did_not_make_is_not_good(machine, monkeypatch, variable, words):
+@pytest.mark.parametrize('change, trouble', [
+    (lambda folder: (folder / 'lock').unlink(), 'is not complete'),      # was interrupted
+    (lambda folder: (folder / 'lock').write_text('an older lock\n'),
+     'was made from another requirements/classic.lock'),
+    (lambda folder: write_program(folder / 'bin' / 'python', 'exit 0\n'),
+     'has a Python that does not run (exit code 0)'),
+    (lambda folder: (folder / 'bin' / 'python').unlink(), 'has a Python that does not start (')])
+def test_an_environment_that_is_not_whole_is_made_again(machine, uv, capfd, change, trouble):
+    environment.provide(CLASSIC, lambda: '/my/python')
+    change(machine / '.venv')
+    assert environment.trouble_with(CLASSIC).startswith(trouble)
+    assert environment.provide(CLASSIC, lambda: '/my/python') == '.venv'
+    assert '.venv ' + trouble in capfd.readouterr().err
+    assert environment.trouble_with(CLASSIC) is None
+    assert environment.provide(CLASSIC, None) == '.venv'
+
+
+@pytest.mark.parametrize('variable, words', [
+    ('FAIL', 'uv could not install requirements/classic.lock into .venv; its reason is above'),
+    ('CHECK', 'uv installed requirements/classic.lock, but .venv has a Python that does not run')])
+def test_what_uv_did_not_make_is_not_good(machine, monkeypatch, uv, variable, words):
     monkeypatch.setenv(variable, '1')
-    python = write_program(machine / 'maker', MAKER)
-    with pytest.raises(environment.Stop, match=words) as stop:
-        environment.provide(CLASSIC, lambda: python)
+    with pytest.raises(Stop, match=words) as stop:
+        environment.provide(CLASSIC, lambda: '/my/python')
     assert stop.value.code == 1
     monkeypatch.delenv(variable)
     assert environment.trouble_with(CLASSIC) == 'is not complete'
 
 
+def test_two_calls_at_once_wait_for_each_other(machine, uv, capfd):
+    process = subprocess.Popen([shutil.which('python3', path=os.defpath), '-c', """if True:
+        import fcntl, os, sys
+        fcntl.flock(os.open('.', os.O_RDONLY), fcntl.LOCK_EX)
+        print('locked', flush=True)
+        sys.stdin.readline()
+        os.makedirs('.venv/bin')
+        with open('.venv/bin/python', 'w') as file:
+            file.write('#!/bin/sh\\necho; echo all is installed\\n')
+        os.chmod('.venv/bin/python', 0o755)
+        with open('.venv/lock', 'w') as file:
+            file.write('uv==0.6.17\\n')"""], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b'locked\n'
+    say, environment.say = environment.say, lambda text: process.communicate(b'\n') and say(text)
+    try:
+        assert environment.provide(CLASSIC, None) == '.venv'     # the other one has made it
+    finally:
+        environment.say = say
+    assert capfd.readouterr().err.startswith('Waiting for another make, which is making an env')
+
+
 @pytest.mark.parametrize('environment_, free_gb, writable, sentence', [
     (CLASSIC, 0.2, True, 'The disk is full: .venv takes at least 1.5 GB, and 0.2 GB are free in '),
     (MODERN, 4.9, True, 'The disk is full: .venv-modern takes at least 5 GB, and 4.9 GB are free '),
-    (CLASSIC, 100, False, ' cannot be written, and .venv is to be made in it.')])
+    (CLASSIC, 100, False, ' is not writable, so .venv cannot be created there; use a writable')])
 def test_where_an_environment_cannot_be_written_none_is_made(
         machine, monkeypatch, environment_, free_gb, writable, sentence):
     monkeypatch.setattr(environment.shutil, 'disk_usage',
                         lambda path: types.SimpleNamespace(free=free_gb * 1e9))
     monkeypatch.setattr(environment.os, 'access', lambda path, mode: writable)
-    with pytest.raises(environment.Stop) as stop:
+    with pytest.raises(Stop) as stop:
         environment.provide(environment_, None)          # before a Python is looked for
     assert stop.value.code == 3
     assert sentence in str(stop.value)
@@ -275,9 +343,7 @@ def ask(machine, monkeypatch):
     """A function: the exit code of a command on a machine where every environment can be made."""
     def call(command, machine=NONE, python37=True, **variables):
         def provide(wanted, find_python):
-            if wanted is CLASSIC and not python37:
-                raise environment.NoPython37('No Python 3.7 found', 1)
-            return wanted.folder
+            return wanted.folder if wanted is not CLASSIC or python37 else None
         kind = variables.pop('MACHINE', 'x86_64')
         monkeypatch.setattr(environment.platform, 'machine', lambda: kind)
         for name, value in variables.items():
@@ -320,7 +386,7 @@ def test_without_a_python37_the_modern_runtime_is_taken_and_remembered(ask, mach
     assert ask('bench', python37=False) == 0
     out, err = capsys.readouterr()
     assert out == '.venv-modern-cpu\n'
-    assert 'No Python 3.7 found' in err and marker.exists()
+    assert 'no Python 3.7 was found' in err and marker.exists()
 
     assert ask('test') == 0                              # not searched again
     out, err = capsys.readouterr()
@@ -397,13 +463,20 @@ def test_horovod_is_built_again_for_another_compiler_cuda_or_nccl(tmp_path):
 
 # The lists and locks
 
-LOCKS = {'classic': ['requirements.txt', 'requirements/suite.txt', 'requirements/test.txt'],
-         'modern': ['requirements/modern.txt', 'requirements/cuda.txt', 'requirements/suite.txt'],
-         'modern-cpu': ['requirements/modern.txt', 'requirements/suite.txt',
-                        'requirements/test.txt'],
-         'horovod-classic': ['requirements/horovod.txt'],
-         'horovod-modern': ['requirements/horovod.txt']}
+# The lists of each lock; the lock below has what it lacks.
+LOCKS = {'classic': (['requirements.txt', 'requirements/suite.txt', 'requirements/test.txt'], None),
+         'modern': (['requirements/modern.txt', 'requirements/suite.txt', 'requirements/test.txt'],
+                    None),
+         'cuda': (['requirements/modern.txt', 'requirements/cuda.txt'], 'modern'),
+         'horovod-classic': (['requirements/horovod.txt'], 'classic'),
+         'horovod-modern': (['requirements/horovod.txt'], 'modern'),
+         'uv': (['requirements/uv.txt'], None)}
 NAMED = re.compile(r'^([A-Za-z][\w.-]*)(?:\[[\w-]+\])?(?:==([\w.]+))?', re.MULTILINE)
+
+
+def read(path):
+    with open(os.path.join(ROOT, path)) as file:
+        return file.read()
 
 
 def packages(text):
@@ -413,23 +486,33 @@ def packages(text):
 
 @pytest.mark.parametrize('name', sorted(LOCKS))
 def test_the_locks_hold_what_the_lists_ask_for_and_name_no_place(name):
-    asked = set()
-    for path in LOCKS[name]:
-        with open(os.path.join(ROOT, path)) as file:
-            lines = file.read().splitlines()
-        left_out = "python_version >= '3" if 'classic' in name else "python_version < '3"
-        asked |= packages('\n'.join(line for line in lines if left_out not in line))
-    with open(os.path.join(ROOT, 'requirements', name + '.lock')) as file:
-        text = file.read()
-    locked = packages(text)
-    known = {package for package, _ in locked}
-    versions = {package: {one for other, one in locked if other == package} for package in known}
-    assert asked
-    for package, version in asked:
-        assert package in known
-        assert not version or any(one == version or one == version + '.0'
-                                  for one in versions[package]), package
-    assert all(version for _, version in locked)
-    assert ' '.join(LOCKS[name]) in text.splitlines()[1]
+    lists, below = LOCKS[name]
+    left_out = "python_version >= '3" if 'classic' in name else "python_version < '3"
+    lines = [line for path in lists for line in read(path).splitlines() if left_out not in line]
+    text = read('requirements/%s.lock' % name)
+    locked = packages(text) | (packages(read('requirements/%s.lock' % below)) if below else set())
+    for package, version in packages('\n'.join(lines)):
+        versions = {locked_version for other, locked_version in locked if other == package}
+        assert versions, package
+        assert not version or {version, version + '.0'} & versions, package
+    assert text.startswith('# Made by tools/locks.py from %s\n' % ', '.join(lists))
     assert not re.search(r'https?:|file:|--(extra-)?index-url|--find-links|@', text)
-    assert text.count('--hash=sha256:') >= len(locked)
+    entry = re.compile(r'[\w.-]+==[\w.]+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+$')
+    assert [line for line in re.split(r'\n(?! )', text.rstrip())[1:] if not entry.match(line)] == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='no tomllib')
+@pytest.mark.parametrize('wheel, targets', [
+    ('absl_py-2.5.1-py3-none-any.whl', 8), ('astunparse-1.6.3-py2.py3-none-any.whl', 8),
+    ('numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl', 1),
+    ('numpy-2.4.6-cp313-cp313t-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl', 0),
+    ('numpy-2.4.6-cp314-cp314-manylinux_2_27_x86_64.whl', 0),
+    ('numpy-2.4.6-pp311-pypy311_pp73-manylinux_2_27_x86_64.whl', 0),
+    ('numpy-2.4.6-cp312-cp312-musllinux_1_2_x86_64.whl', 0),
+    ('numpy-2.4.6-cp312-cp312-macosx_14_0_arm64.whl', 0),
+    ('psutil-7.2.2-cp36-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl', 4),
+    ('cryptography-1-cp312-abi3-manylinux_2_28_x86_64.whl', 2),
+    ('uv-0.6.17-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl', 4)])
+def test_a_lock_has_the_wheels_that_are_installed_here(wheel, targets):
+    from tools import locks
+    assert len(locks.targets(wheel, locks.MODERN, locks.BOTH)) == targets

@@ -7,17 +7,22 @@
 
 The answer goes to stdout, all messages go to stderr. Exit codes: 1 an environment could not be
 made, 2 bad usage, 3 no runtime installed by pip can use this machine's GPU as things are, or the
-disk is full or cannot be written (the message says what to do).
+disk is full or not writable (the message says what to do).
 
 RUNTIME=classic or RUNTIME=modern chooses the runtime. PYTHON37=/path/to/python3.7 and
 PYTHON=/path/to/python3.12 choose the Python from which the environment is made.
 
-Needs only the standard library, of Python 3.8 or later.
+uv makes the environments; it is installed into .venv-uv. Needs only the standard library, of
+Python 3.8 or later.
 """
+import ast
+import contextlib
+import fcntl
 import glob
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,36 +34,40 @@ sys.path.insert(0, ROOT)
 from common.machine import nvidia  # noqa: E402
 from common.stop import Stop  # noqa: E402
 
-UV = 'uv==0.6.17'                    # of the last series that can install CPython 3.7
+UV_FOLDER, UV_LOCK = '.venv-uv', 'requirements/uv.lock'
 FETCHED = '.python37'                # the folder of a fetched Python 3.7
 SYSTEM_CONDAS = ['/opt/conda', '/opt/miniconda3']
 NOT_FOUND = '.python37-not-found'    # a search failed: only RUNTIME=classic or PYTHON37 repeats it
+NO_GPU = nvidia.Machine(0, None, [], [], None, None, [])
+
+# What of the user's variables for uv reaches it: where it gets packages from, and how.
+UV_VARIABLES = re.compile('UV_(.*INDEX.*|FIND_LINKS|OFFLINE|NATIVE_TLS|INSECURE_HOST|KEYRING.*|'
+                          'HTTP_TIMEOUT|REQUEST_TIMEOUT|CONCURRENT.*|CACHE_DIR|NO_CACHE|LINK_MODE|'
+                          'CONFIG_FILE|PYTHON_INSTALL_MIRROR)$')
+# pip's settings that uv has too, under these names.
+PIP_SETTINGS = {'index-url': 'UV_DEFAULT_INDEX', 'extra-index-url': 'UV_INDEX',
+                'find-links': 'UV_FIND_LINKS', 'no-index': 'UV_NO_INDEX', 'cert': 'SSL_CERT_FILE',
+                'client-cert': 'SSL_CLIENT_CERT', 'trusted-host': 'UV_INSECURE_HOST',
+                'proxy': 'ALL_PROXY', 'timeout': 'UV_HTTP_TIMEOUT',
+                'default-timeout': 'UV_HTTP_TIMEOUT'}
 
 
 class Environment(NamedTuple):
-    """An environment: its folder, its lock file, its download size and time, the least disk space
-    that it takes, and the modules that a complete environment has."""
+    """An environment: its folder, its locks, its download size and time, the least disk space that
+    it takes, and the modules that a complete environment has."""
     folder: str
-    lock: str
+    locks: List[str]
     download: str
     disk_gb: float
     modules: List[str]
 
 
-SUITE = ['numpy', 'tensorflow', 'jinja2', 'fastjsonschema']
-CLASSIC = Environment('.venv', 'requirements/classic.lock', '0.5 GB, about 2 minutes',
-                      1.5, SUITE + ['pytest'])
-MODERN = Environment('.venv-modern', 'requirements/modern.lock', '3.2 GB, about 10 minutes',
-                     5, SUITE + ['tf_keras', 'tf_slim', 'nvidia.cudnn'])
-MODERN_CPU = Environment('.venv-modern-cpu', 'requirements/modern-cpu.lock',
-                         '0.6 GB, about 3 minutes', 2, SUITE + ['tf_keras', 'tf_slim', 'pytest'])
-
-
-NO_GPU = nvidia.Machine(0, None, [], [], None, None, [])
-
-
-class NoPython37(Stop):
-    """There is no Python 3.7 here, and none could be fetched."""
+SUITE = ['numpy', 'tensorflow', 'jinja2', 'fastjsonschema', 'pytest']
+CLASSIC = Environment('.venv', ['requirements/classic.lock'], '0.5 GB, about a minute', 1.5, SUITE)
+MODERN_CPU = Environment('.venv-modern-cpu', ['requirements/modern.lock'],
+                         '0.6 GB, about 2 minutes', 2, SUITE + ['tf_keras', 'tf_slim'])
+MODERN = Environment('.venv-modern', MODERN_CPU.locks + ['requirements/cuda.lock'],
+                     '3.2 GB, about 8 minutes', 5, MODERN_CPU.modules + ['nvidia.cudnn'])
 
 
 def say(text: str) -> None:
@@ -110,76 +119,6 @@ def look() -> nvidia.Machine:
         cuda_version=machine.cuda_version and tuple(machine.cuda_version))
 
 
-# Python 3.7
-
-# Prints the path of this Python, or on stderr why it cannot be used.
-PROBE_37 = """
-import sys
-if sys.version_info[:2] != (3, 7):
-    sys.exit("is Python %d.%d" % sys.version_info[:2])
-if sys.maxsize < 2 ** 32:
-    sys.exit("is a 32-bit build")
-try:
-    import ssl, venv, ensurepip
-except ImportError as error:
-    sys.exit("%s (on Debian and Ubuntu: apt-get install python3.7-venv)" % error)
-print(sys.executable)
-"""
-PROBE_MODERN = """
-import sys
-if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-    sys.exit("is Python %d.%d" % sys.version_info[:2])
-try:
-    import ssl, venv, ensurepip
-except ImportError as error:
-    sys.exit("%s (on Debian and Ubuntu: apt-get install python3-venv)" % error)
-print(sys.executable)
-"""
-
-
-def run_probe(python: str, probe: str) -> Tuple[Optional[str], str]:
-    """Returns the real path of this Python and '', or None and why it cannot be used. It must be
-    run to know: pyenv puts a python3.7 on PATH that refuses to run while another version is
-    chosen."""
-    try:
-        done = subprocess.run([python, '-c', probe], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return None, str(error)
-    if done.returncode == 0:
-        return done.stdout.decode().strip(), ''
-    lines = done.stderr.decode(errors='replace').strip().splitlines()
-    return None, lines[0] if lines else 'exit code %d' % done.returncode
-
-
-def pythons37() -> Iterator[Tuple[str, str]]:
-    """Yields (path, source) of every program that may be a Python 3.7; a source is such as
-    'PATH'."""
-    home = os.path.expanduser('~')
-    patterns = [('%s/*/bin/python3.7' % os.path.abspath(FETCHED), 'fetched before')]
-    patterns += [(folder + '/python3.7', 'PATH')
-                 for folder in os.environ.get('PATH', '').split(os.pathsep) if folder]
-    patterns += [(path, 'PATH') for path in map(shutil.which, ('python3', 'python')) if path]
-    patterns.append(((os.environ.get('PYENV_ROOT') or home + '/.pyenv')
-                     + '/versions/3.7*/bin/python3.7', 'pyenv'))
-    bases = [os.environ.get('CONDA_PREFIX')] + [home + '/' + name for name in (
-        'miniconda3', 'anaconda3', 'miniforge3', 'mambaforge', 'micromamba', '.conda')]
-    for base in bases + SYSTEM_CONDAS:
-        if base:
-            patterns += [(base + '/bin/python3.7', 'conda'),
-                         (base + '/envs/*/bin/python3.7', 'conda')]
-    try:                                                 # where conda lists environments elsewhere
-        with open(home + '/.conda/environments.txt') as file:
-            patterns += [(line.strip() + '/bin/python3.7', 'conda') for line in file]
-    except OSError:
-        pass
-    patterns.append((home + '/.local/share/uv/python/cpython-3.7*/bin/python3.7', 'uv'))
-    for pattern, where in patterns:
-        for path in sorted(glob.glob(pattern)):
-            if os.access(path, os.X_OK):
-                yield path, where
-
-
 def wrong_machine() -> Optional[str]:
     """Returns why TensorFlow 1.15 cannot be installed on this kind of machine, else None."""
     machine = '%s %s' % (platform.system(), platform.machine())
@@ -188,201 +127,294 @@ def wrong_machine() -> Optional[str]:
         'help); this is %s' % machine)
 
 
-def find_python37() -> str:
-    """Returns the path of a Python 3.7 that runs; fetches one into FETCHED if there is none.
-    Raises NoPython37, and Stop for a PYTHON37 that will not do."""
+# Python
+
+def check_python(python: str, oldest: Tuple[int, int], newest: Tuple[int, int]
+                 ) -> Tuple[Optional[str], str]:
+    """Returns the real path of a Python and '', or None and why it cannot be used. It must be run
+    to know: pyenv puts a python3.7 on PATH that refuses to run while another version is chosen."""
+    script = ('import sys; print(repr((sys.executable, sys.version_info[:2], sys.maxsize)))')
+    try:
+        done = subprocess.run([python, '-c', script], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=60)
+        path, version, largest = ast.literal_eval(done.stdout.decode().strip() or 'None')
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    except (TypeError, ValueError, SyntaxError):
+        lines = done.stderr.decode(errors='replace').strip().splitlines()
+        return None, lines[0] if lines else 'exit code %d' % done.returncode
+    if not oldest <= version <= newest:
+        return None, 'is Python %d.%d' % version
+    return (path, '') if largest > 2 ** 32 else (None, 'is a 32-bit build')
+
+
+def pythons(version: str) -> Iterator[Tuple[str, str]]:
+    """Yields (path, source) of every program that may be a Python of this version, such as '3.7'; a
+    source is such as 'PATH'."""
+    home = os.path.expanduser('~')
+    folders = [(folder, 'PATH') for folder in os.environ.get('PATH', '').split(os.pathsep)
+               if folder]
+    folders.append(((os.environ.get('PYENV_ROOT') or home + '/.pyenv')
+                    + '/versions/%s*/bin' % version, 'pyenv'))
+    bases = [os.environ.get('CONDA_PREFIX')] + [home + '/' + name for name in (
+        'miniconda3', 'anaconda3', 'miniforge3', 'mambaforge', 'micromamba', '.conda')]
+    for base in filter(None, bases + SYSTEM_CONDAS):
+        folders += [(base + '/bin', 'conda'), (base + '/envs/*/bin', 'conda')]
+    try:                                                 # where conda lists environments elsewhere
+        with open(home + '/.conda/environments.txt') as file:
+            folders += [(line.strip() + '/bin', 'conda') for line in file]
+    except OSError:
+        pass
+    folders.append((home + '/.local/share/uv/python/cpython-%s*/bin' % version, 'uv'))
+    for folder, source in [('%s/*/bin' % os.path.abspath(FETCHED), 'fetched before')] + folders:
+        for path in sorted(glob.glob('%s/python%s' % (folder, version))):
+            if os.access(path, os.X_OK):
+                yield path, source
+    for path in filter(None, map(shutil.which, ('python3', 'python'))):
+        yield path, 'PATH'
+
+
+def find_python37() -> Optional[str]:
+    """Returns the path of a Python 3.7 that runs; fetches one into FETCHED if there is none. Where
+    that fails too it says what was tried and returns None. Raises Stop for a PYTHON37 that will not
+    do."""
     if wrong_machine():
-        raise NoPython37('%s. Use an x86-64 Linux machine, or a container or virtual machine of '
-                         'that kind.' % wrong_machine(), 1)
+        say(wrong_machine() + '. Use an x86-64 Linux machine, or a container or virtual machine of '
+            'that kind.')
+        return None
     named = os.environ.get('PYTHON37')
     if named:
-        command = shutil.which(named)
-        if not command:
-            raise Stop('PYTHON37=%s is not a program that can be run.' % named, 2)
-        path, why_not = run_probe(command, PROBE_37)
+        path, why_not = check_python(named, (3, 7), (3, 7))
         if not path:
-            raise Stop('PYTHON37=%s will not do: %s' % (named, why_not), 2)
+            raise Stop('PYTHON37=%s cannot be used: %s' % (named, why_not), 2)
         say('Python 3.7: %s (PYTHON37)' % path)
         return path
-
     tried = []                                           # type: List[str]
-    for candidates in pythons37, lambda: fetch_with_uv(tried), lambda: fetch_with_conda(tried):
-        for candidate, where in candidates():
-            path, why_not = run_probe(candidate, PROBE_37)
+    for candidates in (pythons('3.7'), fetch_python37(tried)):
+        for candidate, source in candidates:
+            path, why_not = check_python(candidate, (3, 7), (3, 7))
             if path:
-                say('Python 3.7: %s (%s)' % (path, where))
+                say('Python 3.7: %s (%s)' % (path, source))
                 return path
-            tried.append('%s: %s: %s' % (where, candidate, why_not))
+            tried.append('%s: %s: %s' % (source, candidate, why_not))
     shutil.rmtree(FETCHED, ignore_errors=True)
-    raise NoPython37('\n'.join(
+    say('\n'.join(
         ['No Python 3.7 found, and TensorFlow 1.15 runs on no later one. Tried:']
         + ['  ' + line for line in tried]
         + ['Do one of these, then give the same command again:',
            '  pyenv install 3.7.17',
            '  conda create -n python37 -c conda-forge python=3.7',
-           '  apt-get install python3-venv, if that is what stopped the fetching',
-           '  name one that you have: PYTHON37=/path/to/python3.7 make test']), 1)
+           '  name one that you have: PYTHON37=/path/to/python3.7 make test']))
+    return None
 
 
-def logged(log: List[str], *command: str, **variables: str) -> bool:
-    """Runs a command and puts the lines of its output into `log`; returns whether it succeeded."""
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, env=dict(pip_environ(), **variables))
-    except OSError as error:
-        log[:] = [str(error)]
-        return False
-    log[:] = done.stdout.decode(errors='replace').splitlines()
-    return done.returncode == 0
-
-
-def end_of(log: List[str]) -> str:
-    """Returns the last lines of a log, each on a line of its own, for the list of what was
-    tried."""
-    return ''.join('\n      ' + line for line in log[-6:])
-
-
-def fetch_with_uv(tried: List[str]) -> Iterator[Tuple[str, str]]:
-    """Fetches CPython 3.7 with uv and yields it; adds to `tried` what failed."""
-    python = shutil.which('python3') or shutil.which('python') or sys.executable
-    say('No Python 3.7 here: fetching CPython 3.7.9 (25 MB, under a minute) into %s with %s ...'
-        % (FETCHED, UV))
+def fetch_python37(tried: List[str]) -> Iterator[Tuple[str, str]]:
+    """Fetches Python 3.7 with uv or else with conda, and yields (path, source); adds to `tried`
+    what failed."""
     folder = os.path.abspath(FETCHED)
-    shutil.rmtree(folder, ignore_errors=True)
-    tool, log = folder + '/tool', []                     # type: str, List[str]
-    # A Debian python3 without python3-venv cannot make a venv, but may have pip.
-    if not (logged(log, python, '-m', 'venv', tool)
-            and logged(log, tool + '/bin/python', '-m', 'pip', 'install', '-q', UV)
-            or logged(log, python, '-m', 'pip', 'install', '-q', '--target', tool, UV)):
-        tried.append('fetching with uv: %s could not install uv: %s' % (python, end_of(log)))
-        return
-    installed = logged(log, tool + '/bin/uv', '--no-config', 'python', 'install', '3.7.9',
-                       UV_PYTHON_INSTALL_DIR=folder)
-    shutil.rmtree(tool, ignore_errors=True)
-    pythons = glob.glob(folder + '/cpython-3.7*/bin/python3.7')
-    if not installed or not pythons:
-        tried.append('fetching with uv: %s' % (end_of(log) or 'it installed no Python 3.7'))
-        return
-    yield pythons[0], 'fetched now'
-
-
-def fetch_with_conda(tried: List[str]) -> Iterator[Tuple[str, str]]:
-    """Fetches Python 3.7 with conda and yields it; adds to `tried` what failed."""
     conda = next(filter(None, map(shutil.which, ('conda', 'mamba', 'micromamba'))), None)
-    if not conda:
-        tried.append('fetching with conda: no conda, mamba or micromamba on PATH')
-        return
-    say('Fetching Python 3.7 (100 MB, about a minute) into %s with %s ...' % (FETCHED, conda))
-    folder = os.path.abspath(FETCHED)
-    shutil.rmtree(folder, ignore_errors=True)
-    log = []                                             # type: List[str]
-    if logged(log, conda, 'create', '-y', '-q', '-p', folder + '/conda', '--override-channels',
-              '-c', 'conda-forge', 'python=3.7'):
-        yield folder + '/conda/bin/python3.7', 'fetched now'
+    commands = [('uv', lambda: [find_uv(), 'python', 'install', '--no-bin', '3.7.9'])]
+    if conda:
+        commands.append(('conda', lambda: [
+            conda, 'create', '-y', '-q', '-p', folder + '/conda', '--override-channels', '-c',
+            'conda-forge', 'python=3.7']))
     else:
-        tried.append('fetching with conda: %s' % end_of(log))
+        tried.append('fetching with conda: no conda, mamba or micromamba on PATH')
+    for name, command in commands:
+        say('No Python 3.7 was found: fetching one (up to 100 MB, about a minute) into %s with %s '
+            '...' % (FETCHED, name))
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            done = subprocess.run(command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT,
+                                  env=dict(variables(), UV_PYTHON_INSTALL_DIR=folder))
+        except (OSError, Stop) as error:
+            tried.append('fetching with %s: %s' % (name, error))
+            continue
+        lines = done.stdout.decode(errors='replace').splitlines()[-6:]
+        for path in glob.glob(folder + '/*/bin/python3.7'):
+            yield path, 'fetched now'
+        tried.append(''.join(['fetching with %s:' % name] + ['\n      ' + line for line in lines]))
+
+
+def find_modern_python() -> str:
+    """Returns the path of a Python from 3.10 to 3.13 that runs. Raises Stop."""
+    named = os.environ.get('PYTHON')
+    if named:
+        path, why_not = check_python(named, (3, 10), (3, 13))
+        if path:
+            return path
+        say('PYTHON=%s cannot be used: %s. Looking for another.' % (named, why_not))
+    for version in '3.12', '3.13', '3.11', '3.10':
+        for candidate, _ in pythons(version):
+            path, _ = check_python(candidate, (3, 10), (3, 13))
+            if path:
+                return path
+    raise Stop('The modern runtime needs a Python from 3.10 to 3.13, and none was found on PATH, '
+               'in pyenv, conda or uv. Install one (on Debian and Ubuntu: apt-get install '
+               'python3), or name one: PYTHON=/path/to/python3.12', 1)
+
+
+# uv
+
+def variables() -> Dict[str, str]:
+    """Returns this process's environment variables for pip and uv, without those that lead them to
+    other packages, versions or folders than the locks' (PYTHONPATH, PIP_CONSTRAINT, ...)."""
+    kept = {name: value for name, value in os.environ.items()
+            if name not in ('PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT',
+                            'VIRTUAL_ENV', 'CONDA_PREFIX')
+            and not (name.startswith('UV_') and not UV_VARIABLES.match(name))}
+    # Also where pip.conf says otherwise.
+    return dict(kept, PIP_USER='0', PIP_CONSTRAINT=os.devnull)
+
+
+def uv_variables() -> Dict[str, str]:
+    """Returns variables() with pip's indexes and certificates, which uv does not read itself. The
+    user's own variables for uv come first."""
+    settings = {}                                        # type: Dict[str, str]
+    for python in UV_FOLDER + '/bin/python', sys.executable:
+        try:
+            done = subprocess.run([python, '-m', 'pip', 'config', 'list'], env=variables(),
+                                  stdin=subprocess.DEVNULL, capture_output=True)
+        except OSError:
+            continue
+        lines = [re.match(r'(global|install|:env:)\.([a-z-]+)=(.*)', line)
+                 for line in done.stdout.decode(errors='replace').splitlines()]
+        for line in sorted(filter(None, lines), key=lambda line: (
+                'global', 'install', ':env:').index(line.group(1))):
+            name = PIP_SETTINGS.get(line.group(2))
+            if name:
+                separator = ',' if name == 'UV_FIND_LINKS' else ' '
+                settings[name] = separator.join(ast.literal_eval(line.group(3)).split())
+        if done.returncode == 0:
+            break
+    for name in 'REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE':  # pip reads these too
+        if os.environ.get(name):
+            settings.setdefault('SSL_CERT_FILE', os.environ[name])
+    if os.environ.get('UV_INDEX_URL'):                   # the old name of UV_DEFAULT_INDEX
+        settings.pop('UV_DEFAULT_INDEX', None)
+    # As pip does, look for a version in all indexes; the hashes say which file it must be.
+    return {'UV_INDEX_STRATEGY': 'unsafe-best-match', **settings, **variables()}
+
+
+def find_uv() -> str:
+    """Returns the path of uv: of the version in its lock, or one of the same series on PATH.
+    Installs it into UV_FOLDER if there is none. Raises Stop."""
+    with open(UV_LOCK) as file:
+        series = re.search(r'^uv==(\d+\.\d+)\.', file.read(), re.MULTILINE).group(1)
+    uv = os.path.abspath(UV_FOLDER + '/bin/uv')
+    for path in filter(None, (uv, shutil.which('uv'))):
+        try:
+            done = subprocess.run([path, '--version'], stdin=subprocess.DEVNULL,
+                                  capture_output=True)
+        except OSError:
+            continue
+        if done.stdout.decode().startswith('uv %s.' % series):
+            return path
+    shutil.rmtree(UV_FOLDER, ignore_errors=True)
+    pip = ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--require-hashes', '-r',
+           UV_LOCK]
+    # A Debian python3 without python3-venv cannot make a venv, but may have pip.
+    for commands in ([[sys.executable, '-m', 'venv', UV_FOLDER], [UV_FOLDER + '/bin/python', *pip]],
+                     [[sys.executable, *pip, '--target', UV_FOLDER]]):
+        for command in commands:
+            done = subprocess.run(command, env=variables(), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode != 0:
+                break
+        else:
+            return uv
+    say(done.stdout.decode(errors='replace').rstrip())
+    raise Stop('%s could not install uv, which makes the environments; the reason is above. '
+               'Without a network: connect, or name a mirror in PIP_INDEX_URL. Without pip and '
+               'venv (Debian, Ubuntu): apt-get install python3-venv, or put uv %s on PATH.'
+               % (sys.executable, series), 1)
 
 
 # The environments
 
-def find_modern_python() -> str:
-    """Returns the path of a Python from 3.10 to 3.13 that runs and can make environments. Raises
-    Stop."""
-    named = os.environ.get('PYTHON')
-    pyenv = os.environ.get('PYENV_ROOT') or os.path.expanduser('~/.pyenv')
-    names = ([named] if named else []) + ['python3.12', 'python3.13', 'python3.11', 'python3.10',
-                                          'python3']
-    for name in names + sorted(glob.glob(pyenv + '/versions/3.1[0-3]*/bin/python3')):
-        path, why_not = run_probe(name, PROBE_MODERN)
-        if path:
-            return path
-        if name == named:
-            say('PYTHON=%s will not do: %s. Looking for another.' % (named, why_not))
-    raise Stop('The modern runtime needs a Python from 3.10 to 3.13 with venv, and none was found '
-               'on PATH or in pyenv. Install one (on Debian and Ubuntu: apt-get install python3 '
-               'python3-venv), or name one: PYTHON=/path/to/python3.12', 1)
-
-
-def pip_environ() -> Dict[str, str]:
-    """Returns this process's environment variables without those that make pip install outside the
-    environment it runs in."""
-    variables = {name: value for name, value in os.environ.items()
-                 if name not in ('PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT')}
-    return dict(variables, PIP_USER='0')                 # also where pip.conf says user = true
+def text_of(locks: List[str]) -> str:
+    """Returns the text of an environment's locks, which a complete environment has a copy of."""
+    texts = []
+    for lock in locks:
+        with open(lock) as file:
+            texts.append(file.read())
+    return ''.join(texts)
 
 
 def trouble_with(environment: Environment, imports_all: bool = False) -> Optional[str]:
     """Returns why an environment cannot be used as it is, None if it can.
 
-    Its copy of the lock must equal the lock, numpy must import, and the other modules must exist;
+    Its copy of the locks must equal the locks, numpy must import, and the other modules must exist;
     all must import if `imports_all`, which takes seconds. -I leaves out modules from elsewhere
     (PYTHONPATH, the user's own), which would hide that the environment is empty.
     """
-    copy = os.path.join(environment.folder, os.path.basename(environment.lock))
     try:
-        with open(copy) as ours, open(environment.lock) as todays:
-            if ours.read() != todays.read():
-                return 'was made from another %s' % environment.lock
+        if text_of([environment.folder + '/lock']) != text_of(environment.locks):
+            return 'was made from another %s' % ' and '.join(environment.locks)
     except OSError:
         return 'is not complete'
     check = ('import numpy\nfrom importlib import import_module, util\n'
              'for name in %r:\n'
              '    if util.find_spec(name) is None: raise SystemExit("has no " + name)\n'
              '    if %r: import_module(name)\n'
-             'print("\\nall is here")' % (environment.modules, imports_all))
+             'print("\\nall is installed")' % (environment.modules, imports_all))
     try:
         done = subprocess.run([environment.folder + '/bin/python', '-I', '-c', check],
                               stdin=subprocess.DEVNULL, capture_output=True,
                               env=dict(os.environ, TF_USE_LEGACY_KERAS='1'))     # as common/tf1.py
     except OSError as error:
         return 'has a Python that does not start (%s)' % error
-    if done.returncode == 0 and done.stdout.decode().endswith('\nall is here\n'):
+    if done.returncode == 0 and done.stdout.decode().endswith('\nall is installed\n'):
         return None
     return (done.stderr.decode(errors='replace').strip().splitlines()
             or ['has a Python that does not run (exit code %d)' % done.returncode])[-1]
 
 
 def make(environment: Environment, python: str) -> None:
-    """Makes an environment, and replaces an old one. The copy of its lock is written last, so an
+    """Makes an environment, and replaces an old one. The copy of its locks is written last, so an
     environment that was interrupted has none and is made again. Raises Stop."""
-    folder, lock = environment.folder, environment.lock
+    folder, locks = environment.folder, ' and '.join(environment.locks)
+    uv, with_pips = find_uv(), uv_variables()
     say('Installing %s into %s with %s: %s at 100 Mbit/s, once ...'
-        % (lock, folder, python, environment.download))
+        % (locks, folder, python, environment.download))
     if os.path.islink(folder):
         os.unlink(folder)
     shutil.rmtree(folder, ignore_errors=True)
-
-    def succeeds(*command: str) -> bool:
-        return subprocess.run(command, env=pip_environ(), stdin=subprocess.DEVNULL,
-                              stdout=sys.stderr).returncode == 0
-
-    if not succeeds(python, '-m', 'venv', folder):
-        raise Stop('%s could not make an environment; its reason is above.' % python, 1)
-    if not succeeds(folder + '/bin/python', '-m', 'pip', 'install', '--disable-pip-version-check',
-                    '-q', '--require-hashes', '-r', lock):
-        raise Stop('pip could not install %s; its reason is above. If it found no network: '
-                   'connect, or name a mirror in PIP_INDEX_URL. Then give the same command again.'
-                   % lock, 1)
-    copy = os.path.join(folder, os.path.basename(lock))
-    shutil.copy(lock, copy)
+    install = [uv, 'pip', 'install', '-q', '--python', folder + '/bin/python', '--require-hashes']
+    for lock in environment.locks:                       # gast 0.2.2 is built, with these versions
+        install += ['-r', lock, '--build-constraints', lock]
+    for command in [uv, 'venv', '-q', '--python', python, folder], install:
+        if subprocess.run(command, env=with_pips, stdin=subprocess.DEVNULL,
+                          stdout=sys.stderr).returncode != 0:
+            raise Stop('uv could not install %s into %s; its reason is above. Without a network: '
+                       'connect, or name a mirror in PIP_INDEX_URL. Then give the same command '
+                       'again.' % (locks, folder), 1)
+    with open(folder + '/lock', 'w') as file:
+        file.write(text_of(environment.locks))
     trouble = trouble_with(environment, imports_all=True)
     if trouble:
-        os.remove(copy)
-        raise Stop("pip installed %s, but %s %s. See pip's settings: %s/bin/python -m pip config "
-                   'list' % (lock, folder, trouble, folder), 1)
+        os.remove(folder + '/lock')
+        raise Stop('uv installed %s, but %s %s' % (locks, folder, trouble), 1)
 
 
-def provide(environment: Environment, find_python: Callable[[], str]) -> str:
-    """Returns the folder of an environment; makes the environment first if it is not complete.
-    Raises Stop, also for one that is complete but does not import: the cause may lie elsewhere."""
-    folder, trouble = environment.folder, trouble_with(environment)
-    if trouble:
+def provide(environment: Environment, find_python: Callable[[], Optional[str]]) -> Optional[str]:
+    """Returns the folder of an environment; makes the environment first if it is not complete; None
+    if find_python finds none. Raises Stop, also for one that is complete but does not import: the
+    cause may lie elsewhere."""
+    folder = environment.folder
+    if trouble_with(environment):
         check_disk(environment)
-        python = find_python()
-        if os.path.exists(folder):
-            say('%s %s: making it again.' % (folder, trouble))
-        make(environment, python)
-        return folder
+        with only_one():
+            trouble = trouble_with(environment)
+            if trouble:
+                python = find_python()
+                if not python:
+                    return None
+                if os.path.exists(folder):
+                    say('%s %s: making it again.' % (folder, trouble))
+                make(environment, python)
+                return folder
     trouble = trouble_with(environment, imports_all=True)
     if trouble:
         raise Stop('%s is complete, but cannot be used: %s. If nothing outside it is the cause '
@@ -391,15 +423,32 @@ def provide(environment: Environment, find_python: Callable[[], str]) -> str:
     return folder
 
 
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Waits until no other process makes an environment in this folder, and lets others wait."""
+    folder = os.open('.', os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say('Waiting for another make, which is making an environment in %s ...' % os.getcwd())
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError:                                      # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
 def check_disk(environment: Environment) -> None:
     """Raises Stop, with exit code 3, if an environment cannot be written here."""
     if not os.access('.', os.W_OK):
-        raise Stop('%s cannot be written, and %s is to be made in it. Use a checkout that can.'
-                   % (os.getcwd(), environment.folder), 3)
+        raise Stop('%s is not writable, so %s cannot be created there; use a writable checkout.'
+                   % (os.getcwd(), environment.folder))
     free_gb = shutil.disk_usage('.').free / 1e9
     if free_gb < environment.disk_gb and not os.path.exists(environment.folder):
         raise Stop('The disk is full: %s takes at least %g GB, and %.1f GB are free in %s.'
-                   % (environment.folder, environment.disk_gb, free_gb, os.getcwd()), 3)
+                   % (environment.folder, environment.disk_gb, free_gb, os.getcwd()))
 
 
 # The commands
@@ -417,25 +466,23 @@ def folder_for(purpose: str) -> str:
     requested = os.environ.get('RUNTIME')
     machine = look() if purpose == 'bench' else NO_GPU           # no test needs a GPU
     modern = MODERN if machine.gpus and not nvidia.is_arm() else MODERN_CPU
-    if requested == 'modern':
-        return provide(modern, find_modern_python)
-    if requested == 'classic':
-        if os.path.exists(NOT_FOUND):
+    runtime, reason = (requested, '') if requested else choose(machine, no_python37())
+    if runtime == 'classic':
+        folder = provide(CLASSIC, find_python37)
+        if folder and os.path.exists(NOT_FOUND):
             os.remove(NOT_FOUND)
-        return provide(CLASSIC, find_python37)
-    runtime, reason = choose(machine, no_python37())
-    if runtime == 'modern':
+        if folder:
+            return folder
+        if requested:
+            raise Stop('RUNTIME=classic needs a Python 3.7.', 1)
+        reason = choose(machine, 'no Python 3.7 was found')[1]   # raises Stop if modern cannot be
+    if not requested:
         say('Using the modern runtime, TensorFlow 2.21: %s.' % reason)
-        return provide(modern, find_modern_python)
-    try:
-        return provide(CLASSIC, find_python37)
-    except NoPython37 as error:
-        choose(machine, 'no Python 3.7 was found')           # raises Stop if modern cannot be used
-        say('%s\nUsing the modern runtime, TensorFlow 2.21, instead.' % error)
-        folder = provide(modern, find_modern_python)
-        with open(NOT_FOUND, 'w'):   # so that the slow search is not repeated
+    folder = str(provide(modern, find_modern_python))
+    if runtime == 'classic':         # so that the slow search is not repeated
+        with open(NOT_FOUND, 'w'):
             pass
-        return folder
+    return folder
 
 
 def which() -> str:
@@ -462,10 +509,10 @@ def main(argv: List[str]) -> int:
         os.chdir(ROOT)
         print(which() if argv == ['which'] else folder_for(argv[0]))
     except Stop as stop:
-        say(str(stop))
+        say(stop.text)
         return stop.code
     except OSError as error:                             # a disk that has filled up
-        say('%s cannot be written: %s' % (ROOT, error))
+        say('%s is not writable: %s' % (ROOT, error))
         return 3
     return 0
 

@@ -18,11 +18,11 @@ folder=$(python3 tools/environment.py "${1:-bench}")
 python=$PWD/$folder/bin/python
 case $folder in
     .venv) lock=requirements/horovod-classic.lock own_lock=requirements/classic.lock ;;
-    *) lock=requirements/horovod-modern.lock own_lock=requirements/${folder#.venv-}.lock ;;
+    *) lock=requirements/horovod-modern.lock own_lock=requirements/modern.lock ;;
 esac
 
-# By these pip would install somewhere else than into the environment.
-unset PIP_TARGET PIP_PREFIX PIP_ROOT
+# By these pip would install something else, or somewhere else than into the environment.
+unset PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PYTHONPATH
 export PIP_USER=0
 
 key=$({
