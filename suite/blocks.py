@@ -35,9 +35,9 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
         + _mixes(sources) + _differences(sources, pairs)))
     apart = [line for pair in pairs for line in pair.apart]
     if len(sources) == 1 and apart and not details:
-        apart = ['%d published figures of the same networks are of other work: --details lists them'
-                 % len(apart)]
-    shown += [Block('Not the same work', [], _few(apart, details))] if apart else []
+        apart = ['%d published figures of these networks measure other workloads: --details lists '
+                 'them' % len(apart)]
+    shown += [Block('Not the same workload', [], _few(apart, details))] if apart else []
     notes = _notes(sources, details)
     return shown + ([Block('Notes', [], _few(notes, details))] if notes else [])
 
@@ -146,7 +146,8 @@ def _differences(sources, pairs):
         ', '.join(sorted({tables.condition(figure, name) for figure in source.figures}))
         for source in sources if source.records)) for name in sorted(names, key=conditions.order)]
     if unknown:
-        lines.append('known of only one side: ' + ', '.join(sorted(unknown, key=conditions.order)))
+        lines.append('recorded on one side only: %s' % ', '.join(
+            sorted(unknown, key=conditions.order)))
     return lines
 
 

@@ -102,14 +102,14 @@ def _compare(args):
         if args.csv:
             files.write(args.csv, text.as_csv(tables.CSV_COLUMNS, tables.csv_rows(sources)))
     except OSError as error:
-        raise Stop('Nothing done: %s: %s.' % (error.filename, error.strerror)) from None
+        raise Stop('%s: %s' % (error.filename, error.strerror)) from None
     if not sources[0].figures:
-        raise Stop('Nothing done: %s has no figures.' % sources[0].name, 2)
+        raise Stop('%s has no figures, so nothing is compared' % sources[0].name, 2)
     pairs = pairs_of(sources, references())
     shown = blocks.of(sources, pairs, args.details, args.fail_if_slower)
     print((text.as_markdown if args.markdown else text.as_text)(shown), end='', flush=True)
     if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
-        raise Stop(NOTHING_SHARED + '.', 2)
+        raise Stop(NOTHING_SHARED, 2)
     return 0 if args.fail_if_slower is None else gate.exit_code(pairs, args.fail_if_slower)
 
 
@@ -119,7 +119,7 @@ def _page():
         # Not at the top: only the page needs jinja2.
         from suite.report import page
     except ImportError as error:
-        raise Stop('Nothing done: --html needs jinja2 (%s): %s -m pip install jinja2.' % (
+        raise Stop('--html needs jinja2 (%s): %s -m pip install jinja2' % (
             error, os.path.basename(sys.executable)), 2) from None
     return page
 

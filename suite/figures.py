@@ -146,7 +146,7 @@ def _paths(name, deep):
         return [name], []
     if name in reference_names():
         return [os.path.join(REFERENCES, name + '.json')], []
-    return [], ['%s: no such file or folder, and no reference (those are: %s)' % (
+    return [], ['%s: no such file, folder or reference (references: %s)' % (
         name, ', '.join(reference_names()))]
 
 
@@ -156,7 +156,7 @@ def _no_records(name, paths):
         return []
     if len(paths) == 1:
         return ['%s: %s' % (paths[0], reading.NoRecord())]
-    return ['%s: %d files are no records of these benchmarks: %s%s' % (
+    return ['%s: %d files are not records of these benchmarks: %s%s' % (
         name, len(paths), ', '.join(_short(path, name) for path in paths[:3]),
         ', ...' * (len(paths) > 3))]
 

@@ -22,7 +22,7 @@ from suite.tables import LABELS, named, speed
 
 NO_DIFFERENCE = 'no significant difference'
 IDENTICAL = 'identical steps: is one a copy of the other?'
-NOTHING_SHARED = 'There are no valid figures of the same work'
+NOTHING_SHARED = 'No workload has valid figures on both sides'
 
 
 class Row(NamedTuple):
@@ -80,7 +80,7 @@ def missing(pair: Pair) -> List[Tuple[Figure, str]]:
              if record.data['status'] != 'finished'}
     works = {figure.work for figure in pair.other.figures}
     return [(figure, ('the run of %s did not finish' if figure.work[:2] in ended
-                      else '%s has none') % pair.other.name)
+                      else '%s has no figure') % pair.other.name)
             for figure in pair.base.figures if figure.records and figure.work not in works]
 
 

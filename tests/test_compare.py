@@ -137,7 +137,7 @@ def test_unequal_work_is_not_compared(change, why, write, capsys):
     captured = capsys.readouterr()
     assert 'other, alexnet lrn' in captured.out and why in ' '.join(captured.out.split())
     assert 'other against base' not in captured.out
-    assert 'no valid figures of the same work' in captured.err
+    assert 'No workload has valid figures on both sides' in captured.err
 
 
 @pytest.mark.parametrize('data, why', [
@@ -297,7 +297,7 @@ def test_folders_in_folders_and_files_that_are_no_records(write, capsys):
     deep = os.path.dirname(os.path.dirname(path))
     assert compare.main([deep]) == 0
     assert capsys.readouterr().err == (
-        deep + ': 3 files are no records of these benchmarks: x, y, z\n')
+        deep + ': 3 files are not records of these benchmarks: x, y, z\n')
     assert load(deep).figures[0].records == ('a/b/1', 'c/1')
 
 
@@ -416,10 +416,10 @@ def test_one_record_stands_beside_the_references_of_its_work(write, capsys):
     assert out.startswith('mine against chapter, ms / batch\n')
     assert re.search(r" 26 +13\.0\d +2\.0 times as fast as the chapter's GTX 1080\n", out)
     assert out.index('\nmine\n') > 0                     # its own figures behind it
-    assert 'published figures of the same networks are of other work: --details' in out
+    assert 'published figures of these networks measure other workloads: --details' in out
     assert compare.main([mine, '--details']) == 0
     out = capsys.readouterr().out
-    apart = ' '.join(out.split('Not the same work')[1].split())
+    apart = ' '.join(out.split('Not the same workload')[1].split())
     assert 'chapter, alexnet no_lrn Forward' in apart
     assert 'about 0.007 s / batch: variant no_lrn, not lrn' in apart
     assert 'soumith (GeForce GTX Titan X (Maxwell)), alexnet no_lrn_fc' in apart
@@ -445,9 +445,9 @@ def test_references_against_each_other(capsys):
     assert compare.main(['chapter', 'anosy']) == 0
     out = capsys.readouterr().out
     assert re.search(r'\n  vgg16 D Forward-backward +617 +444 +1\.39 times as fast', out)
-    assert '160 channels' in ' '.join(out.split('Not the same work')[1].split())
+    assert '160 channels' in ' '.join(out.split('Not the same workload')[1].split())
     assert compare.main(['tensorflow_guide']) == 0       # in images / s, as it was published
-    assert '91.8 ' not in capsys.readouterr().out.split('Not the same work')[1]
+    assert '91.8 ' not in capsys.readouterr().out.split('Not the same workload')[1]
     assert compare.main(['chapter', 'anosy'] + GATE) == 4
 
 

@@ -114,7 +114,7 @@ def test_what_is_no_difference(place, value, write, tmp_path, capsys):
     assert compare.main([one, other]) == 0
     out = capsys.readouterr().out
     assert 'differs: ' not in out
-    assert ('known of only one side: ' in out) == (value is None or place == 'environment.host')
+    assert ('recorded on one side only: ' in out) == (value is None or place == 'environment.host')
 
 
 @pytest.mark.parametrize('place, value, name', NOT_COMPARABLE)

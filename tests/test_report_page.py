@@ -230,7 +230,7 @@ FULL = dict(record(), status='out_of_memory', results=[], error='it is full')
      'alexnet lrn Forward tensors batch 32 float32: 30.02 ms / batch, 1066 images / s'),
     ({'a': INVALID}, [], 'INVALID', '<p>0 of 2 figures of mine are valid</p>'),
     ({'a': INVALID}, ['chapter'], 'INVALID', '<p>0 of 2 figures of mine are valid</p>'),
-    ({'a': record(batch_size=16)}, ['chapter'], 'There are no valid figures of the same work',
+    ({'a': record(batch_size=16)}, ['chapter'], 'No workload has valid figures on both sides',
      '<p>mine has 2 valid figures, chapter has'),
     ({}, [], 'mine has no figures', 'a folder without records'),
     ({'a': FULL}, [], 'mine has no figures', '<span class="verdict bad">out of memory</span>'),

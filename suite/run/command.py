@@ -8,8 +8,7 @@ sizes 1, 2, 4, ... until one does not fit into memory (on a CPU: or until a step
 
 Each run writes its record, NAME.json, and its output, NAME.log. Without --output they go into a new
 folder, results-local/DATE_HOST_DEVICE. To resume a call that was interrupted, give its folder: runs
-that finished there are not repeated. A line says so if they ran with another number of CPUs, other
-thread variables or another commit.
+that finished there are not repeated. A line names each condition in which they differ from now.
 
     python -m suite run [--only alexnet vgg16] [--variants] [--fetch both] [--sweep] [--repeat 3]
 
