@@ -21,25 +21,11 @@ import tempfile
 from common import networks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Version: its Python, and what pip is told. A TensorFlow does not exclude what came after it.
-RANGE = {
-    '1.13': ('3.7', ['tensorflow==1.13.2', 'numpy<1.19', 'protobuf<3.21']),
-    '1.14': ('3.7', ['tensorflow==1.14.0', 'numpy<1.19', 'protobuf<3.21']),
-    '2.4': ('3.8', ['tensorflow==2.4.4', 'protobuf<3.21']),
-    '2.8': ('3.9', ['tensorflow==2.8.4', 'numpy<2', 'protobuf<3.21']),
-    '2.10': ('3.10', ['tensorflow==2.10.1', 'numpy<2', 'protobuf<3.20']),
-    '2.12': ('3.9', ['tensorflow==2.12.1', 'numpy<2']),
-    '2.13': ('3.8', ['tensorflow==2.13.1']),
-    '2.14': ('3.11', ['tensorflow==2.14.1', 'numpy<2']),
-    '2.15': ('3.11', ['tensorflow==2.15.1', 'numpy<2']),
-    '2.16': ('3.12', ['tensorflow==2.16.2', 'numpy<2']),
-    '2.17': ('3.12', ['tensorflow==2.17.1', 'numpy<2']),
-    '2.18': ('3.12', ['tensorflow==2.18.1']),
-    '2.19': ('3.10', ['tensorflow==2.19.1']),
-    '2.20': ('3.13', ['tensorflow==2.20.0']),
-}
+# The Python of each version.
+RANGE = {'1.13.2': '3.7', '1.14.0': '3.7', '2.4.4': '3.8', '2.8.4': '3.9', '2.10.1': '3.10',
+         '2.12.1': '3.9', '2.13.1': '3.8', '2.14.1': '3.11', '2.15.1': '3.11', '2.16.2': '3.12',
+         '2.17.1': '3.12', '2.18.1': '3.12', '2.19.1': '3.10', '2.20.0': '3.13'}
 DEFAULT = ['1.14', '2.10', '2.15', '2.17', '2.20']
-
 SHORT_RUN = '--device cpu --batch_size 1 --num_batches 2 --num_steps_burn_in 1'.split()
 
 
@@ -58,20 +44,21 @@ def run(*command):
 def row(version, folder):
     """Installs a TensorFlow into a folder and tries it; returns its row of the table. Raises
     ChildProcessError: it cannot be installed, an output differs, or a script fails."""
-    wanted, packages = RANGE[version]
     pyenv = os.environ.get('PYENV_ROOT') or os.path.expanduser('~/.pyenv')
-    pythons = glob.glob('%s/versions/%s.*/bin/python' % (pyenv, wanted))
-    python = pythons[0] if pythons else shutil.which('python' + wanted)
+    pythons = glob.glob('%s/versions/%s.*/bin/python' % (pyenv, RANGE[version]))
+    python = pythons[0] if pythons else shutil.which('python' + RANGE[version])
     if not python:
-        raise ChildProcessError('Python %s is not installed' % wanted)
+        raise ChildProcessError('Python %s is not installed' % RANGE[version])
     run(python, '-m', 'venv', folder)
     python = folder + '/bin/python'
     pip = python, '-m', 'pip', 'install', '-q'
-    run(*pip, 'pytest', *packages)
-    if version[0] == '2':
-        run(*pip, '--no-deps', 'tf_slim==1.1.0')
-    if version in ('2.16', '2.17', '2.18', '2.19', '2.20'):          # Keras 3 came with 2.16
-        run(*pip, '--no-deps', 'tf_keras==%s.*' % version)
+    major, minor = map(int, version.split('.')[:2])
+    # A TensorFlow does not exclude what came after it.
+    run(*pip, 'pytest', 'tensorflow==' + version,
+        *['numpy<1.19'] * (major == 1), *['numpy<2'] * (major == 2 and minor < 18),
+        *['protobuf<3.20'] * ((major, minor) < (2, 12)))
+    if major == 2:
+        run(*pip, '--no-deps', 'tf_slim==1.1.0', *['tf_keras==2.%d.*' % minor] * (minor >= 16))
     # Without -m "" pytest leaves the comparison out: it is marked slow.
     run(python, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', '', '--basetemp',
         folder + '/outputs', 'tests/test_runtimes.py')
@@ -81,18 +68,21 @@ def row(version, folder):
     for path in glob.glob(folder + '/outputs/*/difference.json'):
         with open(path) as file:
             differences.append(json.load(file))
-    return [packages[0].split('==')[1], wanted, ', '.join(networks.NETWORKS)] + [
+    return [version, RANGE[version], ', '.join(networks.NETWORKS)] + [
         '%.1e' % max(difference.get(info_string, 0) for difference in differences)
         for info_string in networks.PASSES] + [datetime.date.today().isoformat()]
 
 
-def main(versions):
+def main(names):
     """Prints the rows; returns the exit code."""
-    failed = False
-    if not set(versions) <= set(RANGE):
-        print('usage: python3 -m tools.test_range [%s]' % ' '.join(RANGE), file=sys.stderr)
+    versions = [version for name in names or DEFAULT for version in RANGE
+                if version.startswith(name + '.')]
+    if len(versions) != len(names or DEFAULT):
+        print('usage: python3 -m tools.test_range [VERSION ...], out of %s' % ', '.join(
+            version.rpartition('.')[0] for version in RANGE), file=sys.stderr)
         return 2
-    for version in versions or DEFAULT:
+    failed = False
+    for version in versions:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 print('| %s |' % ' | '.join(row(version, folder)), flush=True)
