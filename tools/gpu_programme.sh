@@ -77,7 +77,7 @@ done
 part   doctor               30 0 python -m suite doctor
 suite  chapter             100 --output "$folder"
 suite  chapter-ops         100 --output "$folder" --fetch ops
-part   nan                  40 1 python -c "$nan" --num_batches 3 "${flags[@]}"
+part   nan                  60 1 python -c "$nan" --num_batches 3 "${flags[@]}"
 peers  alexnet-pytorch     130 alexnet --peers torchvision
 peers  vgg16-pytorch       130 vgg16 --peers torchvision
 # As long as time is left.
