@@ -13,6 +13,7 @@ import statistics
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from common import conditions, networks, report, stats
+from common.stop import Stop
 from suite import outcome
 from suite import records as reading
 from suite.records import PUBLISHED
@@ -105,11 +106,11 @@ def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
     for path in paths:
         try:
             data = reading.load(path)
-        except reading.NoRecord:
-            others.append(path)
-            continue
-        except ValueError as error:
-            problems.append('%s: %s' % (path, error))
+        except (ValueError, Stop) as error:
+            if str(error) == reading.NO_RECORD:
+                others.append(path)
+            else:
+                problems.append('%s: %s' % (path, error))
             continue
         if 'figures' in data:
             if os.path.isdir(name):
@@ -155,7 +156,7 @@ def _no_records(name, paths):
     if not paths:
         return []
     if len(paths) == 1:
-        return ['%s: %s' % (paths[0], reading.NoRecord())]
+        return ['%s: %s' % (paths[0], reading.NO_RECORD)]
     return ['%s: %d files are not records of these benchmarks: %s%s' % (
         name, len(paths), ', '.join(_short(path, name) for path in paths[:3]),
         ', ...' * (len(paths) > 3))]

@@ -13,27 +13,18 @@ from typing import Any, Callable, Dict, Optional
 import fastjsonschema
 
 from common import cautions, networks, variables
+from common.stop import Stop
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCHEMAS = {'record': os.path.join(ROOT, 'common', 'record.schema.json'),
            'reference': os.path.join(ROOT, 'suite', 'reference.schema.json')}
 PUBLISHED = 'hardware', 'year', 'software', 'source', 'note'      # about a published figure
+NO_RECORD = 'not a record of these benchmarks'
 MAX_DEPTH = 20                       # of lists and objects in each other; a record has 6
 # Their squares are floats, and no count or time comes near them.
 MIN_NUMBER, MAX_NUMBER = 1e-100, 1e100
 MAX_SHOWN = 60                       # characters of a value in an error
 STEP_KINDS = cautions.KINDS + ('few_steps',)           # the last: in older records
-
-
-class OtherVersion(ValueError):
-    """A record that another version of this project has written."""
-
-
-class NoRecord(ValueError):
-    """JSON that is something else than a record or a reference."""
-
-    def __str__(self) -> str:
-        return 'not a record of these benchmarks'
 
 
 def load(path: str) -> Dict[str, Any]:
@@ -44,9 +35,9 @@ def load(path: str) -> Dict[str, Any]:
     of today's rules, because the samples are there.
 
     Raises:
-        OtherVersion: a record of another schema.
-        NoRecord: JSON that is something else.
-        ValueError: the file is missing, is no record or is damaged; the text says why.
+        Stop: another version of this project wrote it.
+        ValueError: the file is missing or damaged, or (NO_RECORD) is something else; the text says
+            why.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError('not a file')                   # reading a pipe would wait for ever
@@ -61,13 +52,13 @@ def load(path: str) -> Dict[str, Any]:
         _complete(data)
         fault = _fault('reference', data)
     elif not isinstance(data, dict) or not {'schema', 'benchmark', 'results'} <= set(data):
-        raise NoRecord
+        raise ValueError(NO_RECORD)
     else:
         version = schema('record')['properties']['schema']['const']
         if data['schema'] != version:
-            raise OtherVersion(
+            raise Stop(
                 'schema %s, and %d is read here: run the benchmark again, or compare with the '
-                'version that wrote it' % (_shown(data['schema']), version))
+                'version that wrote it' % (_shown(data['schema']), version), 2)
         fault = _fault('record', data) or _contradiction(data)
     if fault:
         raise ValueError('damaged: %s' % fault)

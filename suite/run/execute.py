@@ -11,6 +11,7 @@ import tempfile
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from common import children, conditions
+from common.stop import Stop
 from suite import outcome
 from suite import records as reading
 from suite.run import plan
@@ -130,12 +131,10 @@ def read(path: str) -> Tuple[Dict[str, Any], Optional[str]]:
     """Returns the record in a file ({} if there is none), and a line that says why the file is not
     valid (None if it is, or if there is no file).
 
-    Raises suite.records.OtherVersion: another version of this project wrote it.
+    Raises Stop: another version of this project wrote it.
     """
     try:
         return reading.load(path), None
-    except reading.OtherVersion:
-        raise
     except ValueError as error:
         return {}, '%s: %s' % (path, error) if os.path.exists(path) else None
 
@@ -153,7 +152,7 @@ def finished_before(runs: List[Run], folder: str, device: Device
         path = os.path.join(folder, run.name + '.json')
         try:
             record, problem = read(path)
-        except reading.OtherVersion as error:
+        except Stop as error:
             raise Refused('%s: %s' % (path, error)) from None
         problems += [problem] if problem else []
         status = record.get('status')
@@ -232,7 +231,7 @@ def _run_one(run: Run, path: str, held: int, progress: Progress) -> CompletedRun
         raise
     try:
         record, problem = read(path + '.json')
-    except reading.OtherVersion as error:                # the checkout has changed meanwhile
+    except Stop as error:                # the checkout has changed meanwhile
         record, problem = {}, '%s.json: %s' % (path, error)
     completed = CompletedRun(run, record, code)
     progress.end(completed.word, is_finished=completed.is_finished)
