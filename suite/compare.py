@@ -44,6 +44,7 @@ from common.stop import Stop
 from suite import blocks, gate, tables
 from suite.figures import load, reference_names, references, short_names
 from suite.pairs import NOTHING_SHARED, pairs_of
+from suite.report import page
 
 
 @returns_exit_code
@@ -98,7 +99,7 @@ def _compare(args):
         print(problem, file=sys.stderr)
     try:
         if args.html:
-            _page().write(args.html, sources, references(), args.fail_if_slower)
+            page.write(args.html, sources, references(), args.fail_if_slower)
         if args.csv:
             files.write(args.csv, text.as_csv(tables.CSV_COLUMNS, tables.csv_rows(sources)))
     except OSError as error:
@@ -111,17 +112,6 @@ def _compare(args):
     if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
         raise Stop(NOTHING_SHARED, 2)
     return 0 if args.fail_if_slower is None else gate.exit_code(pairs, args.fail_if_slower)
-
-
-def _page():
-    """The module of the page."""
-    try:
-        # Not at the top: only the page needs jinja2.
-        from suite.report import page
-    except ImportError as error:
-        raise Stop('--html needs jinja2 (%s): %s -m pip install jinja2' % (
-            error, os.path.basename(sys.executable)), 2) from None
-    return page
 
 
 def _percent(value):

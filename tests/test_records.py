@@ -160,9 +160,11 @@ def test_the_schema_has_the_number_that_records_are_written_with():
     assert reading.schema('record')['properties']['schema']['const'] == record.SCHEMA
 
 
-@pytest.mark.parametrize('verb', ['compare', 'run'])
-def test_without_the_schema_library_a_line_says_what_to_install(verb, tmp_path):
-    (tmp_path / 'fastjsonschema.py').write_text('raise ImportError("No module named x")')
+@pytest.mark.parametrize('verb, library', [
+    ('run', 'fastjsonschema'), ('compare', 'fastjsonschema'), ('compare', 'jinja2'),
+    ('history', 'jinja2')])
+def test_without_a_library_a_line_says_what_to_install(verb, library, tmp_path):
+    (tmp_path / (library + '.py')).write_text('raise ImportError("No module named x")')
     done = subprocess.run([sys.executable, '-m', 'suite', verb, '--help'], cwd=ROOT, text=True,
                           env=dict(os.environ, PYTHONPATH=str(tmp_path)), capture_output=True)
     assert (done.returncode, done.stdout) == (3, '')
