@@ -12,7 +12,7 @@ MIN_NAME = 16                        # of them for the first column of a table, 
 NUMBER = re.compile(r'(about )?\d+(\.\d+)?( to \d+(\.\d+)?)?( %)?( \*)?')
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """A part of what is shown: a title, what all rows of the table have in common, the table (its
     header first; the first column says what a row is about) and lines; each may be empty."""
     title: str
@@ -124,7 +124,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Dict[str, Any]]) -> str:
 
 # Blocks
 
-def as_text(blocks: Iterable[Block]) -> str:
+def as_text(blocks: Iterable[TextBlock]) -> str:
     """Returns the blocks for a terminal of WIDTH columns."""
     lines = []                                           # type: List[str]
     for block in blocks:
@@ -139,7 +139,7 @@ def as_text(blocks: Iterable[Block]) -> str:
     return '\n'.join(lines).rstrip() + '\n'
 
 
-def as_markdown(blocks: Iterable[Block]) -> str:
+def as_markdown(blocks: Iterable[TextBlock]) -> str:
     """Returns the blocks as Markdown."""
     lines = []                                           # type: List[str]
     for block in blocks:

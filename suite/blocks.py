@@ -4,7 +4,7 @@ import re
 from typing import List, Optional, Sequence
 
 from common import conditions, text
-from common.text import Block
+from common.text import TextBlock
 from suite import gate, tables
 from suite.figures import Source
 from suite.pairs import Pair, against_float32, curves, ideal
@@ -15,7 +15,7 @@ MAX_GPU = 45                         # characters of a GPU's name in a table
 
 
 def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
-       percent: Optional[float] = None) -> List[Block]:
+       percent: Optional[float] = None) -> List[TextBlock]:
     """Returns what is shown: the outcome of the gate, if it has `percent` as its limit, the tables,
     the devices and how they differ, figures without counterpart, notes. A single source has a table
     of its own figures behind that of the chapter. Without `details` the lines of a block are
@@ -30,21 +30,21 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
         shown += scaling(source)
         shown += [_against(pair) for pair in [against_float32(source)] if pair.rows]
     compared = list(sources) + [pair.base for pair in pairs if len(sources) == 1 and pair.rows]
-    shown.append(Block('What is compared', [], [
+    shown.append(TextBlock('What is compared', [], [
         '%s: %s' % (source.name, tables.described(source)) for source in compared]
         + _mixes(sources) + _differences(sources, pairs)))
     apart = [line for pair in pairs for line in pair.apart]
     if len(sources) == 1 and apart and not details:
         apart = ['%d published figures of these networks measure other workloads: --details lists '
                  'them' % len(apart)]
-    shown += [Block('Not the same workload', [], _few(apart, details))] if apart else []
+    shown += [TextBlock('Not the same workload', [], _few(apart, details))] if apart else []
     notes = _notes(sources, details)
-    return shown + ([Block('Notes', [], _few(notes, details))] if notes else [])
+    return shown + ([TextBlock('Notes', [], _few(notes, details))] if notes else [])
 
 
 def _gate(pairs, percent, details):
     judgements = gate.judge(pairs, percent)
-    return Block('%s: %s' % (gate.title(percent), gate.overall(judgements)), [],
+    return TextBlock('%s: %s' % (gate.title(percent), gate.overall(judgements)), [],
                  _few(gate.lines(judgements), details))
 
 
@@ -58,7 +58,7 @@ def _against(pair, percent=None):
                  gate.outcome(row, percent)[0]] for row in pair.rows]
     else:
         head, last = head + ['speed'], [[tables.times(row, pair.base)] for row in pair.rows]
-    return Block('%s against %s, ms / batch%s' % (
+    return TextBlock('%s against %s, ms / batch%s' % (
         pair.other.name, pair.base.name, ' and the change of the time' * bool(pair.base.records)),
         [head] + [[name, tables.milliseconds(row.base), tables.milliseconds(row.other)] + cells
                   for name, row, cells in zip(names, pair.rows, last)], [], common)
@@ -93,10 +93,10 @@ def _own_figures(source):
         lines.append('The interval of one process covers how its steps vary, not how processes '
                      'differ: suite run --repeat 3.')
     columns = [column for column in columns if set(column[1:]) != {'-'}]
-    return Block(source.name, list(map(list, zip(*columns))), lines, common)
+    return TextBlock(source.name, list(map(list, zip(*columns))), lines, common)
 
 
-def scaling(source: Source) -> List[Block]:
+def scaling(source: Source) -> List[TextBlock]:
     """Returns the table of its jobs of several processes, if there are any."""
     figures = [figure for same in curves(source).values() for figure in same]
     if not figures:
@@ -114,7 +114,7 @@ def scaling(source: Source) -> List[Block]:
     line = ('ideal: one process alone, timed in the same run, times the number of processes; '
             'efficiency: measured / ideal; communication: the share of a step that the allreduce '
             'adds')
-    return [Block(source.name + ': scaling', [
+    return [TextBlock(source.name + ': scaling', [
         ['', 'images / s', 'ideal', 'efficiency', 'communication']] + rows, [line], common)]
 
 

@@ -63,7 +63,7 @@ def time_all(args: argparse.Namespace) -> int:
             log['status'] = 'finished'
     finally:                                             # also what was timed before an error
         if log['results']:
-            block = text.Block('Ours beside its peers', tables.table(log['results']),
+            block = text.TextBlock('Ours beside its peers', tables.table(log['results']),
                                tables.notes(log['results']))
             print('\n' + text.as_text([block]), end='', flush=True)
     return int(any(entry['faults'] for entry in log['results']))

@@ -7,7 +7,7 @@ The same records give the same page.
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common import files, text
-from common.text import Block
+from common.text import TextBlock
 from suite import blocks, outcome, tables
 from suite.figures import Source, rate
 from suite.pairs import pairs_of
@@ -97,5 +97,6 @@ def _passes(all_runs) -> Dict[str, Any]:
     head = ['verdict', 'pass', 'ms / batch', '95 % interval of the mean', 'images / s',
             'share of peak']
     shown = [i for i, cells in enumerate(zip(*[cells for _, cells in rows])) if set(cells) != {'-'}]
-    return {'rows': [run for run, _ in rows], 'block': Block('Mean of each pass of each record', [
-        [cells[i] for i in shown] for cells in [head, *[cells for _, cells in rows]]], [], common)}
+    table = [[cells[i] for i in shown] for cells in [head, *[cells for _, cells in rows]]]
+    return {'rows': [run for run, _ in rows],
+            'block': TextBlock('Mean of each pass of each record', table, [], common)}

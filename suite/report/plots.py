@@ -186,7 +186,7 @@ def _unfinished(source, sweep):
                 sweep.precision, report.process_count(data))]
 
 
-def scaling(sources: Sequence[Source]) -> List[Tuple[List[charts.Drawing], List[text.Block]]]:
+def scaling(sources: Sequence[Source]) -> List[Tuple[List[charts.Drawing], List[text.TextBlock]]]:
     """Returns for each source that has jobs its charts and tables: images / s against the number of
     processes, dashed what they would be without loss."""
     parts = []
