@@ -26,7 +26,7 @@ class Condition(NamedTuple):
     name: str
     where: Union[str, Callable[[Dict[str, Any], Optional[Dict[str, Any]]], Any]]
     means: str
-    absent: Optional[str] = None
+    absent: Any = None
     in_job: bool = False
     unit: str = '%s'
     tolerance: float = 0
@@ -81,7 +81,7 @@ CONDITIONS = (
     Condition('fetch', 'result.fetch', NOT_COMPARABLE),
     Condition('batch', 'result.batch_size', NOT_COMPARABLE),     # of each process
     Condition('precision', _precision, NOT_COMPARABLE),
-    Condition('processes', 'processes.size', NOT_COMPARABLE, '1'),
+    Condition('processes', 'processes.size', NOT_COMPARABLE, 1),
 
     Condition('device', 'environment.device.name', NOT_A_REPEAT),
     Condition('board memory', _board_memory, NOT_A_REPEAT, unit='%.3g GB', tolerance=0.01),
@@ -110,6 +110,8 @@ CONDITIONS = (
     Condition('commit', 'environment.commit', MENTIONED, in_job=True),
 )
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
+# What was timed: only figures that have all of it in common are compared.
+WORK = tuple(condition.name for condition in CONDITIONS if condition.means == NOT_COMPARABLE)
 PLACES = {name: i for i, name in enumerate(BY_NAME)}
 
 

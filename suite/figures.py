@@ -12,7 +12,7 @@ import re
 import statistics
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common import conditions, networks, report, stats
+from common import conditions, networks, stats
 from common.stop import Stop
 from suite import outcome
 from suite import records as reading
@@ -31,7 +31,8 @@ Interval = Tuple[float, float]
 
 
 class Work(NamedTuple):
-    """What was timed. None: a publication does not say it, or it does not apply."""
+    """What was timed: common.conditions.WORK. None: a publication does not say it, or it does not
+    apply."""
     benchmark: str
     variant: str
     info_string: str
@@ -217,13 +218,13 @@ def _record(name, data):
     """The facts and the figures of a record."""
     figures = []
     for entry in data['results']:
-        work = Work(data['benchmark'], data['variant'], entry['info_string'], entry['fetch'],
-                    entry['batch_size'], report.precision(entry), report.process_count(data))
+        values = conditions.of(data, entry)
         scaling, word = entry.get('scaling') or {}, outcome.of_pass(data, entry)
         faults = tuple(data['faults']) + tuple(entry.get('faults', [
             'not checked, because the run ended in this pass (%s)' % data['status']]))
-        figure = Figure(work, None, None, None, (name,), faults=faults,
-                        conditions=conditions.of(data, entry), word=word if faults else '')
+        figure = Figure(Work(*[values.get(label, 1) for label in conditions.WORK]), None, None,
+                        None, (name,), faults=faults, conditions=values,
+                        word=word if faults else '')
         if entry['samples_s']:
             summary = stats.summarise(entry['samples_s'])
             cautions = data.get('warnings', []) + entry['warnings']
@@ -234,7 +235,7 @@ def _record(name, data):
                 communication=scaling.get('communication_share'))
         figures.append(figure)
     return {name: conditions.text(name, value) for name, value in conditions.of(data).items()
-            if conditions.means(name) != conditions.NOT_COMPARABLE}, figures
+            if name not in conditions.WORK}, figures
 
 
 def _repeats(figures):

@@ -18,7 +18,7 @@ from suite.figures import (
     rate,
     titled,
 )
-from suite.tables import LABELS, named, speed
+from suite.tables import named, speed
 
 NO_DIFFERENCE = 'no significant difference'
 IDENTICAL = 'identical steps: is one a copy of the other?'
@@ -190,7 +190,7 @@ def _apart(source, base):
 
 def _unequal(work, other):
     return ['%s %s' % (label, 'not stated' if value is None else '%s, not %s' % (value, wanted))
-            for label, value, wanted in zip(LABELS, work, other)
+            for label, value, wanted in zip(conditions.WORK, work, other)
             if value != wanted and (value, label) != (None, 'fetch')]
 
 

@@ -7,14 +7,13 @@ from suite import outcome
 from suite.figures import Figure, Interval, Source, Work, differing, rate
 from suite.records import PUBLISHED
 
-LABELS = ('network', 'variant', 'pass', 'fetch', 'batch', 'precision', 'processes')      # of Work
 DIGITS = 4                           # significant ones of a measured time or rate
 # A row of --csv: a pass of a record, or a published figure.
 CSV_STATISTICS = ('n', 'mean_s', 'sd_s', 'median_s', 'min_s', 'max_s', 'p95_s', 'p99_s')
 CSV_MEASURED = ('flops_per_s', 'share_of_peak', 'peak_bytes', 'fetched_bytes', 'energy_per_image_j')
 CSV_CONDITIONS = tuple(condition.name for condition in conditions.CONDITIONS
-                       if condition.means != conditions.NOT_COMPARABLE)
-CSV_COLUMNS = (('source', 'record', 'date') + LABELS + ('outcome',) + CSV_STATISTICS
+                       if condition.name not in conditions.WORK)
+CSV_COLUMNS = (('source', 'record', 'date') + conditions.WORK + ('outcome',) + CSV_STATISTICS
                + ('ci95_low_s', 'ci95_high_s', 'images_per_s') + CSV_MEASURED
                + ('cautions', 'faults') + CSV_CONDITIONS + ('variables', 'differs'))
 
@@ -37,7 +36,7 @@ def names(figures: Sequence[Figure]) -> Tuple[str, List[str]]:
     'vgg16 D Forward, tensorflow 2.21.0'."""
     rows, keys = [_parts(figure.work) for figure in figures], varying(figures)
     columns = [i for i, column in enumerate(zip(*rows))
-               if LABELS[i] == 'pass' or len(set(column)) > 1]
+               if conditions.WORK[i] == 'pass' or len(set(column)) > 1]
     common = [part for i, part in enumerate(rows[0] if rows else []) if i not in columns]
     return ' '.join(filter(None, common)), [
         ', '.join([' '.join(filter(None, [row[i] for i in columns]))] + _conditions(figure, keys))
@@ -68,7 +67,7 @@ def condition(figure: Figure, key: str) -> str:
 
 
 def _parts(work):
-    """A work as LABELS; '' for what is not known or not worth a word."""
+    """A work as conditions.WORK; '' for what is not known or not worth a word."""
     return [part and form % part for form, part in zip(
         ['%s', '%s', '%s', '%s', 'batch %s', '%s', '%s processes'],
         work._replace(processes=work.processes if work.processes > 1 else None))]
@@ -174,15 +173,15 @@ def csv_rows(sources: Sequence[Source]) -> Iterator[Dict[str, Any]]:
                 yield _csv_row(source, record, entry, figure)
         for figure in source.figures:
             if not figure.records:
-                yield dict(zip(LABELS, figure.work), source=source.name, outcome='published',
-                           mean_s=figure.mean_s, sd_s=figure.sd_s,
+                yield dict(zip(conditions.WORK, figure.work), source=source.name,
+                           outcome='published', mean_s=figure.mean_s, sd_s=figure.sd_s,
                            images_per_s=figure.images_per_s, device=figure.published['hardware'],
                            date=figure.published['year'], differs='; '.join(figure.differs))
 
 
 def _csv_row(source, record, entry, figure):
     environment = record.data['environment']
-    row = dict(zip(LABELS, figure.work), source=source.name, record=record.name,
+    row = dict(zip(conditions.WORK, figure.work), source=source.name, record=record.name,
                date=environment['date'], outcome=outcome.of_pass(record.data, entry),
                cautions='; '.join(figure.warnings), faults='; '.join(figure.faults))
     if entry['samples_s']:
