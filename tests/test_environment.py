@@ -149,6 +149,7 @@ def test_a_python37_is_fetched_with_uv_or_conda(machine, monkeypatch, uv, works,
     if works:
         inner = {'conda': 'conda', 'uv': 'cpython-3.7.9'}[works]
         assert path == str(machine / '.python37' / inner / 'bin' / 'python3.7')
+        assert (machine / 'uv.log').read_text() == 'python install 3.7.9\n'
         return
     assert path is None
     said = capsys.readouterr().err

@@ -133,7 +133,7 @@ def check_python(python: str, oldest: Tuple[int, int], newest: Tuple[int, int]
                  ) -> Tuple[Optional[str], str]:
     """Returns the real path of a Python and '', or None and why it cannot be used. It must be run
     to know: pyenv puts a python3.7 on PATH that refuses to run while another version is chosen."""
-    script = ('import sys; print(repr((sys.executable, sys.version_info[:2], sys.maxsize)))')
+    script = 'import sys; print((sys.executable, sys.version_info[:2], sys.maxsize))'
     try:
         done = subprocess.run([python, '-c', script], stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=60)
@@ -213,7 +213,7 @@ def fetch_python37(tried: List[str]) -> Iterator[Tuple[str, str]]:
     what failed."""
     folder = os.path.abspath(FETCHED)
     conda = next(filter(None, map(shutil.which, ('conda', 'mamba', 'micromamba'))), None)
-    commands = [('uv', lambda: [find_uv(), 'python', 'install', '--no-bin', '3.7.9'])]
+    commands = [('uv', lambda: [find_uv(), 'python', 'install', '3.7.9'])]
     if conda:
         commands.append(('conda', lambda: [
             conda, 'create', '-y', '-q', '-p', folder + '/conda', '--override-channels', '-c',
@@ -227,7 +227,7 @@ def fetch_python37(tried: List[str]) -> Iterator[Tuple[str, str]]:
         try:
             done = subprocess.run(command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT,
-                                  env=dict(variables(), UV_PYTHON_INSTALL_DIR=folder))
+                                  env=dict(uv_variables(), UV_PYTHON_INSTALL_DIR=folder))
         except (OSError, Stop) as error:
             tried.append('fetching with %s: %s' % (name, error))
             continue
