@@ -6,10 +6,10 @@ Both take turns in one process, on an operation that does nothing, because the c
 be seen in a real step. On a GPU, the thread that samples NVML is measured too, on a forward step of
 AlexNet at batch size 32. stdout gets the costs as JSON: seconds, and shares of that step.
 """
+import argparse
 import contextlib
 import io
 import statistics
-import sys
 import time
 
 import alexnet_benchmark
@@ -67,4 +67,6 @@ def measure(chosen, batch_size=32, steps=1000):
 
 
 if __name__ == '__main__':
-    print(files.json_text(measure(device.choose(*sys.argv[1:] or ['auto']))))
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('device', nargs='?', choices=['auto', 'gpu', 'cpu'], default='auto')
+    print(files.json_text(measure(device.choose(parser.parse_args().device))))
