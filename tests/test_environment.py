@@ -412,10 +412,10 @@ def test_bad_usage(ask, capsys):
     assert capsys.readouterr().out == ''
 
 
-def test_it_runs_as_make_calls_it():
-    done = subprocess.run([sys.executable, os.path.join(ROOT, 'tools', 'environment.py'), 'which'],
-                          cwd='/', capture_output=True, text=True,
-                          env=dict(os.environ, RUNTIME='modern'))
+def test_it_runs_as_make_calls_it_with_the_standard_library_alone():
+    done = subprocess.run(
+        [sys.executable, '-S', os.path.join(ROOT, 'tools', 'environment.py'), 'which'],
+        cwd='/', capture_output=True, text=True, env=dict(os.environ, RUNTIME='modern'))
     assert (done.returncode, done.stdout) == (0, 'modern\n'), done.stderr
 
 
