@@ -21,7 +21,7 @@ SECRET_WORD = re.compile(
     r'SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTHORIZATION|^PASS$|'
     r'(?:KEY|TOKEN|AUTH|PWD|COOKIE|BEARER)S?$', re.IGNORECASE)
 SECRET_VALUE = re.compile(
-    r'://[^/\s@]*@|\b(?:nvapi-|gh[a-z]_|github_pat_|hf_|sk-|AKIA|eyJ)[\w-]{12,}')
+    r'://[^/\s@]*@|\b(?:(?:nvapi-|github_pat_|eyJ)[\w-]{20}|(?:gh[a-z]_|hf_|sk-|AKIA)[A-Za-z0-9]{16})')
 HIDDEN = '...'                       # in place of a secret in a command
 
 ON, OFF = r'(?!(?:0|false)$).+', r'0|false'              # as TensorFlow reads a boolean

@@ -29,7 +29,8 @@ RECORD = os.path.join(record.ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
     ('TF_HTTP_ADDRESS', 'https://ann:hunter2@example.com/state', False),
     ('TF_HTTP_ADDRESS', 'https://0123456789abcdef@example.com', False),
     ('TF_HTTP_ADDRESS', 'https://example.com/@/state', True),
-    ('NVIDIA_X', 'nvapi-0123456789abcdef', False), ('TF_X', 'ghp_0123456789abcdef', False)])
+    ('NVIDIA_X', 'nvapi-0123456789-abcdef_012', False), ('TF_X', 'ghp_0123456789abcdef', False),
+    ('LD_PRELOAD', '/data/hf_cache_of_the_team/task-0123456789abcdefg.so', True)])
 def test_what_a_record_holds(name, value, is_recorded):
     assert variables.recorded({name: value}) == ({name: value} if is_recorded else {})
 
