@@ -19,6 +19,7 @@ import ast
 import contextlib
 import fcntl
 import glob
+import itertools
 import json
 import os
 import platform
@@ -190,13 +191,12 @@ def find_python37() -> Optional[str]:
         say('Python 3.7: %s (PYTHON37)' % path)
         return path
     tried = []                                           # type: List[str]
-    for candidates in (pythons('3.7'), fetch_python37(tried)):
-        for candidate, source in candidates:
-            path, why_not = check_python(candidate, (3, 7), (3, 7))
-            if path:
-                say('Python 3.7: %s (%s)' % (path, source))
-                return path
-            tried.append('%s: %s: %s' % (source, candidate, why_not))
+    for candidate, source in itertools.chain(pythons('3.7'), fetch_python37(tried)):
+        path, why_not = check_python(candidate, (3, 7), (3, 7))
+        if path:
+            say('Python 3.7: %s (%s)' % (path, source))
+            return path
+        tried.append('%s: %s: %s' % (source, candidate, why_not))
     shutil.rmtree(FETCHED, ignore_errors=True)
     say('\n'.join(
         ['No Python 3.7 found, and TensorFlow 1.15 runs on no later one. Tried:']
@@ -213,19 +213,18 @@ def fetch_python37(tried: List[str]) -> Iterator[Tuple[str, str]]:
     what failed."""
     folder = os.path.abspath(FETCHED)
     conda = next(filter(None, map(shutil.which, ('conda', 'mamba', 'micromamba'))), None)
-    commands = [('uv', lambda: [find_uv(), 'python', 'install', '3.7.9'])]
-    if conda:
-        commands.append(('conda', lambda: [
-            conda, 'create', '-y', '-q', '-p', folder + '/conda', '--override-channels', '-c',
-            'conda-forge', 'python=3.7']))
-    else:
-        tried.append('fetching with conda: no conda, mamba or micromamba on PATH')
-    for name, command in commands:
+    for name in 'uv', 'conda':
+        if name == 'conda' and not conda:
+            tried.append('fetching with conda: no conda, mamba or micromamba on PATH')
+            continue
         say('No Python 3.7 was found: fetching one (up to 100 MB, about a minute) into %s with %s '
             '...' % (FETCHED, name))
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            done = subprocess.run(command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command = ([find_uv(), 'python', 'install', '3.7.9'] if name == 'uv' else
+                       [conda, 'create', '-y', '-q', '-p', folder + '/conda',
+                        '--override-channels', '-c', 'conda-forge', 'python=3.7'])
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT,
                                   env=dict(uv_variables(), UV_PYTHON_INSTALL_DIR=folder))
         except (OSError, Stop) as error:
@@ -245,11 +244,10 @@ def find_modern_python() -> str:
         if path:
             return path
         say('PYTHON=%s cannot be used: %s. Looking for another.' % (named, why_not))
-    for version in '3.12', '3.13', '3.11', '3.10':
-        for candidate, _ in pythons(version):
-            path, _ = check_python(candidate, (3, 10), (3, 13))
-            if path:
-                return path
+    for candidate, _ in itertools.chain(*map(pythons, ('3.12', '3.13', '3.11', '3.10'))):
+        path, _ = check_python(candidate, (3, 10), (3, 13))
+        if path:
+            return path
     raise Stop('The modern runtime needs a Python from 3.10 to 3.13, and none was found on PATH, '
                'in pyenv, conda or uv. Install one (on Debian and Ubuntu: apt-get install '
                'python3), or name one: PYTHON=/path/to/python3.12', 1)

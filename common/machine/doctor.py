@@ -27,8 +27,8 @@ def diagnosis(machine: nvidia.Machine) -> List[str]:
              'NVIDIA GPUs on the PCI bus: %d' % machine.on_bus,
              'NVIDIA driver: %s' % (machine.driver or 'none'),
              'GPUs that nvidia-smi lists: %s' % (', '.join(machine.listed) or 'none'),
-             'libcuda.so.1: %s' % ('cannot be opened' if machine.cuda_error is None
-                                   else 'cuInit returned ' + _error(machine.cuda_error)),
+             'libcuda.so.1: ' + ('cannot be opened' if machine.cuda_error is None else
+                                 'cuInit returned ' + nvidia.error_words(machine.cuda_error)),
              'CUDA_VISIBLE_DEVICES: %s' % ('not set' if machine.hidden_by is None
                                            else repr(machine.hidden_by))]
     for gpu in machine.gpus:
@@ -120,10 +120,6 @@ def _needs():
     needs = ['driver %s or later' % tf1.NEEDS.driver, 'compute capability ' + _capabilities()]
     return ', '.join(needs + ['%s %s' % (name, version) for name, version in (
         ('CUDA', tf1.NEEDS.cuda), ('cuDNN', tf1.NEEDS.cudnn)) if version])
-
-
-def _error(error):
-    return nvidia.error_words(error) if error else '0'
 
 
 def _capabilities():
