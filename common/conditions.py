@@ -145,6 +145,8 @@ def differing(one: Dict[str, Any], other: Dict[str, Any]) -> List[str]:
     """Returns the names of the conditions in which two results of of() differ, in the order of the
     list. What only one of them knows is no difference, but an environment variable that only one of
     them sets is."""
+    if one == other:                                     # as most repeats are
+        return []
     return [name for name in sorted({**one, **other}, key=order)
             if not _agree(name, one.get(name), other.get(name))]
 
