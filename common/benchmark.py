@@ -29,8 +29,8 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
         The exit code: 0, or 1 if a validity check failed.
 
     Raises:
-        KeyboardInterrupt, Stop, liveness.Lost, OSError, tf.errors.OpError: cli.main turns them
-        into exit codes. The passes that were finished before are in the record.
+        KeyboardInterrupt, Stop, OSError, tf.errors.OpError: cli.main turns them into exit codes.
+            The passes that were finished before are in the record.
     """
     timer = Startup()                                    # it began with the process
     timer.end('import')

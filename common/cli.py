@@ -16,7 +16,6 @@ from typing import Callable, Optional, Sequence
 from common import files
 from common.arguments import integer
 from common.horovod import launch
-from common.horovod.liveness import Lost
 from common.probes.precision import PRECISIONS
 from common.stop import Stop
 from common.tf1 import tf
@@ -136,8 +135,6 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
         return _fail('Interrupted.', 130)
     except Stop as stop:
         return _fail('INVALID: ' * (stop.status == 'refused') + stop.text, stop.code)
-    except Lost as error:
-        return _fail(str(error), 3)
     except tf.errors.OpError as error:
         return _fail('TensorFlow failed with %s at batch size %d: %s'
                      % (type(error).__name__, batch_size, error.message), 3)

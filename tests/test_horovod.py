@@ -55,6 +55,25 @@ def test_the_launcher_says_which_rank_it_is(environment, rank):
     assert launch.is_launched(environment) == (rank is not None)
 
 
+@pytest.mark.parametrize('environment, named', [
+    ({'PMI_RANK': '0', 'PMI_SIZE': '2'}, 'PMI_SIZE is 2'),               # MPICH
+    ({'MPI_LOCALRANKID': '1'}, 'MPI_LOCALRANKID is 1'), ({'PMIX_RANK': '3'}, 'PMIX_RANK is 3'),
+    ({'MV2_COMM_WORLD_RANK': '0', 'MV2_COMM_WORLD_SIZE': '4'}, 'MV2_COMM_WORLD_SIZE is 4'),
+    ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '4', 'SLURM_STEP_NUM_TASKS': '4'},        # srun
+     'SLURM_STEP_NUM_TASKS is 4'),
+    ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '4'}, None),                  # a plain run in sbatch
+    ({'SLURM_PROCID': '0', 'SLURM_STEP_NUM_TASKS': '1', 'PMI_SIZE': '1', 'PMI_RANK': '0'}, None),
+    ({'PMI_SIZE': 'x'}, None),
+    (dict(zip(HOROVOD, '3412'), PMI_SIZE='4', SLURM_STEP_NUM_TASKS='4'), None)])
+def test_a_job_of_another_launcher_is_refused(environment, named):
+    if not named:
+        launch.current(environment)
+        return
+    with pytest.raises(Stop) as stop:
+        launch.current(environment)
+    assert (stop.value.code, stop.value.text.partition(':')[0]) == (3, named)
+
+
 @pytest.mark.parametrize('values, said', [
     (['one', '4', '1', '2'], "HOROVOD_RANK is 'one': it must be an integer from 0 to 3."),
     (['4', '4', '1', '2'], "HOROVOD_RANK is '4': it must be an integer from 0 to 3."),
@@ -281,14 +300,14 @@ def test_the_first_rank_that_answers_names_the_others():
             for rank in (1, 2)] == ['ranks 0, 3, 4 did not come.', '']
 
 
-def verdict(beats, entered=0, stall_s=300):
-    """Feeds a Neighbour a beat every ten seconds, the last again and again, for a day; returns
+def verdict(beats, entered=0):
+    """Feeds a Watchdog a beat every ten seconds, the last again and again, for a day; returns
     after how many seconds it calls the rank lost, and why. None, None: never."""
-    neighbour, last = liveness.Neighbour(0, stall_s), None
+    watchdog, last = liveness.Watchdog(None, RANK, None, None, 0), None
     beats = iter(beats)
     for now_s in range(10, 86400, 10):
         last = next(beats, last)
-        reason = neighbour.hear(last, entered, now_s)
+        reason = watchdog.hear(last, entered, now_s)
         if reason:
             return now_s, reason
     return None, None
@@ -338,89 +357,64 @@ def exit_codes(monkeypatch):
     return codes
 
 
-def listen(store, beats=1000, in_order=False):
-    """Listens for so many beats; returns whether the next rank was found lost, and whether Horovod
-    was shut down. in_order: the shutdown makes the block of the heartbeat end."""
-    clock, waited, shut_down = Clock(), [], threading.Event()
-
-    def wait(seconds):
-        clock.wait(seconds)
-        waited.append(seconds)
-        if seconds == liveness.END_S:
-            assert shut_down.wait(MINUTES_S)             # it has a thread of its own
-            return in_order
-        return len(waited) > beats
-    heartbeat = liveness.Heartbeat(store, RANK, shut_down.set, lambda: 8, clock, wait)
-    heartbeat.listen()
-    return bool(heartbeat.found_lost), shut_down.is_set()
-
-
-@pytest.mark.parametrize('store', [FakeStore(None), FakeStore('1 8'), DeadStore()])
-def test_a_lost_rank_is_named_and_the_process_ends(store, exit_codes, capsys):
-    assert listen(store) == (True, True)
-    assert exit_codes == [3]
-    assert capsys.readouterr().err == (
-        'rank 0: rank 1 is lost: nothing was heard from it for 60 s. The job ends.\n')
+@pytest.mark.parametrize('end_s, code, said', [
+    (0, [3], 'rank 0: rank 1 is lost: nothing was heard from it for -1 s. The job ends.\n'),
+    (MINUTES_S, [], '')])                                # the main thread ends, with the sentence
+@pytest.mark.parametrize('store', [FakeStore(None), DeadStore()])
+def test_a_lost_rank_ends_the_job(store, end_s, code, said, exit_codes, alarms, monkeypatch,
+                                  capsys):
+    for name, value in ('BEAT_S', 0.001), ('SILENT_S', -1), ('END_S', end_s):
+        monkeypatch.setattr(liveness, name, value)
+    shut_down = threading.Event()
+    with liveness.Watchdog(store, RANK, shut_down.set, lambda: 8, 0) as watchdog:
+        assert shut_down.wait(MINUTES_S)
+        if code:
+            watchdog._thread.join()
+        monkeypatch.setattr(liveness, 'BEAT_S', MINUTES_S)
+    assert watchdog.lost == 'rank 1 is lost: nothing was heard from it for -1 s. The job ends.'
+    assert (exit_codes, alarms, capsys.readouterr().err) == (code, [liveness.KILL_S], said)
 
 
-def test_where_horovod_fails_what_is_waited_for_the_rank_ends_in_order(exit_codes, alarms):
-    assert listen(FakeStore(None), in_order=True) == (True, True)
-    assert (exit_codes, alarms) == ([], [liveness.KILL_S])
-
-
-def test_the_limit_of_a_stall_is_horovods_variable(exit_codes, monkeypatch, capsys):
+def test_the_limit_of_a_stall_is_horovods_variable(monkeypatch):
     monkeypatch.setenv('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', '400')
-    store = FakeStore(*beats(lambda number: 7))
-    assert listen(store) == (True, True)
-    assert 'rank 1 is lost: the others have waited 400 s for it.' in capsys.readouterr().err
-    assert store['beat', 0] == '42 8'                    # its own 42nd beat, after 420 s
+    assert verdict(beats(lambda number: 7), entered=8) == (
+        420, 'the others have waited 400 s for it')
 
 
-@pytest.fixture
-def listening(monkeypatch):
-    """An event: a heartbeat listens."""
-    event, listen = threading.Event(), liveness.Heartbeat.listen
-
-    def then_listen(heartbeat):
-        event.set()
-        listen(heartbeat)
-    monkeypatch.setattr(liveness.Heartbeat, 'listen', then_listen)
-    return event
-
-
-def test_a_heartbeat_ends_with_its_block(listening):
+def test_a_rank_beats_until_its_block_ends(monkeypatch):
+    monkeypatch.setattr(liveness, 'BEAT_S', 0.001)
+    beating = threading.Event()
     store = FakeStore()
-    with liveness.heartbeat(store, RANK, None, None) as heartbeat:
-        assert listening.wait(MINUTES_S)
+    with liveness.Watchdog(store, RANK, None, lambda: beating.set() or 8, 0) as watchdog:
+        assert beating.wait(MINUTES_S)
     assert store['beat', 0] == 'ended'
-    assert not heartbeat.found_lost
+    assert not watchdog.lost
 
 
 @pytest.mark.parametrize('store, rank', [(None, RANK), (DeadStore(), launch.Rank(0, 1, 0, 1))])
-def test_there_is_no_heartbeat_without_a_store_or_other_ranks(store, rank, listening):
-    with liveness.heartbeat(store, rank, None, None):
-        pass
-    assert not listening.is_set()
+def test_no_watchdog_runs_without_a_store_or_other_ranks(store, rank):
+    with liveness.Watchdog(store, rank, None, None, 0) as watchdog:
+        assert not watchdog._thread.is_alive()
 
 
-@pytest.mark.parametrize('message, found_lost, answers, said', [
+@pytest.mark.parametrize('message, lost, answers, said', [
     ('no memory is left', 'rank 1 is lost: x.', {0: ''}, None),      # of this rank itself
-    ('Horovod has been shut down', 'rank 1 is lost: x.', {0: ''}, ''),
+    ('Horovod has been shut down', 'rank 1 is lost: x.', {0: ''}, 'rank 1 is lost: x.'),
+    ('Horovod has been shut down', None, {0: '', 1: 'rank 2 is lost: x.'}, 'rank 2 is lost: x.'),
     ('HorovodAllreduce failed', None, {0: '', 1: '', 2: ''}, None),
     ('Graph execution error:\n\n[gloo] Timed out\nin detail', None, {0: '', 2: ''},
      'rank 1 is lost: it died or hangs (Horovod: [gloo] Timed out).')])
-def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, found_lost, answers,
-                                                                  said, monkeypatch):
+def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, lost, answers, said,
+                                                                  monkeypatch):
     monkeypatch.setattr(liveness, 'roll_call', lambda *args: answers)
     job = join.Job(None, RANK, [{'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}],
-                   FakeStore(), argparse.Namespace(found_lost=found_lost))
+                   FakeStore(), argparse.Namespace(lost=lost))
     error = tf1.tf.errors.InternalError(None, None, message)
-    with pytest.raises(type(error) if said is None else liveness.Lost) as lost:
+    with pytest.raises(type(error) if said is None else Stop) as raised:
         with ranks.naming_the_lost(job):
             raise error
     if said is not None:
-        assert str(lost.value) == said
-        assert lost.value.message == said or found_lost          # in the record
+        assert raised.value.text == said
 
 
 def test_ctrl_c_that_comes_while_the_others_are_asked_is_no_failure(monkeypatch):
@@ -428,7 +422,7 @@ def test_ctrl_c_that_comes_while_the_others_are_asked_is_no_failure(monkeypatch)
         raise KeyboardInterrupt
     monkeypatch.setattr(liveness, 'roll_call', interrupted)
     job = join.Job(None, RANK, [{'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}],
-                   FakeStore(), argparse.Namespace(found_lost=None))
+                   FakeStore(), argparse.Namespace(lost=None))
     log = {'status': 'running'}
     with pytest.raises(KeyboardInterrupt):
         with record.saved(log, None), ranks.naming_the_lost(job):

@@ -166,14 +166,6 @@ def test_what_is_announced(stubs, monkeypatch, capsys):
         'Results: out']
 
 
-@pytest.mark.parametrize('name', ['HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK'])
-def test_a_rank_of_a_job_is_refused(name, stubs, monkeypatch, capsys):
-    monkeypatch.setenv(name, '0')
-    assert command.main([]) == 2
-    assert 'use horovodrun or mpirun to start one of the four scripts' in capsys.readouterr().err
-    assert stubs() == []
-
-
 def doctor(code):
     """The command of a doctor that runs this code; sys.argv[1:] is what it is asked."""
     return [sys.executable, '-c', code]

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import platform
+import time
 from typing import Any, Dict, Iterator, List, Optional
 
 import numpy
@@ -29,8 +30,8 @@ class Job:
     """
 
     def __init__(self, hvd: Any, rank: launch.Rank, described: List[Dict[str, Any]],
-                 store: Any = None, heartbeat: Optional[liveness.Heartbeat] = None):
-        self.hvd, self.rank, self._store, self._heartbeat = hvd, rank, store, heartbeat
+                 store: Any, watchdog: liveness.Watchdog):
+        self.hvd, self.rank, self._store, self._watchdog = hvd, rank, store, watchdog
         self.ranks = [{'host': one['host'], 'device': one['device']} for one in described]
         self.on_gpu = described[0]['same']['device'] == 'gpu'
         self.exchange: Optional[Exchange] = None
@@ -45,19 +46,21 @@ class Job:
                 'backend': 'nccl' if self.on_gpu and self.hvd.nccl_built() else
                            'gloo' if self.hvd.gloo_enabled() else 'mpi'}
 
-    def lost_rank(self, error: tf.errors.OpError) -> Optional[liveness.Lost]:
-        """Returns the Lost to raise for an error of TensorFlow; None if this rank itself failed. It
-        asks the other ranks, for ANSWER_S."""
-        if not any(word in error.message.lower() for word in ('horovod', 'gloo', 'nccl')):
+    def lost_rank(self, error: tf.errors.OpError) -> Optional[Stop]:
+        """Returns the Stop to raise for an error of TensorFlow that the loss of another rank has
+        caused; None if this rank itself failed. It asks the other ranks, for ANSWER_S. Its text is
+        empty on all ranks but those that name the lost one."""
+        if self._store is None or not any(word in error.message.lower()
+                                          for word in ('horovod', 'gloo', 'nccl')):
             return None
-        if self._heartbeat and self._heartbeat.found_lost:       # it has printed the sentence
-            return liveness.Lost('', self._heartbeat.found_lost)
-        if self._store is None:
-            return None
-        answers = liveness.roll_call(self._store, self.rank, 'failure', '', liveness.ANSWER_S)
+        lost = self._watchdog.lost or ''
+        answers = liveness.roll_call(self._store, self.rank, 'failure', lost, liveness.ANSWER_S)
+        others = list(filter(None, answers.values()))    # a watchdog has named it
+        if lost or others:
+            return Stop(lost or (others[0] if self.rank.rank == 0 else ''))
         if len(answers) == self.rank.size:
             return None
-        return liveness.Lost(liveness.absent(
+        return Stop(liveness.absent(
             self.rank, answers,
             'is lost: it died or hangs (Horovod: %s)' % text.reason(error.message)))
 
@@ -78,8 +81,7 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
 
     Raises:
         Stop: Horovod cannot be imported, or the ranks do not all run the same, or horovodrun
-            did not start them.
-        liveness.Lost: a rank did not come.
+            did not start them, or a rank did not come.
     """
     if rank is None:
         yield None
@@ -97,9 +99,9 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
         if different:
             raise Stop(different if rank.rank == 0 else '')
         hvd.init()                                       # a second call does nothing
-        heartbeat = stack.enter_context(liveness.heartbeat(store, rank, hvd.shutdown,
-                                                           lambda: Exchange.entered))
-        yield Job(hvd, rank, described, store, heartbeat)
+        watchdog = stack.enter_context(liveness.Watchdog(
+            store, rank, hvd.shutdown, lambda: Exchange.entered, time.monotonic()))
+        yield Job(hvd, rank, described, store, watchdog)
 
 
 def disagreement(described: List[Dict[str, Any]]) -> Optional[str]:
@@ -120,7 +122,7 @@ def disagreement(described: List[Dict[str, Any]]) -> Optional[str]:
 
 
 def _gather(hvd, rank, store, device, description):
-    """The description of each rank, in order. Raises liveness.Lost if some do not come."""
+    """The description of each rank, in order. Raises Stop if some do not come."""
     if store is None:                                    # mpirun: ask Horovod itself
         hvd.init()
         with tf.Graph().as_default(), open_session(device) as session:
@@ -128,7 +130,7 @@ def _gather(hvd, rank, store, device, description):
     within_s = liveness.seconds('HOROVOD_START_TIMEOUT', liveness.ARRIVAL_S)
     answers = liveness.roll_call(store, rank, 'arrival', json.dumps(description), within_s)
     if len(answers) < rank.size:
-        raise liveness.Lost(liveness.absent(
+        raise Stop(liveness.absent(
             rank, answers, 'did not arrive within %g s of rank %d: see what happened on its host'
             % (within_s, min(answers))))
     return [json.loads(answers[other]) for other in range(rank.size)]

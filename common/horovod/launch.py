@@ -12,6 +12,13 @@ LAUNCHERS = [
     ['HOROVOD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')],
     ['OMPI_COMM_WORLD_' + name for name in ('RANK', 'SIZE', 'LOCAL_RANK', 'LOCAL_SIZE')]]
 
+# Variables of launchers that start no job of Horovod, and the value from which on they show one of
+# several processes: MPICH, Intel MPI, MVAPICH, PMIx, and of Slurm what srun sets (sbatch sets
+# SLURM_PROCID=0 and no SLURM_STEP_NUM_TASKS).
+OTHER_LAUNCHERS = {'PMI_SIZE': 2, 'MPI_LOCALNRANKS': 2, 'MV2_COMM_WORLD_SIZE': 2,
+                   'SLURM_STEP_NUM_TASKS': 2, 'PMI_RANK': 1, 'MPI_LOCALRANKID': 1,
+                   'MV2_COMM_WORLD_RANK': 1, 'PMIX_RANK': 1, 'SLURM_PROCID': 1}
+
 MEETING_PLACE = 'HOROVOD_GLOO_RENDEZVOUS_ADDR'           # set by horovodrun
 
 NO_SCRIPT = ('this command starts processes of its own: use horovodrun or mpirun to start one of '
@@ -30,10 +37,19 @@ class Rank(NamedTuple):
 def current(environment: Mapping[str, str] = os.environ) -> Optional[Rank]:
     """Returns the rank of this process; None for a run of one process.
 
-    Raises Stop, exit code 2: a value is not a number, or a rank is not below its size.
+    Raises Stop, exit code 2: a value is not a number, or a rank is not below its size; exit code 3:
+    another launcher started it as one of several processes, which would be timed as so many single
+    runs that overwrite each other's record.
     """
     names = _variables(environment)
     if names is None:
+        for name, least in OTHER_LAUNCHERS.items():
+            value = environment.get(name, '')
+            if value.isdigit() and int(value) >= least:
+                raise Stop(
+                    '%s is %s: a launcher started this process as one of several, but a job needs '
+                    "horovodrun or Open MPI's mpirun. Start it with horovodrun, or for a run of "
+                    'one process unset %s.' % (name, value, name))
         return None
     size = _number(environment, names[1], 1)
     local_size = _number(environment, names[3], 1, size)

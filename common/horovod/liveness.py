@@ -1,11 +1,11 @@
-"""Notices when a rank of a job is lost, names it on stderr, and ends the job.
+"""Notices when a rank of a job is lost, names it, and ends the job.
 
 What happens to the rank                     noticed
 it never starts                              after ARRIVAL_S, by the roll call at the start
 it dies                                      at once, by horovodrun, which ends the others
-it is frozen, or its host is gone            after SILENT_S, by the heartbeat; over gloo often
+it is frozen, or its host is gone            after SILENT_S, by the watchdog; over gloo often
                                              earlier, after gloo's own timeout of 30 s
-it hangs between two steps                   after STALL_S, by the heartbeat
+it hangs between two steps                   after STALL_S, by the watchdog
 
 It can take another minute until the other processes have ended. Horovod 0.28.1 has its own check
 for stalled ranks, but over gloo it neither prints a message nor ends the job.
@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Optional
 
 from common.horovod import launch
 
@@ -35,15 +35,6 @@ END_S = 45                           # gloo notices a frozen process after 30 s
 KILL_S = 60                          # then the kernel ends a process that hangs while it exits
 POLL_S = 0.2
 ENDED = 'ended'                      # the last beat of a rank that ends normally
-
-
-class Lost(Exception):
-    """A rank died, hangs or never started. The text names it; it is empty on all ranks but the one
-    that prints the message. `message` is for the record, also where the text is empty."""
-
-    def __init__(self, text: str, message: Optional[str] = None):
-        super().__init__(text)
-        self.message = message or text
 
 
 class Store:
@@ -123,20 +114,44 @@ def absent(rank: launch.Rank, answers: Dict[int, str], what: str) -> str:
     return '%s %s.' % (launch.in_words(missing), what)
 
 
-class Neighbour:
-    """Decides from the beats of the next rank whether it is lost. A beat is '3 17': the third beat,
-    of a rank that has entered 17 exchanges. The caller passes in the times.
+class Watchdog:
+    """Sends a beat every BEAT_S seconds for the duration of its block, and reads those of the next
+    rank; ends the job if that rank is lost. A beat is '3 17': the third beat, of a rank that has
+    entered 17 exchanges. Does nothing without a store, or in a job of one process.
 
     Args:
+        key_store: the store; None: there is none.
+        rank: of this process.
+        shutdown: makes Horovod fail all operations in which ranks wait; may block for ever.
+        entered: returns the number of exchanges that this rank has entered.
         now_s: a monotonic time in seconds.
-        stall_s: how long the next rank may keep the others waiting, in seconds.
+
+    Attributes:
+        lost: a sentence that names the next rank, once it is lost.
     """
 
-    def __init__(self, now_s: float, stall_s: float):
-        self._stall_s = stall_s
+    def __init__(self, key_store: Optional[Store], rank: launch.Rank, shutdown: Callable[[], None],
+                 entered: Callable[[], int], now_s: float):
+        self._store, self._rank, self._shutdown, self._entered = key_store, rank, shutdown, entered
+        self._next = (rank.rank + 1) % rank.size
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._beat: Optional[str] = None
         self._heard_s = now_s                            # when its last new beat arrived
         self._moved_s = now_s                            # when it last kept up or moved on
+        self.lost: Optional[str] = None
+
+    def __enter__(self) -> 'Watchdog':
+        if self._store is not None and self._rank.size > 1:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._thread.is_alive():
+            self._ended.set()
+            with contextlib.suppress(OSError):
+                self._store.put('beat', self._rank.rank, ENDED)
+            self._thread.join(BEAT_S)
 
     def hear(self, beat: Optional[str], entered: int, now_s: float) -> Optional[str]:
         """Takes note of the last beat of the next rank; None if there is none yet.
@@ -144,99 +159,47 @@ class Neighbour:
         Args:
             beat: as in the store.
             entered: the number of exchanges that this rank has entered.
-            now_s: the same clock, in seconds.
+            now_s: the same clock as at the start, in seconds.
 
         Returns:
             Why the next rank is lost; None while it lives.
         """
+        exchanges, before = _exchanges(beat), _exchanges(self._beat)
         if beat != self._beat or beat == ENDED:
             self._heard_s = now_s
-        exchanges = _exchanges(beat)
-        if exchanges is None or exchanges >= entered or exchanges != _exchanges(self._beat):
+        if exchanges is None or exchanges >= entered or exchanges != before:
             self._moved_s = now_s
         self._beat = beat
+        stall_s = seconds('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', STALL_S)
         if now_s - self._heard_s > SILENT_S:
             return 'nothing was heard from it for %g s' % SILENT_S
-        if now_s - self._moved_s > self._stall_s:
-            return 'the others have waited %g s for it' % self._stall_s
+        if now_s - self._moved_s > stall_s:
+            return 'the others have waited %g s for it' % stall_s
         return None
 
-
-class Heartbeat:
-    """Sends a beat every BEAT_S seconds, and reads the beats of the next rank. Ends the job if that
-    rank is lost.
-
-    Args:
-        key_store: the store.
-        rank: of this process.
-        shutdown: makes Horovod fail all operations in which ranks wait; may block for ever.
-        entered: returns the number of exchanges that this rank has entered.
-        clock: returns a monotonic time in seconds.
-        wait: sleeps for so many seconds, or until `stop` is called; returns True if it was called.
-            The default is threading.Event.wait.
-    """
-
-    def __init__(self, key_store: Store, rank: launch.Rank, shutdown: Callable[[], None],
-                 entered: Callable[[], int], clock: Callable[[], float] = time.monotonic,
-                 wait: Optional[Callable[[float], bool]] = None):
-        self._store, self._rank, self._shutdown, self._entered = key_store, rank, shutdown, entered
-        self._next = (rank.rank + 1) % rank.size
-        self._stopped = threading.Event()
-        self._clock, self._wait = clock, wait or self._stopped.wait
-        self.found_lost: Optional[str] = None            # a sentence
-
-    def listen(self) -> None:
-        """Beats until `stop`, or until the next rank is lost."""
-        neighbour = Neighbour(self._clock(), seconds('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS',
-                                                     STALL_S))
-        number, beat = 0, None
-        while not self._wait(BEAT_S):
+    def _watch(self):
+        number, beat, reason = 0, None, None
+        while not reason and not self._ended.wait(BEAT_S):
             number += 1
             entered = self._entered()
             with contextlib.suppress(OSError):           # no answer counts as silence
                 self._store.put('beat', self._rank.rank, '%d %d' % (number, entered))
                 beat = self._store.get('beat', self._next)
-            reason = neighbour.hear(beat, entered, self._clock())
-            if reason:
-                self._end_job(reason)
-                return
+            reason = self.hear(beat, entered, time.monotonic())
+        if reason:
+            self._end_job('rank %d is lost: %s. The job ends.' % (self._next, reason))
 
-    def stop(self) -> None:
-        """Ends the beats, and tells the others that this rank ends normally."""
-        self._stopped.set()
-        with contextlib.suppress(OSError):
-            self._store.put('beat', self._rank.rank, ENDED)
-
-    def _end_job(self, reason):
-        """Names the lost rank. Then Horovod's shutdown makes session.run fail, so that this process
-        can end normally. If that takes more than END_S (NCCL), ends the process at once. Horovod
-        can also hang after that, in its own shutdown at the exit of the process, where no thread of
-        Python helps: then the kernel's alarm ends it after KILL_S."""
-        self.found_lost = 'rank %d is lost: %s.' % (self._next, reason)
-        print('rank %d: %s The job ends.' % (self._rank.rank, self.found_lost), file=sys.stderr,
-              flush=True)
+    def _end_job(self, sentence):
+        """Makes session.run fail by Horovod's shutdown, so that the main thread ends the process
+        with the sentence. If that takes more than END_S (NCCL), prints it and ends the process at
+        once. Horovod can also hang after that, in its own shutdown at the exit of the process,
+        where no thread of Python helps: then the kernel's alarm ends it after KILL_S."""
+        self.lost = sentence
         signal.alarm(KILL_S)
         threading.Thread(target=self._shutdown, daemon=True).start()
-        if not self._wait(END_S):
+        if not self._ended.wait(END_S):
+            print('rank %d: %s' % (self._rank.rank, sentence), file=sys.stderr, flush=True)
             os._exit(3)
-
-
-@contextlib.contextmanager
-def heartbeat(key_store: Optional[Store], rank: launch.Rank, shutdown: Callable[[], None],
-              entered: Callable[[], int]) -> Iterator[Heartbeat]:
-    """A Heartbeat in a thread of its own for the duration of the block. It does nothing without a
-    store, or in a job of one process."""
-    beating = Heartbeat(key_store, rank, shutdown, entered)
-    if key_store is None or rank.size == 1:
-        yield beating
-        return
-    thread = threading.Thread(target=beating.listen, daemon=True)
-    thread.start()
-    try:
-        yield beating
-    finally:
-        beating.stop()
-        thread.join(BEAT_S)
 
 
 def seconds(variable: str, default: float) -> float:

@@ -35,7 +35,7 @@ STRAGGLER = 1.10
 
 @contextlib.contextmanager
 def naming_the_lost(job: Optional[Job]) -> Iterator[None]:
-    """Raises liveness.Lost instead of an error of the block that the loss of another rank has
+    """Raises Stop instead of an error of the block that the loss of another rank has
     caused; does nothing where `job` is None."""
     try:
         yield

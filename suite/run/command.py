@@ -26,10 +26,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common import networks
 from common.arguments import integer, returns_exit_code
+from common.horovod import launch
 from suite.run import execute, plan, summary
 from suite.run.execute import Device, Refused, Unusable
 
-RANKS = 'HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK'           # set by horovodrun and by mpirun
 MAX_REPEAT = 1000                    # all runs are listed before the first starts
 
 
@@ -101,9 +101,8 @@ def argument_parser() -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser, words: List[str]) -> argparse.Namespace:
     """Returns the flags. Raises SystemExit on bad usage, as argparse does."""
     args = parser.parse_args(words)
-    if any(name in os.environ for name in RANKS):
-        parser.error('it starts processes of its own: use horovodrun or mpirun to start one of '
-                     'the four scripts')
+    if launch.is_launched():
+        parser.error(launch.NO_SCRIPT)
     if args.repeat > MAX_REPEAT:
         parser.error('argument --repeat: %d is more than %d' % (args.repeat, MAX_REPEAT))
     if args.sweep and args.batch_size:
