@@ -382,7 +382,8 @@ def test_the_limit_of_a_stall_is_horovods_variable(monkeypatch):
 
 
 def test_a_rank_beats_until_its_block_ends(monkeypatch):
-    monkeypatch.setattr(liveness, 'BEAT_S', 0.001)
+    for name, value in ('BEAT_S', 0.001), ('SILENT_S', 1e9), ('STALL_S', 1e9):
+        monkeypatch.setattr(liveness, name, value)
     beating = threading.Event()
     store = FakeStore()
     with liveness.Watchdog(store, RANK, None, lambda: beating.set() or 8, 0) as watchdog:

@@ -21,8 +21,8 @@ with open(RECORD) as file:
 
 
 def device(kind, name, sentence):
-    return execute.Device(kind, name, sentence, dict(
-        ENVIRONMENT, device=dict(ENVIRONMENT['device'], name=name)))
+    return {'kind': kind, 'name': name, 'sentence': sentence, 'environment': dict(
+        ENVIRONMENT, device=dict(ENVIRONMENT['device'], name=name))}
 
 
 CPU = device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found')
@@ -119,7 +119,7 @@ def stubs(tmp_path, monkeypatch):
         (scripts / networks.script(name)).write_text(STUB.replace('RECORD', RECORD))
     monkeypatch.setattr(plan, 'ROOT', str(scripts))
     monkeypatch.setattr(execute, 'find_device', lambda requested: GPU)
-    monkeypatch.setenv('STUB_DEVICE', GPU.name)
+    monkeypatch.setenv('STUB_DEVICE', GPU['name'])
     monkeypatch.setenv('STUB_TENSORFLOW', '2.0')
     monkeypatch.setenv('STUB_CONDITIONS', conditions())
     monkeypatch.chdir(tmp_path)
@@ -157,10 +157,10 @@ def test_bad_usage_runs_nothing(flags, stubs, capsys):
 
 def test_what_is_announced(stubs, monkeypatch, capsys):
     monkeypatch.setattr(execute, 'find_device', lambda requested: CPU)
-    monkeypatch.setenv('STUB_DEVICE', CPU.name)
+    monkeypatch.setenv('STUB_DEVICE', CPU['name'])
     assert command.main(['--only', 'alexnet', '--output', 'out']) == 0
     assert capsys.readouterr().out.splitlines()[:4] == [
-        'Device: ' + CPU.sentence,
+        'Device: ' + CPU['sentence'],
         'Protocol: quick (default on a CPU): batch size 2, 5 steps after a burn-in of 1',
         '*** Quick protocol: it shows that the scripts work, not how fast they are. ***',
         'Results: out']
@@ -172,7 +172,7 @@ def doctor(code):
 
 
 def says(device):
-    return 'print(%r)' % json.dumps(device._asdict())
+    return 'print(%r)' % json.dumps(device)
 
 
 def test_the_device_comes_from_a_child(monkeypatch):
@@ -217,7 +217,7 @@ def test_the_folder_is_named_by_date_machine_and_device(stubs, capsys):
 
 @pytest.mark.parametrize('does, words, shown, code', [
     ('crash at once', 'crashed: exit code 1', 'Traceback: a library is missing', 3),
-    ('killed by 9', 'crashed: SIGKILL', 'Device: stub', 3),
+    ('killed by 9', 'crashed: SIGKILL', 'A lack of memory is the usual cause of .*', 3),
     ('killed by 35', 'crashed: signal 35', 'Device: stub', 3),          # it has no name
     ('no device', 'could not run', 'Device: stub', 3),
     ('damaged record', 'no record', r'out/vgg16-D-tensors-b32\.json: not JSON.*', 3),
@@ -380,7 +380,7 @@ def start(*flags, stdout=subprocess.PIPE, device_code=CPU_DOCTOR):
             % (plan.ROOT, doctor(device_code)))
     return subprocess.Popen(
         [sys.executable, '-c', code, 'run', '--only', 'vgg16', 'inception_v3', *flags], text=True,
-        env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=CPU.name), stdout=stdout,
+        env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=CPU['name']), stdout=stdout,
         stderr=subprocess.PIPE)
 
 
@@ -477,8 +477,8 @@ def test_records_of_another_driver_are_named(before, now, is_said):
     with open(RECORD) as file:
         data = json.load(file)
     data['environment']['gpu'] = before and {'driver_version': before}
-    lines = execute.changed_conditions({'alexnet': data}, 'out', GPU._replace(
-        environment=dict(ENVIRONMENT, gpu={'driver_version': now})))
+    lines = execute.changed_conditions({'alexnet': data}, 'out', dict(
+        GPU, environment=dict(ENVIRONMENT, gpu={'driver_version': now})))
     assert any('differs in driver: 535.104.05, now 570.86.15' in line for line in lines) == is_said
 
 

@@ -21,7 +21,7 @@ def completed(benchmark, variant, fetch='tensors', batch_size=32, is_sweep=False
                      'statistics': {'ci95_s': [0.47, 0.53]}, 'peak_bytes': 5000000,
                      'warnings': [], 'faults': []}, **entry) for name in networks.PASSES]
     options = {'fetch': fetch, 'batch_size': batch_size, 'device': 'gpu'}
-    return execute.CompletedRun(plan.Run(benchmark, variant, options, 1, is_sweep),
+    return execute.CompletedRun(plan.PlannedRun(benchmark, variant, options, 1, is_sweep),
                                 {'benchmark': benchmark, 'variant': variant, 'status': status,
                                  'faults': [], 'results': results}, 0)
 

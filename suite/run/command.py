@@ -27,8 +27,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from common import networks
 from common.arguments import integer, returns_exit_code
 from common.horovod import launch
+from common.stop import Stop
 from suite.run import execute, plan, summary
-from suite.run.execute import Device, Refused, Unusable
 
 MAX_REPEAT = 1000                    # all runs are listed before the first starts
 
@@ -41,18 +41,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         args = parse(parser, words)
         device = execute.find_device(args.device)
-        chosen = plan.make(args, device.kind)
+        chosen = plan.make(args, device['kind'])
         folder = new_folder(device) if args.output is None else args.output
         held, done, problems = open_folder(parser, folder, chosen.runs, device)
-    except Unusable as error:
-        print(error, file=sys.stderr)
-        return 3
+    except Stop as stop:
+        print(stop, file=sys.stderr)
+        return stop.code
 
     completed, is_interrupted = [], False
     try:
         for problem in problems:
             print(problem, file=sys.stderr, flush=True)
-        print('\n'.join(['Device: ' + device.sentence] + chosen.describe()
+        print('\n'.join(['Device: ' + device['sentence']] + chosen.describe()
                         + ['Results: ' + folder]), flush=True)
         execute.run_all(chosen.runs, done, folder, held, completed)
     except KeyboardInterrupt:
@@ -113,15 +113,16 @@ def parse(parser: argparse.ArgumentParser, words: List[str]) -> argparse.Namespa
     return args
 
 
-def new_folder(device: Device) -> str:
+def new_folder(device: Dict[str, Any]) -> str:
     """Returns the name of a new folder of results: results-local/DATE_HOST_DEVICE."""
     date = datetime.datetime.now().strftime('%Y-%m-%dT%H-%M-%S')
     return os.path.join('results-local', '_'.join(
         re.sub(r'[^A-Za-z0-9_.]+', '-', part).strip('-')
-        for part in (date, platform.node(), device.name)))
+        for part in (date, platform.node(), device['name'])))
 
 
-def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Run], device: Device
+def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.PlannedRun],
+                device: Dict[str, Any]
                 ) -> Tuple[int, Dict[str, Dict[str, Any]], List[str]]:
     """Makes and locks the folder. A folder that cannot be used ends as bad usage.
 
@@ -133,7 +134,7 @@ def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.Ru
         os.makedirs(folder, exist_ok=True)
         held = execute.lock(folder)
         done, problems = execute.finished_before(runs, folder, device)
-    except (OSError, Refused) as error:
+    except (OSError, Stop) as error:
         if held is not None:
             os.close(held)
         parser.error('argument --output: %s' % error)

@@ -15,34 +15,18 @@ from common.stop import Stop
 from suite import outcome
 from suite import records as reading
 from suite.run import plan
-from suite.run.plan import Run
+from suite.run.plan import PlannedRun
 from suite.run.progress import Progress
 
 DOCTOR = [sys.executable, '-m', 'common.machine.doctor', '--json', '--device']
+KILLED = 'A lack of memory is the usual cause of such an end: try a smaller --batch_size.'
 SWEEP_CPU_STEP_S = 10                # on a CPU a sweep ends with the batch whose step takes longer
-
-
-class Device(NamedTuple):
-    """The device that the scripts will use: its kind, 'gpu' or 'cpu', and a sentence that says
-    which one and why; and the environment, as records have it."""
-    kind: str
-    name: str
-    sentence: str
-    environment: Dict[str, Any]
-
-
-class Unusable(Exception):
-    """The machine cannot run it as asked; the text says why."""
-
-
-class Refused(Exception):
-    """The folder cannot be used; the text says why."""
 
 
 class CompletedRun(NamedTuple):
     """A run that has ended: its record ({} if it wrote none) and the exit code of its process (None
     if an earlier call ran it)."""
-    run: Run
+    run: PlannedRun
     record: Dict[str, Any]
     code: Optional[int] = None
 
@@ -76,6 +60,12 @@ class CompletedRun(NamedTuple):
         return 3 if outcome.kind(self.word) == 'bad' and not is_end_of_sweep else 0
 
     @property
+    def is_killed(self) -> bool:
+        """True if a lack of memory is the usual cause of the end of its process: the kernel kills
+        it, or the code that was refused memory crashes."""
+        return self.code in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
+
+    @property
     def sweep_end(self) -> Optional[str]:
         """Why its sweep ends with this run; None if the sweep goes on."""
         if not self.is_finished:
@@ -87,22 +77,26 @@ class CompletedRun(NamedTuple):
         return None
 
 
-def find_device(requested: str) -> Device:
+def find_device(requested: str) -> Dict[str, Any]:
     """Returns the device that the scripts choose for --device `requested`: 'auto', 'gpu' or 'cpu'.
     A child process finds it, because that needs TensorFlow.
 
-    Raises Unusable: there is no such device, or TensorFlow cannot use it.
+    Returns:
+        {'kind': 'gpu' or 'cpu', 'name', 'sentence': which device and why, 'environment': as records
+        have it}
+
+    Raises Stop: there is no such device, or TensorFlow cannot use it.
     """
     doctor = subprocess.run(DOCTOR + [requested], cwd=plan.ROOT, stdin=subprocess.DEVNULL,
                             capture_output=True)
     lines = doctor.stderr.decode(errors='replace').strip().splitlines()
     if doctor.returncode == 3 and lines:
-        raise Unusable(lines[-1])                        # after lines of libraries
+        raise Stop(lines[-1])                            # after lines of libraries
     with contextlib.suppress(ValueError, KeyError, TypeError):           # no valid answer
         answer = json.loads(doctor.stdout.decode().strip().rpartition('\n')[2])
         if not doctor.returncode:
-            return Device(*(answer[field] for field in Device._fields))
-    raise Unusable('The device is not known: `%s` ended with exit code %d%s' % (
+            return {key: answer[key] for key in ('kind', 'name', 'sentence', 'environment')}
+    raise Stop('The device is unknown: `%s` ended with exit code %d%s' % (
         ' '.join(DOCTOR + [requested]), doctor.returncode, ': ' + lines[-1] if lines else ''))
 
 
@@ -111,7 +105,7 @@ def lock(folder: str) -> int:
     children inherit it: a child that outlives a killed parent keeps the folder locked, because it
     would slow down a new run.
 
-    Raises Refused: another call has the lock. OSError: the folder is missing or not writable.
+    Raises Stop: another call has the lock. OSError: the folder is missing or not writable.
     """
     with tempfile.TemporaryFile(dir=folder):
         pass
@@ -120,7 +114,7 @@ def lock(folder: str) -> int:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
-        raise Refused('%s is in use by another `suite run`, or by a benchmark that a killed one '
+        raise Stop('%s is in use by another `suite run`, or by a benchmark that a killed one '
                       'left running' % folder) from None
     except OSError:                                      # a file system without such locks
         pass
@@ -135,37 +129,36 @@ def read(path: str) -> Tuple[Dict[str, Any], Optional[str]]:
     """
     try:
         return reading.load(path), None
+    except Stop as stop:
+        raise Stop('%s: %s' % (path, stop)) from None
     except ValueError as error:
         return {}, '%s: %s' % (path, error) if os.path.exists(path) else None
 
 
-def finished_before(runs: List[Run], folder: str, device: Device
+def finished_before(runs: List[PlannedRun], folder: str, device: Dict[str, Any]
                     ) -> Tuple[Dict[str, Dict[str, Any]], List[str]]:
     """Returns the records in the folder whose runs need not be repeated, by the name of the run:
     those that finished, and in a sweep the one that ran out of memory. Also returns a line for each
     damaged file and each condition that has changed.
 
-    Raises Refused: the record of another run would be overwritten.
+    Raises Stop: the record of another run would be overwritten.
     """
     records, problems = {}, []                           # type: Dict[str, Dict[str, Any]], List
     for run in runs:
         path = os.path.join(folder, run.name + '.json')
-        try:
-            record, problem = read(path)
-        except Stop as error:
-            raise Refused('%s: %s' % (path, error)) from None
+        record, problem = read(path)
         problems += [problem] if problem else []
         status = record.get('status')
         if status == 'finished' or run.is_sweep and status == 'out_of_memory':
             if _is_of(record, run, device):
                 records[run.name] = record
             elif status == 'finished':
-                raise Refused('%s.json in %s was made with other options, on another device or by '
+                raise Stop('%s.json in %s was made with other options, on another device or by '
                               'another TensorFlow: name another folder' % (run.name, folder))
     return records, problems + changed_conditions(records, folder, device)
 
 
-def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: Device
+def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: Dict[str, Any]
                        ) -> List[str]:
     """Returns a line for each condition that has changed since the records were made, and then one
     that says how to run them again. `records` are by the name of their run."""
@@ -173,7 +166,7 @@ def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: 
     lines = []
     for name, record in records.items():
         then = conditions.of(record)
-        now = conditions.of({'environment': device.environment, 'options': record['options']})
+        now = conditions.of({'environment': device['environment'], 'options': record['options']})
         for key in conditions.differing(then, now):
             changed.setdefault(key, {})[name] = '%s, now %s' % (
                 conditions.text(key, then.get(key)), conditions.text(key, now.get(key)))
@@ -190,15 +183,15 @@ def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: 
     return lines
 
 
-def _is_of(record: Dict[str, Any], run: Run, device: Device) -> bool:
+def _is_of(record: Dict[str, Any], run: PlannedRun, device: Dict[str, Any]) -> bool:
     """True if the record is of this run on this device."""
     environment = record['environment']
-    return (environment['device']['name'] == device.name
-            and environment['tensorflow'] == device.environment['tensorflow']
+    return (environment['device']['name'] == device['name']
+            and environment['tensorflow'] == device['environment']['tensorflow']
             and run.options.items() <= record['options'].items())
 
 
-def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, held: int,
+def run_all(runs: List[PlannedRun], done: Dict[str, Dict[str, Any]], folder: str, held: int,
             completed: List[CompletedRun]) -> None:
     """Executes the runs that are not in `done`, and appends every run to `completed`, so that the
     caller has them after an interruption too. `held` is the descriptor of the folder's lock.
@@ -222,7 +215,7 @@ def run_all(runs: List[Run], done: Dict[str, Dict[str, Any]], folder: str, held:
             ended_series.add(run.series)
 
 
-def _run_one(run: Run, path: str, held: int, progress: Progress) -> CompletedRun:
+def _run_one(run: PlannedRun, path: str, held: int, progress: Progress) -> CompletedRun:
     """Runs a script and prints its outcome."""
     try:
         code = run_child(run, path, held, progress.tick)
@@ -231,16 +224,16 @@ def _run_one(run: Run, path: str, held: int, progress: Progress) -> CompletedRun
         raise
     try:
         record, problem = read(path + '.json')
-    except Stop as error:                # the checkout has changed meanwhile
-        record, problem = {}, '%s.json: %s' % (path, error)
+    except Stop as stop:                 # the checkout has changed meanwhile
+        record, problem = {}, stop.text
     completed = CompletedRun(run, record, code)
     progress.end(completed.word, is_finished=completed.is_finished)
     if completed.exit_code:
-        progress.show_end_of_log(problem)
+        progress.show_end_of_log(problem or (KILLED if completed.is_killed else None))
     return completed
 
 
-def run_child(run: Run, path: str, held: int, tick: Callable[[], None]) -> int:
+def run_child(run: PlannedRun, path: str, held: int, tick: Callable[[], None]) -> int:
     """Runs a script, calls tick() about once a second, returns the exit code of the process.
 
     On Ctrl-C the child writes its record and ends after the step; a second Ctrl-C kills it.

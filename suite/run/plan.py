@@ -12,7 +12,7 @@ PROTOCOLS = {'chapter': {'batch_size': 32, 'num_batches': 100, 'num_steps_burn_i
 SWEEP_LIMIT = 2 ** 16                # the largest batch size of a sweep
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One process: a script with its flags, by name in `options`. `repeat` counts from 1."""
     benchmark: str
     variant: str
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     """The runs in their order, with the name of the protocol and why it was chosen."""
     protocol: str
     reason: str
-    runs: List[Run]
+    runs: List[PlannedRun]
 
     def describe(self) -> List[str]:
         """Returns the lines that announce it."""
@@ -94,8 +94,8 @@ def make(args: argparse.Namespace, device: str) -> Plan:
         options['xla'] = True
     batch_sizes = [2 ** i for i in range(SWEEP_LIMIT.bit_length())] if args.sweep \
         else [options['batch_size']]
-    runs = [Run(benchmark, name, dict(options, batch_size=batch_size, fetch=fetch, **variant.flags),
-                repeat, args.sweep)
+    runs = [PlannedRun(benchmark, name, dict(options, batch_size=batch_size, fetch=fetch,
+                                             **variant.flags), repeat, args.sweep)
             for repeat in range(1, args.repeat + 1)
             for benchmark, network in networks.NETWORKS.items()
             if benchmark in (args.only or networks.NETWORKS)

@@ -8,7 +8,7 @@ import time
 from typing import List, Optional, Tuple
 
 from common import networks
-from suite.run.plan import Run
+from suite.run.plan import PlannedRun
 
 LAST_LINES = 5                       # of the log of a run that failed
 
@@ -18,13 +18,13 @@ class Progress:
 
     def __init__(self) -> None:
         self._start_s = time.monotonic()
-        self._finished = []          # type: List[Tuple[Run, float]]     # with their seconds
+        self._finished = []          # type: List[Tuple[PlannedRun, float]]     # with their seconds
 
     def show_earlier(self, head: str, word: str) -> None:
         """Prints the line of a run that an earlier call has finished."""
         print('%s%s, in an earlier call' % (head, word), flush=True)
 
-    def begin(self, head: str, waiting: List[Run], log: str) -> None:
+    def begin(self, head: str, waiting: List[PlannedRun], log: str) -> None:
         """Announces the start of the first of the waiting runs; `log` is the path of its output."""
         self._head, self._waiting, self._log = head, waiting, log
         self._run_start_s = time.monotonic()
@@ -64,7 +64,7 @@ class Progress:
         print(_erase() + line, end='' if is_replaced else '\n', flush=True)
 
 
-def position(log: str, run: Run) -> str:
+def position(log: str, run: PlannedRun) -> str:
     """Returns the current pass and step of a run, read from the chapter's lines in its log."""
     parts = log.split(' sec / batch\n')                  # the end of a pass's last line
     order = networks.PASSES * (2 if run.has_baseline else 1)
@@ -73,7 +73,8 @@ def position(log: str, run: Run) -> str:
         ', step %s of %d' % (steps[-1], run.options['num_batches']) if steps else '')
 
 
-def time_left(finished: List[Tuple[Run, float]], waiting: List[Run], spent_s: float) -> str:
+def time_left(finished: List[Tuple[PlannedRun, float]], waiting: List[PlannedRun],
+              spent_s: float) -> str:
     """Returns an estimate of the time that the waiting runs take, in words.
 
     Args:
@@ -88,7 +89,7 @@ def time_left(finished: List[Tuple[Run, float]], waiting: List[Run], spent_s: fl
     return 'about ' + _clock(max(0, expected_s[0] - spent_s) + sum(expected_s[1:]))
 
 
-def _rough_weight(run: Run) -> float:
+def _rough_weight(run: PlannedRun) -> float:
     """How long a run takes, relative to others. The square root of the number of parameters is good
     enough: relative to AlexNet it gives 7.5, 3.3 and 4.9 for the chapter's other three; quick runs
     on two CPU cores took 3 s, and 8, 4 and 6 times that."""
