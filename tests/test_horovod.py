@@ -243,13 +243,13 @@ def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(monkeypatch):
     store, cpu, script = FakeStore(), device.Device('cpu', 'X', 'X'), 'alexnet_benchmark.py'
     monkeypatch.setattr(liveness, 'store', lambda: store)
     other = join._describe(cpu, script, {'batch_size': 2})
-    other['same']['TensorFlow'] = '1.15.9'
+    other['same']['tensorflow'] = '1.15.9'
     store['arrival', 1] = json.dumps(other)
     with pytest.raises(Stop) as refused:
         with join.joined(launch.Rank(0, 2, 0, 2), cpu, script, {'batch_size': 1}):
             raise AssertionError('the job began')
     assert str(refused.value).startswith(
-        'The ranks do not run the same: TensorFlow is %s on rank 0, 1.15.9 on rank 1; '
+        'The ranks do not run the same: tensorflow is %s on rank 0, 1.15.9 on rank 1; '
         '--batch_size is 1 on rank 0, 2 on rank 1.' % tf1.VERSION)
 
 

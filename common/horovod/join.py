@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import numpy
 
-from common import record, text, tf1
+from common import conditions, record, text, tf1
 from common.horovod import launch, liveness
 from common.horovod.exchange import Exchange
 from common.machine.device import Device
@@ -30,7 +30,7 @@ class Job:
     """
 
     def __init__(self, hvd: Any, rank: launch.Rank, described: List[Dict[str, Any]],
-                 store: Any, watchdog: liveness.Watchdog):
+                 store: Any = None, watchdog: Optional[liveness.Watchdog] = None):
         self.hvd, self.rank, self._store, self._watchdog = hvd, rank, store, watchdog
         self.ranks = [{'host': one['host'], 'device': one['device']} for one in described]
         self.on_gpu = described[0]['same']['device'] == 'gpu'
@@ -138,12 +138,16 @@ def _gather(hvd, rank, store, device, description):
 
 def _describe(device, script, options):
     """The description of this rank that it sends at the start; `same` must be equal on all
-    ranks."""
+    ranks: the flags, and the conditions of the list that a job has in common."""
+    environment = {'tensorflow': tf1.VERSION, 'cuda': tf1.NEEDS.cuda, 'cudnn': tf1.NEEDS.cudnn,
+                   'runtime': tf1.RUNTIME, 'python': platform.python_version(),
+                   'numpy': numpy.__version__, 'commit': record.commit(),
+                   'device': {'kind': device.kind}, 'variables': {}}
+    values = conditions.of({'environment': environment, 'options': {},
+                            'processes': {'horovod': _version()}})
+    same = {name: value for name, value in values.items() if conditions.BY_NAME[name].in_job}
     return {'host': platform.node(), 'device': device.name,
-            'same': dict({'the script': script, 'TensorFlow': tf1.VERSION,
-                          'Horovod': _version(), 'numpy': numpy.__version__,
-                          'Python': platform.python_version(), 'the commit': record.commit(),
-                          'device': device.kind},
+            'same': dict(same, script=script, device=device.kind,
                          **{'--' + name: value for name, value in options.items()
                             if name != 'device'})}
 
