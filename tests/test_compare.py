@@ -83,42 +83,36 @@ def row(repeats):
     return compare_folders
 
 
-@pytest.fixture
-def ratio(write):
-    """A function that returns (ratio, low, high) of two records with these steps: what there is to
-    know of one process alone."""
-    def of_records(base, other):
-        paths = [write(name, record(entry(seconds)))
-                 for name, seconds in (('base.json', base), ('other.json', other))]
-        figures = [load(path).figures[0] for path in paths]
-        return stats.ratio(*[(figure.mean_s, *figure.ci95_s) for figure in figures])
-    return of_records
+def ratio(base, other):
+    """(ratio, low, high) of two series of steps: what there is to know of one process alone."""
+    return stats.ratio(*[(summary.mean_s, *summary.ci95_s)
+                         for summary in map(stats.summarise, (base, other))])
 
 
 @pytest.mark.parametrize('factor, verdict', [(1.1, 'slower'), (0.9, 'faster')])
-def test_ten_percent_are_seen_in_tight_samples(factor, verdict, ratio, row):
+def test_ten_percent_are_seen_in_tight_samples(factor, verdict, row):
     _, low, high = ratio(steps(seed=1), steps(0.1 * factor, seed=2))
     assert low < factor < high and high - low < 0.01
     means = [0.0999, 0.1, 0.1001]
-    found = row(means, [factor * mean_s for mean_s in means])
-    assert found.verdict == verdict
-    assert found.interval[0] < factor < found.interval[1]
+    judged = row(means, [factor * mean_s for mean_s in means])
+    assert judged.verdict == verdict
+    assert judged.interval[0] < factor < judged.interval[1]
 
 
-def test_slow_steps_that_last_are_no_difference(ratio):
+def test_slow_steps_that_last_are_no_difference():
     """Successive steps are correlated by 0.9. Taken for independent, two of three pairs differ."""
-    found = independent = 0
+    differ = independent = 0
     for seed in range(100):
         pair = [steps(sd=0.05, seed=one, correlation=0.9) for one in (seed, seed + 5000)]
         _, low, high = ratio(*pair)
-        found += not low < 1 < high
+        differ += not low < 1 < high
         error_s = np.sqrt(sum(np.var(seconds) for seconds in pair) / 100)
         independent += abs(np.mean(pair[0]) - np.mean(pair[1])) > 1.98 * error_s
-    assert found <= 12
+    assert differ <= 12
     assert independent >= 50
 
 
-def test_the_interval_holds_the_ratio(ratio):
+def test_the_interval_holds_the_ratio():
     held = 0
     for seed in range(100):
         _, low, high = ratio(steps(0.1, 0.02, seed), steps(0.12, 0.03, seed + 1000))
