@@ -23,8 +23,8 @@ DRIFT_COSINES, T_DRIFT = 10, 3.250
 MAX_DRIFT = 0.02
 # psf/pyperf warns of a standard deviation from 10 % of the mean on (pyperf check).
 MAX_SPREAD = 0.10
-# A step is far from 5 robust standard deviations above the median on (a normal step is once in 3.5
-# million), and never below 5 %, because steps that are nearly equal have next to no deviation.
+# A step counts as far if it is at least 5 robust standard deviations (a normal step is once in 3.5
+# million) and 5 % above the median: steps that are nearly equal have next to no deviation.
 FAR_SDS, FAR_RATIO = 5.0, 0.05
 # What far steps may do to the mean. 2 % of steps that are 20 % slower move it by 0.4 %. Where each
 # step is one of them by chance, 100 steps hold eight, which move it by 1.6 %, in 1 of 1000 series.
@@ -69,21 +69,21 @@ def about(seconds: Sequence[float], burn_in_seconds: Sequence[float] = ()) -> Li
         ValueError: no steps, or a duration that is negative or not finite.
     """
     x, burn_in = series(seconds), np.asarray(burn_in_seconds, dtype=float)
-    found = _clock(x)
+    result = _clock(x)
     if np.median(x) < CLOCK_TICKS * _tick_s() or len(x) < MIN_JUDGED:
-        return found
+        return result
     modes = _modes(x)
     outliers, kept, from_the_start = _outliers(x, modes, burn_in)
     drift = _drift(kept, modes)
-    found += outliers
+    result += outliers
     if drift is not None:
         if not (outliers and from_the_start):            # the same problem, and the same advice
-            found.append(_drift_caution(x, drift, burn_in))
+            result.append(_drift_caution(x, drift, burn_in))
     elif modes is not None:
-        found.append(_bimodal(x, modes, kept))
+        result.append(_bimodal(x, modes, kept))
     else:
-        found += _spread(x, kept)
-    return found
+        result += _spread(x, kept)
+    return result
 
 
 def _clock(x):

@@ -83,11 +83,11 @@ def json_text(value: Any, indent: int = 0) -> str:
     if len(line) <= LONGEST_LINE:
         return line
     if isinstance(value, dict):
-        brackets, lines = '{}', ['%s: %s' % (json.dumps(key), json_text(one, indent + 1))
-                                 for key, one in value.items()]
-    elif isinstance(value, (list, tuple)) and any(isinstance(one, (dict, list, tuple))
-                                                  for one in value):
-        brackets, lines = '[]', [json_text(one, indent + 1) for one in value]
+        brackets, lines = '{}', ['%s: %s' % (json.dumps(key), json_text(item, indent + 1))
+                                 for key, item in value.items()]
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple))
+                                                  for item in value):
+        brackets, lines = '[]', [json_text(item, indent + 1) for item in value]
     else:
         return line
     blanks = '\n' + ' ' * indent

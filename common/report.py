@@ -69,7 +69,7 @@ def summary(record: Dict[str, Any]) -> List[str]:
     lines += ['  ' + line for line in text.table(list(zip(*columns)), [VERSUS])]
     for entry in passes:
         if entry.get('difference'):
-            baseline = [one for one in passes if precision(one) == 'float32']
+            baseline = [other for other in passes if precision(other) == 'float32']
             lines.append('  ' + speedup(entry, baseline))
         if entry.get('scaling'):
             lines += ['  %s: %s' % (label(entry, record), line.strip()) for line in _scaling(entry)]
@@ -96,7 +96,7 @@ def title(record: Dict[str, Any]) -> str:
 
 def label(entry: Dict[str, Any], record: Dict[str, Any]) -> str:
     """Returns the name of a pass in its run: 'Forward', with the precision if there are several."""
-    several = len({precision(one) for one in record['results']}) > 1
+    several = len({precision(other) for other in record['results']}) > 1
     return entry['info_string'] + (', ' + precision(entry) if several else '')
 
 
@@ -162,7 +162,7 @@ def process_count(record: Dict[str, Any]) -> int:
 
 def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:
     """Returns the line about the processes of a job: how many, on which hosts and devices."""
-    devices = collections.Counter((one['host'], one['device']) for one in ranks)
+    devices = collections.Counter((rank['host'], rank['device']) for rank in ranks)
     return 'Processes: %d (%s); Horovod %s, gradients over %s' % (
         job['size'], ', '.join('%d on %s: %s' % (number, *where)
                                for where, number in devices.items()),
@@ -172,11 +172,12 @@ def processes(job: Dict[str, Any], ranks: List[Dict[str, Any]]) -> str:
 def speedup(entry: Dict[str, Any], baseline: List[Dict[str, Any]]) -> str:
     """Returns the line with the speed-up of a pass over its float32 baseline, and how much its
     results differ."""
-    base, = [one for one in baseline if one['info_string'] == entry['info_string']]
+    base, = [other for other in baseline if other['info_string'] == entry['info_string']]
     line = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
-    intervals = [one['statistics']['ci95_s'] for one in (base, entry)]
+    intervals = [timed['statistics']['ci95_s'] for timed in (base, entry)]
     if all(intervals):                                   # of times: the rate is the inverse
-        bounds = [(one['mean_s'], *ci95_s) for one, ci95_s in zip((entry, base), intervals[::-1])]
+        bounds = [(timed['mean_s'], *ci95_s)
+                  for timed, ci95_s in zip((entry, base), intervals[::-1])]
         line %= '%.3f times (95 %% interval %.3f to %.3f)' % stats.ratio(*bounds)
     else:
         line %= '%.3f times' % (base['mean_s'] / entry['mean_s'])
@@ -261,11 +262,11 @@ def _scaling(entry):
                          100 * scaling['communication_share'], _share_interval(entry),
                          1e3 * scaling['without_allreduce']['mean_s'],
                          _megabytes(scaling['reduced_bytes']), scaling['allreduces']['executed']))
-    own = sorted(scaling['ranks'], key=lambda one: one['own_mean_s'])
+    own = sorted(scaling['ranks'], key=lambda rank: rank['own_mean_s'])
     lines.append('  ranks%s: %s' % (
         ' without the allreduce' if scaling['without_allreduce'] else '', ' to '.join(
-            '%.3f ms (rank %d)' % (1e3 * one['own_mean_s'], one['rank'])
-            for one in (own[0], own[-1]))))
+            '%.3f ms (rank %d)' % (1e3 * rank['own_mean_s'], rank['rank'])
+            for rank in (own[0], own[-1]))))
     return lines
 
 
@@ -292,7 +293,7 @@ def _gpu(entry):
             parts.append('%.0f %s' % (gpu[key]['median'], unit))
     if entry['energy_per_image_j'] is not None:
         parts.append('%s J / image' % text.significant(entry['energy_per_image_j']))
-    return ', '.join(parts) or 'NVML says nothing of its clock, temperature and power'
+    return ', '.join(parts) or 'clock, temperature and power are unavailable'
 
 
 def _layers(ran):

@@ -73,7 +73,8 @@ def ratio(base: Tuple[float, float, float], other: Tuple[float, float, float]
     variance estimates recovery, on logarithms (Zou and Donner, Statistics in Medicine 27 (2008)).
     """
     (mean, low, high), (other_mean, other_low, other_high) = [
-        [math.log(value) if value > 0 else -math.inf for value in one] for one in (base, other)]
+        [math.log(value) if value > 0 else -math.inf for value in bounds]
+        for bounds in (base, other)]
     value = other[0] / base[0]
     return (value, value * math.exp(-math.hypot(other_mean - other_low, high - mean)),
             value * math.exp(math.hypot(other_high - other_mean, mean - low)))

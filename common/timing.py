@@ -41,14 +41,6 @@ class Timing:
         return statistics.pstdev(self.seconds)
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; `timing` holds the steps that were finished (maybe none)."""
-
-    def __init__(self, timing: Timing):
-        super().__init__(timing.info_string)
-        self.timing = timing
-
-
 def time_tensorflow_run(session: Any,
                         target: Any,
                         info_string: str,
@@ -76,7 +68,7 @@ def time_tensorflow_run(session: Any,
 
     Raises:
         ValueError: num_batches is not an integer of at least 1, or num_steps_burn_in of at least 0.
-        Interrupted: Ctrl-C; like every other error it has the finished steps as `timing`.
+        KeyboardInterrupt: Ctrl-C; like every other error it has the finished steps as `timing`.
     """
     num_batches = _count('num_batches', num_batches, at_least=1)
     num_steps_burn_in = _count('num_steps_burn_in', num_steps_burn_in, at_least=0)
@@ -95,9 +87,7 @@ def time_tensorflow_run(session: Any,
         print('%s: %s across %d steps, %.3f +/- %.3f sec / batch' %
               (datetime.now(), info_string, num_batches, timing.mean, timing.sd), flush=True)
         return timing
-    except KeyboardInterrupt:
-        raise Interrupted(_timing(info_string, durations, num_steps_burn_in)) from None
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
         error.timing = _timing(info_string, durations, num_steps_burn_in)
         raise
 

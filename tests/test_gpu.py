@@ -106,7 +106,7 @@ def test_a_hot_gpu_is_throttled(opened):
     cautions = gpu.cautions(summary)
     assert kinds(cautions) == ['throttled', 'throttled']
     assert cautions[1].text == (
-        'hw_thermal_slowdown held the clock of the GPU down in 100 % of the samples (more than '
+        'hw_thermal_slowdown throttled the GPU clock in 100 % of the samples (more than '
         '5 %), medians 765 MHz, 250 W, 92 C: it is too hot: improve the cooling and '
         'run again')
 

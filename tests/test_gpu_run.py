@@ -56,7 +56,7 @@ def test_throttling_stands_beside_the_figure(run):
     _, written, out = run(fake_nvml.throttled())
     kinds = {warning['kind'] for result in written['results'] for warning in result['warnings']}
     assert 'throttled' in kinds
-    assert 'held the clock of the GPU down' in out
+    assert 'throttled the GPU clock' in out
 
 
 def test_a_busy_gpu_is_said_below_the_table(run):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from common.timing import Interrupted, Timing, time_tensorflow_run
+from common.timing import Timing, time_tensorflow_run
 
 STEP = re.compile(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: step (\d+), duration = (\d+\.\d{3})$')
 LAST = re.compile(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: (\S+) across (\d+) steps, '
@@ -112,7 +112,6 @@ def test_bad_counts_are_refused_before_anything_runs(option, value):
 def test_an_interrupt_carries_the_finished_steps(capsys, interrupt_at, burn_in, seconds):
     with pytest.raises(KeyboardInterrupt) as caught:
         timed([8.0, 8.0, 0.5], interrupt_at, num_batches=5, num_steps_burn_in=2)
-    assert isinstance(caught.value, Interrupted)
     assert caught.value.timing == Timing('Forward', seconds, burn_in)
     assert 'across' not in capsys.readouterr().out
 

@@ -356,7 +356,7 @@ def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
     result = []
     for reason, share in ((summary or {}).get('throttle_reasons') or {}).items():
         if reason in THROTTLING and share > MAX_THROTTLED:
-            result.append(Caution('throttled', '%s held the clock of the GPU down in %.0f %% of '
+            result.append(Caution('throttled', '%s throttled the GPU clock in %.0f %% of '
                                   'the samples (more than %.0f %%)%s: %s'
                                   % (reason, 100 * share, 100 * MAX_THROTTLED, _medians(summary),
                                      THROTTLING[reason])))
