@@ -20,7 +20,7 @@ from common.machine.device import Device
 from common.stop import Stop
 from common.workload import Pass, Run
 
-BASE_BYTES, OPERATION_BYTES, KEPT_BYTES = 60 * 10 ** 6, 3 * 10 ** 5, 600 * 10 ** 6
+BASE_BYTES, OPERATION_BYTES, KEPT_BYTES = 160 * 10 ** 6, 2 * 10 ** 5, 600 * 10 ** 6
 
 # Operations that return their input's memory, and those that write into it if nobody else needs it.
 SHARE = 'Identity', 'Reshape', 'Squeeze', 'StopGradient'
