@@ -39,13 +39,8 @@ def figure(record: Dict[str, Any], entry: Dict[str, Any]) -> Optional[Dict[str, 
 
 
 def comparison(record: Dict[str, Any], entry: Dict[str, Any]) -> str:
-    """Returns '8.1 times as fast', or '30 times slower'; '' if the chapter has no figure for
-    the same work."""
+    """Returns 'about 8.1 times as fast', or '0.031 times as fast'; '' if the chapter has no figure
+    for the same work."""
     published = figure(record, entry)
-    if not published:
-        return ''
-    ratio = published['mean_s'] / entry['mean_s']
-    about = 'about ' if published['about'] else ''
-    if ratio >= 1:
-        return '%s%s times as fast' % (about, text.significant(ratio, 2))
-    return '%s%s times slower' % (about, text.significant(1 / ratio, 2))
+    return published and '%s%s times as fast' % ('about ' * published['about'], text.significant(
+        published['mean_s'] / entry['mean_s'], 2)) or ''

@@ -12,27 +12,26 @@ from common.networks import PASSES
 
 def print_device(on: Any, job: Any) -> None:
     """Prints the device that is timed, and in a job its processes."""
-    print('Device: %s' % on.sentence)
+    lines = ['Device: ' + on.sentence]
     if on.kind == 'cpu':
-        print('*** CPU figures: no GPU is used. ***')
+        lines.append('*** CPU figures: no GPU is used. ***')
     if job:
-        print(processes(job.processes, job.ranks))
-    print(end='', flush=True)
+        lines.append(processes(job.processes, job.ranks))
+    _print(lines)
 
 
 def print_start(record: Dict[str, Any]) -> None:
     """Prints the table of --layers, and why NVML cannot be read."""
-    if record['options']['layers']:
-        print('\n'.join(layers(record['network'])))
+    lines = layers(record['network']) if record['options']['layers'] else []
     why_no_nvml = record['environment'].get('nvml')      # only in GPU runs
     if why_no_nvml:
-        print('GPU clock, power and energy are unavailable: ' + why_no_nvml)
-    print(end='', flush=True)
+        lines.append('GPU clock, power and energy are unavailable: ' + why_no_nvml)
+    _print(lines)
 
 
 def print_faster(run: Any) -> None:
     """Prints the line between the float32 baseline run and the run with --precision or --xla."""
-    print('\n*** The same in %s%s ***' % (run.precision, ', XLA' * run.args.xla), flush=True)
+    _print(['', '*** The same in %s%s ***' % (run.precision, ', XLA' * run.args.xla)])
 
 
 def print_latest(record: Dict[str, Any]) -> None:
@@ -44,15 +43,17 @@ def print_latest(record: Dict[str, Any]) -> None:
             lines.append(startup(record['startup_s']))
     if entry['layers']:
         lines += profile(entry)
-    for line in lines:
-        print(line)
-    print(end='', flush=True)
+    _print(lines)
 
 
 def print_summary(record: Dict[str, Any], path: Optional[str]) -> None:
     """Prints the table of a run, its faults and cautions, and the next step for the user. `path` is
     the file of the record, None if none was written."""
-    print('\n'.join(summary(record) + [next_step(path)]), flush=True)
+    _print(summary(record) + [next_step(path)])
+
+
+def _print(lines):
+    print(end=''.join(line + '\n' for line in lines), flush=True)
 
 
 # The summary
@@ -72,7 +73,7 @@ def summary(record: Dict[str, Any]) -> List[str]:
             baseline = [other for other in passes if precision(other) == 'float32']
             lines.append('  ' + speedup(entry, baseline))
         if entry.get('scaling'):
-            lines += ['  %s: %s' % (label(entry, record), line.strip()) for line in _scaling(entry)]
+            lines += ['  %s: %s' % (label(entry, record), line) for line in _scaling(entry)]
     lines += ['  caution: ' + caution['text'] for caution in record['warnings']]
     for entry in passes:
         lines += ['  INVALID: %s: %s' % (label(entry, record), fault) for fault in entry['faults']]
@@ -149,7 +150,7 @@ def result(entry: Dict[str, Any]) -> List[str]:
         lines.append('  GPU: ' + _gpu(entry))
     lines.append('  ' + _layers(entry['layers_that_run']))
     if scaling:
-        lines += _scaling(entry)
+        lines += ['  ' + line for line in _scaling(entry)]
     lines += ['  caution: ' + caution['text'] for caution in entry['warnings']]
     lines += ['  INVALID: ' + fault for fault in entry['faults']]
     return lines
@@ -173,24 +174,28 @@ def speedup(entry: Dict[str, Any], baseline: List[Dict[str, Any]]) -> str:
     """Returns the line with the speed-up of a pass over its float32 baseline, and how much its
     results differ."""
     base, = [other for other in baseline if other['info_string'] == entry['info_string']]
-    line = '%s, %s: %%s the rate of float32' % (entry['info_string'], precision(entry))
-    intervals = [timed['statistics']['ci95_s'] for timed in (base, entry)]
-    if all(intervals):                                   # of times: the rate is the inverse
-        bounds = [(timed['mean_s'], *ci95_s)
-                  for timed, ci95_s in zip((entry, base), intervals[::-1])]
-        line %= '%.3f times (95 %% interval %.3f to %.3f)' % stats.ratio(*bounds)
-    else:
-        line %= '%.3f times' % (base['mean_s'] / entry['mean_s'])
-    return line + '; the results differ by %.1e (relative L2 norm, allowed: %.1e)' % (
-        entry['difference']['relative_l2'], entry['difference']['allowed'])
+    bounds = _bounds(entry['statistics'], base['statistics'])
+    return ('%s, %s: %.3f times%s the rate of float32; the results differ by %.1e (relative L2 '
+            'norm, allowed: %.1e)' % (
+                entry['info_string'], precision(entry), base['mean_s'] / entry['mean_s'],
+                bounds and ' (95 %% interval %.3f to %.3f)' % bounds or '',
+                entry['difference']['relative_l2'], entry['difference']['allowed']))
+
+
+def _bounds(base, other):
+    """The 95 % interval (low, high) of the ratio of two means, other / base; None if one of them
+    has no interval."""
+    if not (base['ci95_s'] and other['ci95_s']):
+        return None
+    return stats.ratio(*((timed['mean_s'], *timed['ci95_s']) for timed in (base, other)))[1:]
 
 
 def _share_interval(entry):
-    """The 95 % interval of the share of communication, in brackets; '' where it is not known."""
-    job, without = entry['statistics']['ci95_s'], entry['scaling']['without_allreduce']
-    if not (job and without['ci95_s']):
+    """The 95 % interval of the share of communication, in brackets; '' where it is unknown."""
+    bounds = _bounds(entry['statistics'], entry['scaling']['without_allreduce'])
+    if not bounds:
         return ''
-    _, low, high = stats.ratio((entry['mean_s'], *job), (without['mean_s'], *without['ci95_s']))
+    low, high = bounds
     return ' (95 %% interval %.1f to %.1f%s)' % (
         100 * (1 - high), 100 * (1 - low), ': it cannot be told from 0' * (low < 1 < high))
 
@@ -212,25 +217,25 @@ def profile(entry: Dict[str, Any]) -> List[str]:
     rows = [('layer', 'forward ms', 'backward ms', 'share', 'GFLOP', 'TFLOP / s', 'output MB')]
     if entry['precision'].startswith('mixed'):           # their size in the graph
         rows[0] = rows[0][:-1] + ('float32 output MB',)
-    sum_s = sum(layer['forward_s'] + layer['backward_s'] for layer in entry['layers'])
-    for layer in entry['layers']:
-        seconds = layer['forward_s'] + layer['backward_s']
+    forward_s, backward_s = (sum(layer[key] for layer in entry['layers'])
+                             for key in ('forward_s', 'backward_s'))
+    sum_s = forward_s + backward_s
+    total = {'name': 'sum', 'forward_s': forward_s, 'backward_s': backward_s,
+             'flops': entry['flops'], 'output_bytes': None}
+    for layer in entry['layers'] + [total]:
+        seconds, flops = layer['forward_s'] + layer['backward_s'], layer['flops']
         rows.append((layer['name'], '%.3f' % (1e3 * layer['forward_s']),
                      '%.3f' % (1e3 * layer['backward_s']), '%.1f %%' % (100 * seconds / sum_s),
-                     '%.3f' % (layer['flops'] / 1e9) if layer['flops'] else '',
-                     text.significant(layer['flops'] / seconds / 1e12) if layer['flops'] else '',
-                     '%.3f' % (layer['output_bytes'] / 1e6)))
-    rows.append(('sum',) + tuple('%.3f' % (1e3 * sum(layer[key] for layer in entry['layers']))
-                                 for key in ('forward_s', 'backward_s')) + ('100.0 %', '%.3f' % (
-                                     sum(layer['flops'] for layer in entry['layers']) / 1e9)))
-    rows[-1] += (text.significant(entry['flops'] / sum_s / 1e12), '')
-    if not any(layer['backward_s'] for layer in entry['layers']):
+                     '%.3f' % (flops / 1e9) if flops else '',
+                     text.significant(flops / seconds / 1e12) if flops else '',
+                     '' if layer is total else '%.3f' % (layer['output_bytes'] / 1e6)))
+    if not backward_s:
         rows = [row[:2] + row[3:] for row in rows]
-    lines = ['  ' + line for line in text.table(rows)]
-    return ['%s by layer, from untimed, traced steps:' % entry['info_string']
-            ] + lines + ['  The sum differs by %+.1f %% from the timed step, %.3f ms: operations '
-                         'that run side by side count in full, gaps between them do not count.' % (
-                             100 * (sum_s / entry['mean_s'] - 1), 1e3 * entry['mean_s'])]
+    return (['%s by layer, from untimed, traced steps:' % entry['info_string']]
+            + ['  ' + line for line in text.table(rows)]
+            + ['  The sum differs by %+.1f %% from the timed step, %.3f ms: operations that run '
+               'side by side count in full, gaps between them do not count.' % (
+                   100 * (sum_s / entry['mean_s'] - 1), 1e3 * entry['mean_s'])])
 
 
 def layers(network: Dict[str, Any]) -> List[str]:
@@ -247,23 +252,21 @@ def layers(network: Dict[str, Any]) -> List[str]:
 def _scaling(entry):
     """The lines about a job of several processes: its efficiency and its communication."""
     scaling, alone = entry['scaling'], entry['scaling']['alone']
-    line = '%.2f times the images / s of one process alone (%.3f ms / batch, %.1f images / s)' % (
-        scaling['processes'] * scaling['efficiency'], 1e3 * alone['mean_s'],
-        entry['batch_size'] / alone['mean_s'])
-    line += ': scaling efficiency %.1f %%' % (100 * scaling['efficiency'])
-    if alone['ci95_s'] and entry['statistics']['ci95_s']:
-        line += ' (95 %% interval %.1f to %.1f)' % tuple(100 * value for value in stats.ratio(
-            (entry['mean_s'], *entry['statistics']['ci95_s']),
-            (alone['mean_s'], *alone['ci95_s']))[1:])
-    lines = ['  ' + line]
+    bounds = _bounds(entry['statistics'], alone)
+    lines = ['%.2f times the images / s of one process alone (%.3f ms / batch, %.1f images / s): '
+             'scaling efficiency %.1f %%%s' % (
+                 scaling['processes'] * scaling['efficiency'], 1e3 * alone['mean_s'],
+                 entry['batch_size'] / alone['mean_s'], 100 * scaling['efficiency'],
+                 bounds and ' (95 %% interval %.1f to %.1f)' % tuple(
+                     100 * bound for bound in bounds) or '')]
     if scaling['without_allreduce']:
-        lines.append('  communication takes %.1f %% of the step%s, %.3f ms without the allreduce; '
+        lines.append('communication takes %.1f %% of the step%s, %.3f ms without the allreduce; '
                      '%s of gradients reduced a step in %d allreduces' % (
                          100 * scaling['communication_share'], _share_interval(entry),
                          1e3 * scaling['without_allreduce']['mean_s'],
                          _megabytes(scaling['reduced_bytes']), scaling['allreduces']['executed']))
     own = sorted(scaling['ranks'], key=lambda rank: rank['own_mean_s'])
-    lines.append('  ranks%s: %s' % (
+    lines.append('ranks%s: %s' % (
         ' without the allreduce' if scaling['without_allreduce'] else '', ' to '.join(
             '%.3f ms (rank %d)' % (1e3 * rank['own_mean_s'], rank['rank'])
             for rank in (own[0], own[-1]))))

@@ -538,7 +538,7 @@ def test_a_rank_also_reports_what_is_wrong_on_the_others():
 
 
 def test_the_share_of_communication_has_an_interval():
-    entry = {'mean_s': 1.0, 'statistics': {'ci95_s': [0.99, 1.01]},
+    entry = {'mean_s': 1.0, 'statistics': {'mean_s': 1.0, 'ci95_s': [0.99, 1.01]},
              'scaling': {'without_allreduce': {'mean_s': 0.9, 'ci95_s': [0.89, 0.91]}}}
     assert report._share_interval(entry) == ' (95 % interval 8.6 to 11.3)'
     entry['statistics']['ci95_s'] = [0.8, 1.2]
