@@ -1,5 +1,6 @@
 """What `suite compare` says: tables of figures and of what they are compared with, the conditions
 that differ, notes."""
+import itertools
 import re
 from typing import List, Optional, Sequence
 
@@ -12,6 +13,8 @@ from suite.pairs import Pair, against_float32, curves, ideal
 MOST_NOTES = 10                      # lines of a block of notes; --details shows all
 MAX_NAME = 14                        # letters of the name of a source above a column
 MAX_GPU = 45                         # characters of a GPU's name in a table
+ONE_PROCESS = ('The interval of one process covers how its steps vary, not how processes differ: '
+               'suite run --repeat 3.')
 
 
 def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
@@ -20,7 +23,11 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
     the devices and how they differ, figures without counterpart, notes. A single source has a table
     of its own figures behind that of the chapter. Without `details` the lines of a block are
     few."""
-    shown = [_gate(pairs, percent, details)] if percent is not None else []
+    shown = []
+    if percent is not None:
+        judged = gate.judge(pairs, percent)
+        shown.append(TextBlock('%s: %s' % (gate.title(percent), gate.overall(judged)), [],
+                               _few(gate.lines(judged), details)))
     tables_of_pairs = [_against(pair, percent) for pair in pairs if pair.rows]
     if len(sources) == 1 and sources[0].figures:
         first = int(bool(pairs) and bool(pairs[0].rows) and pairs[0].base.name == 'chapter')
@@ -37,31 +44,30 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
     if len(sources) == 1 and apart and not details:
         apart = ['%d published figures of these networks measure other workloads: --details lists '
                  'them' % len(apart)]
-    shown += [TextBlock('Not the same workload', [], _few(apart, details))] if apart else []
-    notes = _notes(sources, details)
-    return shown + ([TextBlock('Notes', [], _few(notes, details))] if notes else [])
-
-
-def _gate(pairs, percent, details):
-    judgements = gate.judge(pairs, percent)
-    return TextBlock('%s: %s' % (gate.title(percent), gate.overall(judgements)), [],
-                 _few(gate.lines(judgements), details))
+    notes = [('Not the same workload', apart), ('Notes', _notes(sources, details))]
+    return shown + [TextBlock(title, [], _few(lines, details)) for title, lines in notes if lines]
 
 
 def _against(pair, percent=None):
     """The rows of a pair, with the words of the gate instead of verdicts if it has a limit."""
     common, names = tables.names([row.other for row in pair.rows])
-    head = ['', *_clipped([pair.base.name, pair.other.name])]
-    if pair.base.records:
-        head += ['time', 'verdict' if percent is None else 'limit %+g %%' % percent]
-        last = [[tables.times(row), row.verdict if percent is None else
-                 gate.outcome(row, percent)[0]] for row in pair.rows]
+    rows = [['', *_clipped([pair.base.name, pair.other.name])]]
+    rows += [[name, _milliseconds(row.base), _milliseconds(row.other)]
+             for name, row in zip(names, pair.rows)]
+    title = '%s against %s, ms / batch' % (pair.other.name, pair.base.name)
+    if not pair.base.records:
+        last = [['speed']] + [[tables.times(row, pair.base)] for row in pair.rows]
     else:
-        head, last = head + ['speed'], [[tables.times(row, pair.base)] for row in pair.rows]
-    return TextBlock('%s against %s, ms / batch%s' % (
-        pair.other.name, pair.base.name, ' and the change of the time' * bool(pair.base.records)),
-        [head] + [[name, tables.milliseconds(row.base), tables.milliseconds(row.other)] + cells
-                  for name, row, cells in zip(names, pair.rows, last)], [], common)
+        title += ' and the change of the time'
+        last = [['time', 'verdict' if percent is None else 'limit %+g %%' % percent]] + [
+            [tables.times(row), row.verdict if percent is None else gate.outcome(row, percent)[0]]
+            for row in pair.rows]
+    return TextBlock(title, [row + cells for row, cells in zip(rows, last)], [], common)
+
+
+def _milliseconds(figure):
+    """The time of a step; '*' if there is a caution about it."""
+    return tables.step_time(figure) + ' *' * bool(figure.warnings and not figure.faults)
 
 
 def _clipped(names):
@@ -77,23 +83,18 @@ def _own_figures(source):
     """The block of the figures of one source, with their GPUs if it has several."""
     gpus = [(figure.published or {}).get('hardware', '') for figure in source.figures]
     common, names = tables.names(source.figures)
-    columns = [['', *names]]
-    if len(set(gpus)) > 1:
-        columns.append(['GPU'] + [gpu if len(gpu) <= MAX_GPU else gpu[:MAX_GPU - 3] + '...'
-                                  for gpu in gpus])
-    columns.append(['mean, ms', *map(tables.milliseconds, source.figures)])
-    if any(figure.ci95_s for figure in source.figures):
-        columns.append(['95 % interval, ms'] + [
-            '-' if figure.faults else
-            tables.interval(figure.ci95_s and tuple(1000 * bound for bound in figure.ci95_s))
-            for figure in source.figures])
-    columns.append(['images / s', *map(tables.images_per_s, source.figures)])
-    lines = []
-    if any(len(figure.records) == 1 and figure.ci95_s for figure in source.figures):
-        lines.append('The interval of one process covers how its steps vary, not how processes '
-                     'differ: suite run --repeat 3.')
-    columns = [column for column in columns if set(column[1:]) != {'-'}]
-    return TextBlock(source.name, list(map(list, zip(*columns))), lines, common)
+    columns = [['', *names], ['GPU', *[
+        gpu if len(gpu) <= MAX_GPU else gpu[:MAX_GPU - 3] + '...' for gpu in gpus]],
+        ['mean, ms', *map(_milliseconds, source.figures)], ['95 % interval, ms', *[
+            '-' if figure.faults else tables.interval(
+                figure.ci95_s, lambda bound: tables.four_digits(1000 * bound))
+            for figure in source.figures]],
+        ['images / s', *map(tables.images_per_s, source.figures)]]
+    columns = [column for column in columns if set(column[1:]) != {'-'}
+               and (column[0] != 'GPU' or len(set(gpus)) > 1)]
+    is_one_process = any(len(figure.records) == 1 and figure.ci95_s for figure in source.figures)
+    return TextBlock(source.name, list(map(list, zip(*columns))),
+                     [ONE_PROCESS] * is_one_process, common)
 
 
 def scaling(source: Source) -> List[TextBlock]:
@@ -102,20 +103,19 @@ def scaling(source: Source) -> List[TextBlock]:
     if not figures:
         return []
     common, names = tables.names(figures)
-    rows = []
+    rows = [['', 'images / s', 'ideal', 'efficiency', 'communication']]
     for figure, name in zip(figures, names):
-        cells = ['INVALID' if figure.faults else tables.images_per_s(figure)] + ['-'] * 3
-        if figure.alone_s and not figure.faults:
-            cells[1:3] = (tables.four_digits(ideal(figure)),
-                          text.percent(figure.alone_s / figure.mean_s))
-        if figure.communication is not None and not figure.faults:
-            cells[3] = text.percent(figure.communication)
+        cells = ['INVALID', '-', '-', '-']
+        if not figure.faults:
+            cells = [tables.images_per_s(figure),
+                     tables.four_digits(ideal(figure)) if figure.alone_s else '-',
+                     text.percent(figure.alone_s / figure.mean_s) if figure.alone_s else '-',
+                     '-' if figure.communication is None else text.percent(figure.communication)]
         rows.append([name] + cells)
     line = ('ideal: one process alone, timed in the same run, times the number of processes; '
             'efficiency: measured / ideal; communication: the share of a step that the allreduce '
             'adds')
-    return [TextBlock(source.name + ': scaling', [
-        ['', 'images / s', 'ideal', 'efficiency', 'communication']] + rows, [line], common)]
+    return [TextBlock(source.name + ': scaling', rows, [line], common)]
 
 
 def _mixes(sources):
@@ -127,24 +127,20 @@ def _mixes(sources):
 
 
 def _differences(sources, pairs):
-    """A line for each condition in which figures of records differ that are compared, and one for
-    what is known of only one side."""
+    """A line for each condition in which figures of records differ that are compared, or, where no
+    work is the same, any figures, and one for what is known of only one side."""
     names, unknown = set(), set()
     for pair in pairs:
-        for row in pair.rows:
-            base, other = row.base.conditions, row.other.conditions
-            if base and other:
-                names.update(conditions.differing(base, other))
-                unknown.update(name for name in conditions.BY_NAME
-                               if (name in base) != (name in other))
-        if not pair.rows and pair.base.records and pair.other.records:
-            facts = pair.base.facts, pair.other.facts
-            names.update(name for name in {**facts[0], **facts[1]}
-                         if facts[0].get(name) != facts[1].get(name)
-                         and (name not in conditions.BY_NAME or all(name in of for of in facts)))
+        for base, other in [(row.base, row.other) for row in pair.rows] or itertools.product(
+                pair.base.figures, pair.other.figures):
+            ours, theirs = base.conditions, other.conditions
+            names.update(conditions.differing(ours, theirs) if ours and theirs else ())
+            unknown.update(name for name in conditions.BY_NAME if ours and theirs and pair.rows
+                           and (name in ours) != (name in theirs))
     lines = ['differs: %s: %s' % (name, ' | '.join(
         ', '.join(sorted({tables.condition(figure, name) for figure in source.figures}))
-        for source in sources if source.records)) for name in sorted(names, key=conditions.order)]
+        for source in sources if source.records))
+        for name in sorted(names - set(conditions.WORK), key=conditions.order)]
     if unknown:
         lines.append('recorded on one side only: %s' % ', '.join(
             sorted(unknown, key=conditions.order)))
@@ -161,21 +157,18 @@ def _few(lines, details):
 def _notes(sources, details):
     """Why figures are not valid, or should not be quoted: a line for all passes of a source of
     which the same is said but for the numbers; with details, one for each."""
-    groups = {}
+    groups = {}                                          # the names of passes, by what is said
     for source in sources:
         keys = tables.varying(source.figures)
         for figure in source.figures:
-            notes = ['%s: %s' % (figure.word or 'INVALID', fault) for fault in figure.faults]
+            name = tables.named(figure, keys)
+            notes = ['%s: %s' % (figure.word, fault) for fault in figure.faults]
             for note in dict.fromkeys(notes + list(figure.warnings)):
-                name = tables.named_figure(figure, keys)
                 key = source.name, (name, note) if details else re.sub(r'[\d.]+', '#', note)
-                groups.setdefault(key, []).append((name, note))
+                groups.setdefault(key, (note, {}))[1][name] = True
     lines = []
-    for (source_name, _), group in groups.items():
-        name, note = group[0]
-        passes = len({name for name, _ in group})
-        if passes > 1:
-            name = '%d passes, such as %s' % (passes, name)
-        mark = '' if note.startswith('INVALID') else '* '
-        lines.append('%s%s, %s: %s' % (mark, source_name, name, note))
+    for (source_name, _), (note, named) in groups.items():
+        name = ('%d passes, such as ' % len(named) if len(named) > 1 else '') + next(iter(named))
+        lines.append('%s%s, %s: %s' % ('* ' * (not note.startswith('INVALID')), source_name, name,
+                                       note))
     return lines

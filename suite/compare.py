@@ -55,7 +55,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     problem = _problem(args)
     if problem:
         parser.error(problem)
-    return _compare(args)
+    sources = [load(name)._replace(name=short)
+               for name, short in zip(args.results, short_names(args.results))]
+    for problem in [problem for source in sources for problem in source.problems]:
+        print(problem, file=sys.stderr)
+    try:
+        if args.html:
+            page.write(args.html, sources, references(), args.fail_if_slower)
+        if args.csv:
+            files.write(args.csv, text.as_csv(tables.CSV_COLUMNS, tables.csv_rows(sources)))
+    except OSError as error:
+        raise Stop('%s: %s' % (error.filename, error.strerror)) from None
+    if not sources[0].figures:
+        raise Stop('%s has no figures, so nothing is compared' % sources[0].name, 2)
+    pairs = pairs_of(sources, references())
+    shown = blocks.of(sources, pairs, args.details, args.fail_if_slower)
+    print((text.as_markdown if args.markdown else text.as_text)(shown), end='', flush=True)
+    if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
+        raise Stop(NOTHING_SHARED, 2)
+    return 0 if args.fail_if_slower is None else gate.exit_code(pairs, args.fail_if_slower)
 
 
 def _parser():
@@ -90,28 +108,6 @@ def _problem(args):
         return '--fail-if-slower: %s is named twice, and would always pass' % max(
             args.results, key=lambda name: paths.count(os.path.realpath(name)))
     return None
-
-
-def _compare(args):
-    sources = [load(name)._replace(name=short)
-               for name, short in zip(args.results, short_names(args.results))]
-    for problem in [problem for source in sources for problem in source.problems]:
-        print(problem, file=sys.stderr)
-    try:
-        if args.html:
-            page.write(args.html, sources, references(), args.fail_if_slower)
-        if args.csv:
-            files.write(args.csv, text.as_csv(tables.CSV_COLUMNS, tables.csv_rows(sources)))
-    except OSError as error:
-        raise Stop('%s: %s' % (error.filename, error.strerror)) from None
-    if not sources[0].figures:
-        raise Stop('%s has no figures, so nothing is compared' % sources[0].name, 2)
-    pairs = pairs_of(sources, references())
-    shown = blocks.of(sources, pairs, args.details, args.fail_if_slower)
-    print((text.as_markdown if args.markdown else text.as_text)(shown), end='', flush=True)
-    if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
-        raise Stop(NOTHING_SHARED, 2)
-    return 0 if args.fail_if_slower is None else gate.exit_code(pairs, args.fail_if_slower)
 
 
 def _percent(value):

@@ -67,7 +67,7 @@ def chapter_table(words: Tuple = ENGLISH, results: str = RESULTS) -> str:
             rows.append(list(work[:3]) + [
                 _with_sd(figure).replace('about ', about) if figure else not_measured
                 for figure in figures])
-        notes += ['* %s, %s: %s' % (source.name, tables.named(work), note)
+        notes += ['* %s, %s: %s' % (source.name, tables.named(figure), note)
                   for source, figure in zip(sources, figures) if figure
                   for note in dict.fromkeys(figure.faults + figure.warnings)]
     return '\n'.join(text.markdown(rows) + ['', caption] + [''] * bool(notes) + notes)
@@ -76,7 +76,7 @@ def chapter_table(words: Tuple = ENGLISH, results: str = RESULTS) -> str:
 def _with_sd(figure):
     """The seconds of a step, and their standard deviation with as many decimals; '*' if a note
     says more."""
-    mean = tables.seconds(figure)
+    mean = tables.step_time(figure, 1)
     if not figure.faults and figure.sd_s is not None:
         mean += ' +/- %.*f' % (len(mean.partition('.')[2]), figure.sd_s)
     return mean + ' *' * bool(figure.faults or figure.warnings)

@@ -5,7 +5,6 @@ precision and number of processes. The records of a folder that have the same wo
 same conditions are repeats of each other, and become one figure.
 """
 import functools
-import itertools
 import math
 import os
 import re
@@ -52,12 +51,12 @@ class Figure(NamedTuple):
     process alone, and communication the share of the allreduce in a step. published: the PUBLISHED
     of a published figure, by name; None for records. conditions: of a figure of records, as
     common.conditions.of has them.
-    word: of a figure that is not valid, such as INVALID or interrupted.
+    word: of a figure of records, its outcome as suite.outcome has it.
     """
     work: Work
-    mean_s: Optional[float]
-    ci95_s: Optional[Interval]
-    sd_s: Optional[float]
+    mean_s: Optional[float] = None
+    ci95_s: Optional[Interval] = None
+    sd_s: Optional[float] = None
     records: Tuple[str, ...] = ()
     about: bool = False
     images_per_s: Optional[float] = None
@@ -102,8 +101,7 @@ def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
         deep: whether the records in folders of the folder count too.
     """
     paths, problems = _paths(name, deep)
-    files, records, published = [], [], []               # type: List, List, List
-    others = []                                          # type: List[str]
+    facts, records, figures, others = [], [], [], []     # type: List, List, List, List[str]
     for path in paths:
         try:
             data = reading.load(path)
@@ -117,19 +115,26 @@ def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
             if os.path.isdir(name):
                 problems.append('%s: published figures among records: name the file itself' % path)
             else:
-                facts, published = _reference(data)
-                files.append((facts, []))
+                return Source(_short(name), *_reference(data), problems, [])
         elif kind in (None, data['environment']['device']['kind']):
-            facts, figures = _record(_short(path, name), data)
-            files.append((facts, figures))
-            records.append(Record(_short(path, name), data, figures))
+            short = _short(path, name)
+            records.append(Record(short, data, _record(short, data)))
+            figures += records[-1].figures
+            facts.append(conditions.of(data))
             if data['status'] != 'finished':
                 why = [data['error']] if data['error'] else data['faults']
                 problems.append('%s: the run did not finish (%s)%s' % (
                     path, data['status'], ': ' * bool(why) + '; '.join(why)))
-    return Source(_short(name), _all_facts([facts for facts, _ in files]),
-                  published or _repeats([figure for _, figures in files for figure in figures]),
-                  problems + _no_records(name, others), records)
+    if len(others) == 1:
+        problems.append('%s: %s' % (others[0], reading.NO_RECORD))
+    elif others:
+        problems.append('%s: %d files are not records of these benchmarks: %s%s' % (
+            name, len(others), ', '.join(_short(path, name) for path in others[:3]),
+            ', ...' * (len(others) > 3)))
+    return Source(_short(name), {key: ', '.join(sorted({
+        conditions.text(key, values.get(key)) for values in facts})) for key in sorted(
+            {key for values in facts for key in values}, key=conditions.order)},
+                  _repeats(figures), problems, records)
 
 
 def _paths(name, deep):
@@ -138,7 +143,7 @@ def _paths(name, deep):
         paths, problems = [], []                         # type: List[str], List[str]
         for folder, folders, files in os.walk(name, onerror=lambda error: problems.append(
                 '%s: %s' % (error.filename, error.strerror))):
-            folders[:] = [one for one in folders if deep and not one.startswith('.')]
+            folders[:] = [inner for inner in folders if deep and not inner.startswith('.')]
             paths += [os.path.join(folder, file) for file in files
                       if file.endswith('.json') and not file.startswith('.')]
         if not paths and not problems:
@@ -150,17 +155,6 @@ def _paths(name, deep):
         return [os.path.join(REFERENCES, name + '.json')], []
     return [], ['%s: no such file, folder or reference (references: %s)' % (
         name, ', '.join(reference_names()))]
-
-
-def _no_records(name, paths):
-    """The line about the files that are something else than a record, if there are any."""
-    if not paths:
-        return []
-    if len(paths) == 1:
-        return ['%s: %s' % (paths[0], reading.NO_RECORD)]
-    return ['%s: %d files are not records of these benchmarks: %s%s' % (
-        name, len(paths), ', '.join(_short(path, name) for path in paths[:3]),
-        ', ...' * (len(paths) > 3))]
 
 
 def reference_names() -> List[str]:
@@ -215,27 +209,25 @@ def short_names(names: Sequence[str]) -> List[str]:
 
 
 def _record(name, data):
-    """The facts and the figures of a record."""
+    """The figures of a record, in the order of its results."""
     figures = []
     for entry in data['results']:
-        values = conditions.of(data, entry)
-        scaling, word = entry.get('scaling') or {}, outcome.of_pass(data, entry)
-        faults = tuple(data['faults']) + tuple(entry.get('faults', [
-            'not checked, because the run ended in this pass (%s)' % data['status']]))
-        figure = Figure(Work(*[values.get(label, 1) for label in conditions.WORK]), None, None,
-                        None, (name,), faults=faults, conditions=values,
-                        word=word if faults else '')
+        values, scaling = conditions.of(data, entry), entry.get('scaling') or {}
+        measured = {}                                    # type: Dict[str, Any]
         if entry['samples_s']:
             summary = stats.summarise(entry['samples_s'])
-            cautions = data.get('warnings', []) + entry['warnings']
-            figure = figure._replace(
-                mean_s=summary.mean_s, ci95_s=summary.ci95_s, sd_s=summary.sd_s,
-                warnings=tuple(caution['text'] for caution in cautions),
-                alone_s=scaling.get('alone', {}).get('mean_s'),
-                communication=scaling.get('communication_share'))
-        figures.append(figure)
-    return {name: conditions.text(name, value) for name, value in conditions.of(data).items()
-            if name not in conditions.WORK}, figures
+            measured = {
+                'mean_s': summary.mean_s, 'ci95_s': summary.ci95_s, 'sd_s': summary.sd_s,
+                'warnings': tuple(caution['text'] for part in (data, entry)
+                                  for caution in part.get('warnings', [])),
+                'alone_s': scaling.get('alone', {}).get('mean_s'),
+                'communication': scaling.get('communication_share')}
+        figures.append(Figure(
+            Work(*[values.get(label, 1) for label in conditions.WORK]), records=(name,),
+            faults=tuple(data['faults'] + entry.get('faults', [
+                'not checked, because the run ended in this pass (%s)' % data['status']])),
+            conditions=values, word=outcome.of_pass(data, entry), **measured))
+    return figures
 
 
 def _repeats(figures):
@@ -264,32 +256,18 @@ def differing(figure: Figure, other: Figure) -> List[str]:
 def _reference(data):
     """The facts and the figures of a reference. Its figures may be of many GPUs: they are never
     repeats of each other."""
-    figures = []
-    for entry in data['figures']:
-        published = {key: str(entry[key]) for key in PUBLISHED if key in entry}
-        figures.append(Figure(
-            Work(*(entry.get(key, 1) for key in Work._fields)), entry.get('mean_s'), None,
-            entry.get('sd_s'), (), entry['about'], entry.get('images_per_s'),
-            tuple(entry['differs']), published=published))
-    figures.sort(key=lambda figure: (order(figure.work), figure.published['year']))
+    figures = sorted([
+        Figure(Work(*[entry.get(key, 1) for key in Work._fields]), entry.get('mean_s'),
+               sd_s=entry.get('sd_s'), about=entry['about'], differs=tuple(entry['differs']),
+               images_per_s=entry.get('images_per_s'),
+               published={key: str(entry[key]) for key in PUBLISHED if key in entry})
+        for entry in data['figures']],
+        key=lambda figure: (order(figure.work), figure.published['year']))
     facts = {key: str(data[key]) for key in PUBLISHED if key in data}
     gpus, years = [{figure.published[key] for figure in figures} for key in PUBLISHED[:2]]
     facts.setdefault('hardware', '%d GPUs' % len(gpus) if len(gpus) > 1 else min(gpus))
     facts.setdefault('year', ' to '.join(sorted({min(years), max(years)})))
     return facts, figures
-
-
-def titled(source: Source, figure: Figure) -> str:
-    """Returns the name of the source, with the GPU of a figure whose source has several."""
-    if not figure.published or figure.published['hardware'] == source.facts['hardware']:
-        return source.name
-    return '%s (%s)' % (source.name, figure.published['hardware'])
-
-
-def _all_facts(files):
-    """The facts of several files as one: the values in which they differ, separated by commas."""
-    return {key: ', '.join(sorted({facts.get(key, conditions.text(key, None)) for facts in files}))
-            for key in sorted({key for facts in files for key in facts}, key=conditions.order)}
 
 
 def order(work: Work) -> List[Tuple[int, str]]:
@@ -308,29 +286,31 @@ def combined(figures: Sequence[Figure]) -> Figure:
     """Returns the figure of runs of the same work in fresh processes, under the same conditions.
     Its interval comes from how the means of the processes differ; a pass in which a run ended
     counts only where there is no other."""
-    figures = [figure for figure in figures if figure.word in ('', 'INVALID')] or list(figures)
-    if len(figures) == 1:
-        return figures[0]
+    figures = [figure for figure in figures
+               if not figure.faults or figure.word == 'INVALID'] or list(figures)
     n, first = len(figures), figures[0]
-    faults = tuple(fault for figure in figures for fault in figure.faults)
-    word = next((figure.word for figure in figures if figure.word), 'INVALID')
-    if any(one.sd_s and (one.mean_s, one.sd_s) == (other.mean_s, other.sd_s)
-           for one, other in itertools.combinations(figures, 2)):        # to the last digit
-        faults += ('its %d records are not repeats: two have identical steps' % n,)
+    if n == 1:
+        return first
+    words = [figure.word for figure in figures if figure.faults]
+    faults = [fault for figure in figures for fault in figure.faults]
+    if len({(figure.mean_s, figure.sd_s) for figure in figures if figure.sd_s}) < len(
+            [figure for figure in figures if figure.sd_s]):              # to the last digit
+        faults.append('its %d records are not repeats: two have identical steps' % n)
     first = first._replace(records=tuple(name for figure in figures for name in figure.records))
     if faults:
-        return first._replace(faults=faults, word=word)
-    means = [figure.mean_s for figure in figures]
-    mean_s, ci95_s = statistics.mean(means), None
+        return first._replace(faults=tuple(faults), word=(words + ['INVALID'])[0])
+    means, ci95_s = [figure.mean_s for figure in figures], None
+    mean_s = statistics.mean(means)
     if n >= MIN_PROCESSES:
         ci95_s = stats.interval(
             mean_s, t_interval(n) * statistics.stdev(means) / math.sqrt(n))
+    warnings = tuple(warning for figure in figures for warning in figure.warnings)
     return first._replace(
-        mean_s=mean_s, ci95_s=ci95_s, sd_s=None,
+        mean_s=mean_s, ci95_s=ci95_s, sd_s=None, warnings=warnings,
         alone_s=_mean([figure.alone_s for figure in figures]),
         communication=_mean([figure.communication for figure in figures]),
         conditions=conditions.merged([figure.conditions for figure in figures]),
-        warnings=tuple(warning for figure in figures for warning in figure.warnings))
+        word=outcome.of_cautions(len(warnings)))
 
 
 def t_interval(n: int) -> float:

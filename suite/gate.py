@@ -1,50 +1,51 @@
 """The gate of `suite compare --fail-if-slower`: PASS, FAIL or UNDECIDED for each row."""
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from suite import pairs
-from suite.figures import MIN_PROCESSES, Figure, t_interval
-from suite.tables import named, named_figure, times, varying
+from suite.figures import MIN_PROCESSES, t_interval
+from suite.tables import named, times, varying
 
 PASS, FAIL, UNDECIDED = 'PASS', 'FAIL', 'UNDECIDED'
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 4}
 MOST_REPEATS = 100                   # more than that is not worth asking for
 
 
-class Judgement(NamedTuple):
-    """The outcome of a row, or (`row` is None) of a workload that the other source lacks, or of a
-    source without any row; and why it is not decided ('' where it is)."""
-    name: str
-    row: Optional[pairs.Row]
-    word: str
-    why: str
-
-
-def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Judgement]:
-    """Returns the outcome of each row of the pairs. PASS: the interval of other / base ends at or
-    below 1 + percent / 100; FAIL: it begins above; UNDECIDED: it includes that limit, or there is
-    no interval, or the other source has no figure of the work."""
-    judgements = []
+def judge(compared: Sequence[pairs.Pair], percent: float) -> List[Tuple[str, str]]:
+    """Returns the word and the line of each row of the pairs. PASS: the interval of other / base
+    ends at or below 1 + percent / 100; FAIL: it begins above; UNDECIDED: it includes that limit, or
+    there is no interval. UNDECIDED are also what the other source has no figure of, or one of other
+    conditions, and a source without any row."""
+    judged = []
     for pair in compared:
-        prefix = pair.other.name + ', ' if len(compared) > 1 else ''
         keys = varying([row.base for row in pair.rows])
-        judgements += [Judgement(prefix + named_figure(row.base, keys), row, *outcome(row, percent))
-                       for row in pair.rows]
-        judgements += [Judgement(prefix + named(figure.work), None, UNDECIDED, why)
-                       for figure, why in pairs.missing(pair)]
-        judgements += [Judgement(prefix + named(figure.work), None, UNDECIDED,
-                                 'not judged, because of other conditions: %s'
-                                 % ', '.join(figure.records))
-                       for figure in pairs.other_conditions(pair)]
+        lines = []
+        for row in pair.rows:
+            word, why = outcome(row, percent)
+            lines.append((word, '%s: %s' % (named(row.base, keys), '; '.join(
+                filter(None, [times(row) if row.ratio else '', why])))))
+        ended = {(record.data['benchmark'], record.data['variant'])
+                 for record in pair.other.records if record.data['status'] != 'finished'}
+        works = {figure.work for figure in pair.other.figures}
+        lines += [(UNDECIDED, '%s: %s' % (named(figure), (
+            'the run of %s did not finish' if figure.work[:2] in ended else '%s has no figure')
+            % pair.other.name))
+            for figure in pair.base.figures if figure.records and figure.work not in works]
+        works = {row.base.work for row in pair.rows}
+        lines += [(UNDECIDED, '%s: not judged, because of other conditions: %s' % (
+            named(figure), ', '.join(figure.records)))
+            for figure in pair.other.figures if figure.records and figure.work in works
+            and not any(row.other is figure for row in pair.rows)]
+        prefix = pair.other.name + ', ' if len(compared) > 1 else ''
+        judged += [(word, prefix + line) for word, line in lines]
         if not pair.rows:
-            judgements.append(Judgement(pair.other.name, None, UNDECIDED,
-                                        'nothing of it can be judged'))
-    return judgements
+            judged.append((UNDECIDED, pair.other.name + ': nothing of it can be judged'))
+    return judged
 
 
-def overall(judgements: Sequence[Judgement]) -> str:
+def overall(judged: Sequence[Tuple[str, str]]) -> str:
     """Returns FAIL if a row fails, PASS if all pass, else UNDECIDED."""
-    words = {judgement.word for judgement in judgements}
+    words = {word for word, _ in judged}
     return FAIL if FAIL in words else UNDECIDED if UNDECIDED in words else PASS
 
 
@@ -60,11 +61,11 @@ def title(percent: float) -> str:
     return 'Gate, at most %g %% slower' % percent
 
 
-def lines(judgements: Sequence[Judgement], words: Sequence[str] = (FAIL, UNDECIDED)) -> List[str]:
-    """Returns a line for each row with these outcomes, in the order of `words`."""
-    return ['%s: %s: %s' % (judgement.word, judgement.name, '; '.join(filter(None, [
-        times(judgement.row) if judgement.row and judgement.row.ratio else '', judgement.why])))
-        for word in words for judgement in judgements if judgement.word == word]
+def lines(judged: Sequence[Tuple[str, str]], words: Sequence[str] = (FAIL, UNDECIDED)
+          ) -> List[str]:
+    """Returns the lines of these outcomes, in the order of `words`."""
+    return ['%s: %s' % (word, line) for word in words for judgement, line in judged
+            if judgement == word]
 
 
 def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
@@ -72,7 +73,7 @@ def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
     limit = 1 + percent / 100
     for figure in (row.base, row.other):
         if figure.faults:
-            return UNDECIDED, '%s: %s (%s)' % (figure.word or 'INVALID', figure.faults[0],
+            return UNDECIDED, '%s: %s (%s)' % (figure.word, figure.faults[0],
                                                ', '.join(figure.records))
     if row.interval is None:
         if row.verdict == pairs.IDENTICAL or not (row.base.records and row.other.records):
@@ -93,16 +94,11 @@ def outcome(row: pairs.Row, percent: float) -> Tuple[str, str]:
 def repeats_to_decide(row: pairs.Row, limit: float) -> Optional[int]:
     """Returns how many processes on each side would make the interval leave out the limit, a ratio,
     if ratio and scatter stay as they are; None for more than MOST_REPEATS."""
+    scatter = 0.0                        # of the logarithms of the means, from the intervals
+    for figure in row.base, row.other:
+        n, (low, high) = len(figure.records), figure.ci95_s
+        scatter = math.hypot(scatter, math.log(high / low) / 2 * math.sqrt(n) / t_interval(n))
     distance = abs(math.log(row.ratio / limit))
-    scatters = [_scatter(figure) for figure in (row.base, row.other)]
-    least = min(len(figure.records) for figure in (row.base, row.other)) + 1
-    for n in range(least, MOST_REPEATS + 1):
-        if t_interval(n) / math.sqrt(n) * math.hypot(*scatters) < distance:
-            return n
-    return None
-
-
-def _scatter(figure: Figure) -> float:
-    """The standard deviation of the logarithms of the means of the processes, from the interval."""
-    n, (low, high) = len(figure.records), figure.ci95_s
-    return math.log(high / low) / 2 * math.sqrt(n) / t_interval(n)
+    least = min(len(row.base.records), len(row.other.records)) + 1
+    return next((n for n in range(least, MOST_REPEATS + 1)
+                 if t_interval(n) / math.sqrt(n) * scatter < distance), None)

@@ -7,7 +7,7 @@ compare` and for the HTML page. Nothing else words an outcome.
     killed, crashed: SIGSEGV, could not run       the record does not say how the run ended
 """
 import signal
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 STATUS_WORDS = {'refused': 'INVALID', 'out_of_memory': 'out of memory'}
 EXIT_CODE_WORDS = {0: 'no record', 3: 'could not run', 130: 'interrupted'}     # without a status
@@ -21,11 +21,16 @@ def of_run(record: Dict[str, Any], code: Optional[int] = None) -> str:
         code: the exit code of its process, negative for a signal; None if it is not known.
     """
     status = record.get('status', 'running')             # 'running': it ended without a last word
-    if status == 'running':
-        return _of_exit_code(code)
-    if status != 'finished':
+    if status == 'finished':
+        return _of_checks([record] + record['results'])
+    if status != 'running':
         return STATUS_WORDS.get(status, status)
-    return _of_checks([record] + record['results'])
+    if code is None:
+        return 'killed'
+    if code < 0:                                         # a real-time signal has no name
+        names = {number.value: number.name for number in signal.Signals}
+        return 'crashed: ' + names.get(-code, 'signal %d' % -code)
+    return EXIT_CODE_WORDS.get(code, 'crashed: exit code %d' % code)
 
 
 def of_pass(record: Dict[str, Any], entry: Dict[str, Any]) -> str:
@@ -36,11 +41,9 @@ def of_pass(record: Dict[str, Any], entry: Dict[str, Any]) -> str:
     return _of_checks([record, entry])
 
 
-def of_figure(figure: Any) -> str:
-    """Returns the word for a suite.figures.Figure of records."""
-    if figure.faults:
-        return figure.word or 'INVALID'
-    return _of_cautions(len(figure.warnings))
+def of_cautions(count: int) -> str:
+    """Returns the word for valid figures with so many cautions."""
+    return '%d caution%s' % (count, 's' * (count > 1)) if count else 'ok'
 
 
 def kind(word: str) -> str:
@@ -50,27 +53,8 @@ def kind(word: str) -> str:
     return 'warn' if word.endswith(('caution', 'cautions')) else 'bad'
 
 
-def _of_checks(parts: Sequence[Dict[str, Any]]) -> str:
+def _of_checks(parts):
     """`parts` are the record and passes of it. A pass without the key 'faults' was not checked."""
     if any(part.get('faults', ['not checked']) for part in parts):
         return 'INVALID'
-    return _of_cautions(sum(len(part.get('warnings', [])) for part in parts))
-
-
-def _of_cautions(count: int) -> str:
-    return '%d caution%s' % (count, 's' * (count > 1)) if count else 'ok'
-
-
-def _of_exit_code(code: Optional[int]) -> str:
-    if code is None:
-        return 'killed'
-    if code < 0:
-        return 'crashed: ' + _signal_name(-code)
-    return EXIT_CODE_WORDS.get(code, 'crashed: exit code %d' % code)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:                                   # a real-time signal has no name
-        return 'signal %d' % number
+    return of_cautions(sum(len(part.get('warnings', [])) for part in parts))

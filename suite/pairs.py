@@ -4,20 +4,10 @@ The ratio is other / base of the mean times: above 1 is slower. Its 95 % interva
 of the two means by the method of variance estimates recovery, on logarithms (Zou and Donner,
 Statistics in Medicine 27 (2008); common.stats.ratio).
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from common import conditions, networks, stats
-from suite.figures import (
-    FLOAT32,
-    MIN_PROCESSES,
-    Figure,
-    Interval,
-    Source,
-    Work,
-    differing,
-    rate,
-    titled,
-)
+from suite.figures import FLOAT32, MIN_PROCESSES, Figure, Interval, Source, Work, differing, rate
 from suite.tables import named, speed
 
 NO_DIFFERENCE = 'no significant difference'
@@ -45,21 +35,15 @@ class Pair(NamedTuple):
 
 def pairs_of(sources: Sequence[Source], references: Sequence[Source]) -> List[Pair]:
     """Returns the pairs that are compared: the first source and each of the others, or a single
-    source and the references of the same work; a published figure is always the base, and the
-    chapter comes first."""
+    source and the references of the same work. The chapter comes first."""
     pairs = compare(sources[0], sources[1:]) if len(sources) > 1 else beside_references(
         sources[0], references)
-    return sorted([
-        pair._replace(base=pair.other, other=pair.base,
-                      rows=[row(match.other, match.base) for match in pair.rows])
-        if pair.base.records and not pair.other.records and pair.other.figures else pair
-        for pair in pairs], key=lambda pair: pair.base.name != 'chapter')
+    return sorted(pairs, key=lambda pair: pair.base.name != 'chapter')
 
 
 def compare(base: Source, others: Sequence[Source]) -> List[Pair]:
-    """Returns a Pair of the base and each of the others."""
-    return [Pair(base, other, [row(*match) for match in _matches(base, other)],
-                 _apart(other, base) + _apart(base, other)) for other in others]
+    """Returns a Pair of the base and each of the others; published figures are always the base."""
+    return [_pair(base, other, _apart(other, base) + _apart(base, other)) for other in others]
 
 
 def beside_references(source: Source, references: Sequence[Source]) -> List[Pair]:
@@ -69,39 +53,26 @@ def beside_references(source: Source, references: Sequence[Source]) -> List[Pair
     relevant = [reference._replace(figures=[figure for figure in reference.figures
                                             if figure.work.benchmark in benchmarks])
                 for reference in references if reference.name != source.name]
-    return [Pair(source, reference, [row(*match) for match in _matches(source, reference)],
-                 _apart(reference, source)) for reference in relevant if reference.figures]
+    return [_pair(source, reference, _apart(reference, source))
+            for reference in relevant if reference.figures]
 
 
-def missing(pair: Pair) -> List[Tuple[Figure, str]]:
-    """Returns the base's measured figures that have no counterpart in the other source, each with
-    the reason: a run did not finish, or there is none."""
-    ended = {(record.data['benchmark'], record.data['variant']) for record in pair.other.records
-             if record.data['status'] != 'finished'}
-    works = {figure.work for figure in pair.other.figures}
-    return [(figure, ('the run of %s did not finish' if figure.work[:2] in ended
-                      else '%s has no figure') % pair.other.name)
-            for figure in pair.base.figures if figure.records and figure.work not in works]
-
-
-def other_conditions(pair: Pair) -> List[Figure]:
-    """Returns the measured figures of the other source that stand in no row because a figure of the
-    same work, under conditions more like those of the base, does."""
-    works = {match.base.work for match in pair.rows}
-    return [figure for figure in pair.other.figures
-            if figure.records and figure.work in works
-            and not any(match.other is figure for match in pair.rows)]
+def _pair(base, other, apart):
+    if base.records and other.figures and not other.records:
+        base, other = other, base
+    return Pair(base, other, [row(*match) for match in _matches(base, other)], apart)
 
 
 def against_float32(source: Source) -> Pair:
     """Returns what ran in another precision or through XLA, against the float32 run of the same
     work in the same records."""
-    baselines = {(figure.work, figure.records): figure for figure in source.figures
-                 if figure.records}
-    bases = [(baselines.get((figure.work._replace(precision=FLOAT32), figure.records)), figure)
-             for figure in source.figures if figure.work.precision != FLOAT32]
-    return Pair(source._replace(name=FLOAT32), source,
-                [row(base, figure) for base, figure in bases if base], [])
+    plain = {(figure.work, figure.records): figure for figure in source.figures if figure.records}
+    rows = []
+    for figure in source.figures:
+        base = plain.get((figure.work._replace(precision=FLOAT32), figure.records))
+        if base and figure.work.precision != FLOAT32:
+            rows.append(row(base, figure))
+    return Pair(source._replace(name=FLOAT32), source, rows, [])
 
 
 def curves(source: Source) -> Dict[Work, List[Figure]]:
@@ -153,36 +124,37 @@ def row(base: Figure, other: Figure) -> Row:
         why = IDENTICAL                                  # to the last digit
     if why:
         return Row(base, other, other.mean_s / base.mean_s, None, why)
-    value, *bounds = stats.ratio(*[(side.mean_s, *side.ci95_s) for side in (base, other)])
-    return Row(base, other, value, tuple(bounds), 'slower' if bounds[0] > 1 else
-               'faster' if bounds[1] < 1 else NO_DIFFERENCE)
+    ratio, low, high = stats.ratio((base.mean_s, *base.ci95_s), (other.mean_s, *other.ci95_s))
+    return Row(base, other, ratio, (low, high),
+               'slower' if low > 1 else 'faster' if high < 1 else NO_DIFFERENCE)
 
 
 def _no_verdict(figure):
     """Why there can be no verdict about a figure; '' if there can be one."""
-    if not figure.records:
-        return 'published: no verdict'
     count = len(figure.records)
     if count >= MIN_PROCESSES:
         return ''
-    return 'one process: no verdict' if count == 1 else '%d processes: no verdict' % count
+    return '%s: no verdict' % ('published' if not count else
+                               'one process' if count == 1 else '%d processes' % count)
 
 
 def _apart(source, base):
     """A line for each figure of `source` that has no counterpart in `base`: how it differs from the
     most similar one. One line for all networks that `base` does not have."""
     benchmarks, lines = {figure.work.benchmark for figure in base.figures}, []
-    taken = [id(match) for _, match in _matches(base, source)]
+    matched = [id(match) for _, match in _matches(base, source)]
     for figure in source.figures:
-        if figure.work.benchmark in benchmarks and id(figure) not in taken:
+        if figure.work.benchmark in benchmarks and id(figure) not in matched:
             same = _same_work(figure, base)
             why = _other_conditions(figure, _nearest(figure, same)) if same else min(
                 [_unequal(figure.work, other.work) for other in base.figures
                  if other.work.benchmark == figure.work.benchmark], key=len)
-            if why or figure.differs:
-                lines.append('%s, %s: %s: %s' % (titled(source, figure), named(figure.work),
-                                                 speed(figure),
-                                                 '; '.join(why + list(figure.differs))))
+            why.extend(figure.differs)
+            gpu = (figure.published or source.facts).get('hardware')
+            if why:
+                lines.append('%s%s, %s: %s: %s' % (
+                    source.name, '' if gpu == source.facts.get('hardware') else ' (%s)' % gpu,
+                    named(figure), speed(figure), '; '.join(why)))
     lacking = [name for name in networks.NETWORKS if name not in benchmarks
                and any(figure.work.benchmark == name for figure in source.figures)]
     return lines + (['%s has no %s' % (base.name, ', '.join(lacking))] if lacking else [])

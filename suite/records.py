@@ -67,17 +67,13 @@ def load(path: str) -> Dict[str, Any]:
         environment['command'] = variables.command(environment['command'])
         environment['variables'] = variables.published(environment['variables'])
     for entry in data.get('results', []):
-        _judge_steps(entry)
-        _stragglers_to_cautions(entry)
+        _update(entry)
     return data
 
 
 def one_line(text: Any) -> str:
     """Returns it as a line that can be written as UTF-8 and in XML."""
-    text = str(text)
-    if text.isprintable():
-        return text
-    return ''.join(letter if letter.isprintable() else ' ' for letter in text)
+    return ''.join(letter if letter.isprintable() else ' ' for letter in str(text))
 
 
 def _bounded(value, depth=0):
@@ -152,23 +148,18 @@ def _contradiction(record):
     return None
 
 
-def _judge_steps(entry):
-    """Replaces the cautions about the steps of a pass by those of today's rules."""
-    entry['warnings'] = [caution for caution in entry['warnings']
-                         if caution['kind'] not in STEP_KINDS]
+def _update(entry):
+    """Replaces the cautions about the steps of a pass by those of today's rules, and moves the
+    sentences of an older record's scaling.stragglers to its cautions."""
+    notes = [caution for caution in entry['warnings'] if caution['kind'] not in STEP_KINDS]
     if entry['samples_s']:
-        entry['warnings'] += [caution._asdict() for caution in cautions.about(
+        notes += [caution._asdict() for caution in cautions.about(
             entry['samples_s'], entry['burn_in_s'])]
-
-
-def _stragglers_to_cautions(entry):
-    """Moves the sentences of an older record's scaling.stragglers to the entry's warnings."""
-    scaling = entry.get('scaling') or {}
-    known = {caution['text'] for caution in entry['warnings']}
-    entry['warnings'] += [{'kind': 'straggler', 'text': text}
-                          for text in scaling.get('stragglers', []) if text not in known]
-    if scaling:
-        scaling['stragglers'] = []
+    if entry.get('scaling'):
+        stragglers = [{'kind': 'straggler', 'text': text}
+                      for text in entry['scaling'].pop('stragglers', [])]
+        notes += [caution for caution in stragglers if caution not in notes]
+    entry['warnings'] = notes
 
 
 def _shown(value):

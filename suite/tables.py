@@ -3,8 +3,7 @@ import itertools
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import conditions, stats, text
-from suite import outcome
-from suite.figures import Figure, Interval, Source, Work, differing, rate
+from suite.figures import Figure, Interval, Source, differing, rate
 from suite.records import PUBLISHED
 
 DIGITS = 4                           # significant ones of a measured time or rate
@@ -20,26 +19,21 @@ CSV_COLUMNS = (('source', 'record', 'date') + conditions.WORK + ('outcome',) + C
 
 # Names
 
-def named(work: Work) -> str:
-    """Returns a work in one line: 'alexnet lrn Forward tensors batch 32 float32'."""
-    return ' '.join(filter(None, _parts(work)))
-
-
-def named_figure(figure: Figure, keys: Sequence[str]) -> str:
-    """Returns the work of a figure and these conditions of it in one line."""
-    return ', '.join([named(figure.work)] + _conditions(figure, keys))
+def named(figure: Figure, keys: Sequence[str] = ()) -> str:
+    """Returns the work of a figure and these conditions of it in one line: 'alexnet lrn Forward
+    tensors batch 32 float32, driver 551'."""
+    return _line(_parts(figure), figure, keys)
 
 
 def names(figures: Sequence[Figure]) -> Tuple[str, List[str]]:
     """Returns what the work of all figures has in common, and a name for each, which has its pass,
     the rest and the conditions that tell figures of the same work apart:
     'vgg16 D Forward, tensorflow 2.21.0'."""
-    rows, keys = [_parts(figure.work) for figure in figures], varying(figures)
-    columns = [i for i, column in enumerate(zip(*rows))
-               if conditions.WORK[i] == 'pass' or len(set(column)) > 1]
-    common = [part for i, part in enumerate(rows[0] if rows else []) if i not in columns]
-    return ' '.join(filter(None, common)), [
-        ', '.join([' '.join(filter(None, [row[i] for i in columns]))] + _conditions(figure, keys))
+    rows, keys = list(map(_parts, figures)), varying(figures)
+    is_common = [len(set(column)) == 1 and name != 'pass'
+                 for name, column in zip(conditions.WORK, zip(*rows))]
+    return ' '.join(filter(None, itertools.compress(rows[0] if rows else [], is_common))), [
+        _line([part for part, common in zip(row, is_common) if not common], figure, keys)
         for figure, row in zip(figures, rows)]
 
 
@@ -66,15 +60,17 @@ def condition(figure: Figure, key: str) -> str:
     return conditions.text(key, figure.conditions.get(key)) if figure.records else '-'
 
 
-def _parts(work):
-    """A work as conditions.WORK; '' for what is not known or not worth a word."""
-    return [part and form % part for form, part in zip(
-        ['%s', '%s', '%s', '%s', 'batch %s', '%s', '%s processes'],
-        work._replace(processes=work.processes if work.processes > 1 else None))]
+def _parts(figure):
+    """The work as conditions.WORK; '' for what is not known or not worth a word."""
+    *parts, batch_size, precision, processes = figure.work
+    return [part or '' for part in parts] + [
+        'batch %d' % batch_size if batch_size else '', precision,
+        '%d processes' % processes if processes > 1 else '']
 
 
-def _conditions(figure, keys):
-    return ['%s %s' % (key, condition(figure, key)) for key in keys]
+def _line(parts, figure, keys):
+    return ', '.join([' '.join(filter(None, parts))] + [
+        '%s %s' % (key, condition(figure, key)) for key in keys])
 
 
 def described(source: Source) -> str:
@@ -94,26 +90,16 @@ def four_digits(number: float) -> str:
     return text.significant(number, DIGITS)
 
 
-def seconds(figure: Figure) -> str:
-    """Returns the seconds of a step: with four digits, or as they were published."""
-    return _time(figure, 1)
-
-
-def milliseconds(figure: Figure) -> str:
-    """Returns the milliseconds of a step: with four digits, or with those that were published;
-    '*' if there is a caution about them."""
-    return _time(figure, 1000) + ' *' * bool(figure.warnings and not figure.faults)
-
-
-def _time(figure, unit):
+def step_time(figure: Figure, factor: float = 1000) -> str:
+    """Returns the time of a step, by default in ms: with four digits, or with those that were
+    published; the outcome if the figure is not valid."""
     if figure.faults:
-        return figure.word or 'INVALID'
+        return figure.word
     if figure.records:
-        return four_digits(unit * figure.mean_s)
+        return four_digits(factor * figure.mean_s)
     if figure.mean_s is None:
         return '-'
-    return 'about ' * figure.about + (repr(figure.mean_s) if unit == 1 else
-                                      '%g' % (unit * figure.mean_s))
+    return 'about ' * figure.about + '%.12g' % (factor * figure.mean_s)
 
 
 def images_per_s(figure: Figure) -> str:
@@ -126,7 +112,7 @@ def images_per_s(figure: Figure) -> str:
 def speed(figure: Figure) -> str:
     """Returns a figure in the unit in which it was published, and the seconds derived from it."""
     if figure.images_per_s is None:
-        return seconds(figure) + ' s / batch'
+        return step_time(figure, 1) + ' s / batch'
     line = '%s images / s' % figure.images_per_s
     if figure.work.batch_size:
         line += ' (derived: %s s / batch)' % four_digits(
@@ -182,7 +168,7 @@ def csv_rows(sources: Sequence[Source]) -> Iterator[Dict[str, Any]]:
 def _csv_row(source, record, entry, figure):
     environment = record.data['environment']
     row = dict(zip(conditions.WORK, figure.work), source=source.name, record=record.name,
-               date=environment['date'], outcome=outcome.of_pass(record.data, entry),
+               date=environment['date'], outcome=figure.word,
                cautions='; '.join(figure.warnings), faults='; '.join(figure.faults))
     if entry['samples_s']:
         summary = stats.summarise(entry['samples_s'])

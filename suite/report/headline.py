@@ -25,7 +25,7 @@ def of(sources: Sequence[Source], compared: Sequence[Pair], percent: Optional[fl
         judgements = gate.judge(compared, percent)
         word = gate.overall(judgements)
         return _headline(word, '%s: %s' % (gate.title(percent), _counts(
-            [judgement.word for judgement in judgements])), kind=KINDS[word],
+            [judgement for judgement, _ in judgements])), kind=KINDS[word],
             lines=gate.lines(judgements, (gate.FAIL, gate.UNDECIDED, gate.PASS)))
     rows = [(pair, row) for pair in compared for row in pair.rows if row.ratio is not None]
     if rows:                                             # the first slower one, or else faster
@@ -34,7 +34,7 @@ def of(sources: Sequence[Source], compared: Sequence[Pair], percent: Optional[fl
             [row.verdict for pair in compared for row in pair.rows])
     valid = [figure for figure in sources[0].figures if not figure.faults]
     if valid and len(sources) == 1:
-        return _of_figure(_speed(valid[0]), valid[0], tables.named_figure(
+        return _of_figure(_speed(valid[0]), valid[0], tables.named(
             valid[0], tables.varying(valid)))
     return _of_nothing(sources)
 
@@ -46,7 +46,7 @@ def _headline(title, about, kind='', word='', word_kind='', lines=()):
 
 def _of_row(pair, row, verdicts):
     """Of the ratio of one row; `verdicts` are those of all rows."""
-    name = tables.named_figure(row.other, tables.varying([match.other for match in pair.rows]))
+    name = tables.named(row.other, tables.varying([match.other for match in pair.rows]))
     if not row.base.records:                             # published: no verdict about the ratio
         return _of_figure('%s is %s' % (pair.other.name, tables.times(row, pair.base)), row.other,
                           '%s: %s' % (name, _speed(row.other)))
@@ -62,7 +62,7 @@ def _of_row(pair, row, verdicts):
 
 
 def _of_figure(title, figure, about):
-    word = outcome.of_figure(figure) if figure.records else 'published'
+    word = figure.word or 'published'
     return _headline(title, about, word=word,
                      word_kind=outcome.kind(word) if figure.records else '')
 
@@ -74,7 +74,7 @@ def _of_nothing(sources):
         return _headline('%s has no figures' % sources[0].name, '%d records could be read' % len(
             words), 'bad', ', '.join(dict.fromkeys(words)), 'bad')
     for source in sources:
-        words = [outcome.of_figure(figure) for figure in source.figures if figure.faults]
+        words = [figure.word for figure in source.figures if figure.faults]
         if words and len(words) == len(source.figures):
             return _headline(', '.join(dict.fromkeys(words)), '0 of %d figures of %s are valid' % (
                 len(words), source.name), 'bad')
@@ -89,7 +89,7 @@ def _counts(words):
 
 
 def _ms(figure):
-    return tables.milliseconds(figure._replace(warnings=()))
+    return tables.step_time(figure)
 
 
 def _speed(figure):

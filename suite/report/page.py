@@ -52,7 +52,7 @@ def _counts(all_runs: Sequence[Dict[str, Any]]) -> List[Tuple[str, int]]:
 def _problems(sources: Sequence[Source]) -> List[str]:
     """What could not be read, and records that are not repeats of each other."""
     return [problem for source in sources for problem in source.problems] + [
-        '%s, %s: INVALID: %s' % (source.name, tables.named(figure.work), figure.faults[-1])
+        '%s, %s: INVALID: %s' % (source.name, tables.named(figure), figure.faults[-1])
         for source in sources for figure in source.figures
         if len(figure.records) > 1 and figure.faults]
 
@@ -86,7 +86,7 @@ def _passes(all_runs) -> Dict[str, Any]:
         data = run['record'].data
         for entry, figure in zip(data['results'], run['record'].figures):
             share = entry.get('share_of_peak')
-            rows.append((run, [outcome.of_pass(data, entry), next(remaining)] + (
+            rows.append((run, [figure.word, next(remaining)] + (
                 ['-'] * 4 if figure.faults else [
                     plots.ms(figure.mean_s), tables.interval(figure.ci95_s, plots.ms),
                     tables.four_digits(rate(figure)),

@@ -48,7 +48,7 @@ def ratios(sources: Sequence[Source], compared: Sequence[pairs.Pair], percent: O
 
 def _ratio(name, row, percent):
     if row.ratio is None:
-        words = [outcome.of_figure(figure) for figure in (row.base, row.other) if figure.faults]
+        words = [figure.word for figure in (row.base, row.other) if figure.faults]
         return charts.Mark(name, None, (), *(words[0], 'bad') if words else (row.verdict, 'muted'))
     word, change = row.verdict, tables.times(row)
     if percent is not None:
@@ -67,10 +67,11 @@ def times(sources: Sequence[Source], references: Sequence[Source]
         for figure in source.figures:
             conditions = ['%s %s' % (key, tables.condition(figure, key)) for key in keys]
             _add(labelled, source, figure, conditions)
-    for pair in [pair for source in sources
-                 for pair in pairs.beside_references(source, references)]:
-        for row in pair.rows:
-            _add(labelled, pair.other, row.other)
+    for source in sources:
+        for pair in pairs.beside_references(source, references):
+            for row in pair.rows:
+                _add(labelled, *((pair.base, row.base) if pair.other is source
+                                 else (pair.other, row.other)))
     elsewhere = {figure.work for source in sources for figure in _in_curves(source)}
     bars = {}                                            # type: Dict[str, Dict[str, List]]
     for work, figures in labelled.items():
@@ -96,12 +97,12 @@ def _add(labelled, source, figure, conditions=()):
 
 def _time(label, figure):
     if figure.faults:
-        return charts.Mark(label, None, (), outcome.of_figure(figure), 'bad')
+        return charts.Mark(label, None, (), figure.word, 'bad')
     if figure.mean_s is None:                            # published as a rate
         return charts.Mark(label, None, (), tables.images_per_s(figure) + ' images / s', 'muted')
-    value = tables.milliseconds(figure._replace(warnings=())) + ' ms'
+    value = tables.step_time(figure) + ' ms'
     if figure.warnings:
-        value += ', ' + outcome.of_figure(figure)
+        value += ', ' + figure.word
     return charts.Mark(label, 1e3 * figure.mean_s, [1e3 * bound for bound in figure.ci95_s or ()],
                        value, colour(figure.work) if figure.records else 'muted')
 
