@@ -55,12 +55,11 @@ def measure(chosen, batch_size=32, steps=1000):
             bare(opened, forward, 5)
             cost_s, _ = added(steps, lambda: bare(opened, nothing, steps),
                               lambda: harness(opened, nothing, steps))
-            nvml = gpu.open_gpu(chosen.gpu)[0] if chosen.gpu else None
-
-            def sampled():
-                with gpu.Sampler(nvml):
-                    bare(opened, forward, 5)
-            more_s, step_s = added(5, lambda: bare(opened, forward, 5), sampled)
+            with gpu.opened(chosen.gpu) as (nvml, _):
+                def sampled():
+                    with gpu.Sampler(nvml):
+                        bare(opened, forward, 5)
+                more_s, step_s = added(5, lambda: bare(opened, forward, 5), sampled)
     return dict({'device': chosen.name, 'tensorflow': tf.__version__, 'harness_s_per_step': cost_s,
                  'alexnet_forward_s': step_s, 'harness_share_of_alexnet': cost_s / step_s},
                 **{'nvml_share_of_alexnet': more_s / step_s} if nvml else {})

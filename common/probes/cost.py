@@ -44,8 +44,8 @@ def of_pass(ops: Sequence[Any], tensors: Sequence[Any], mean_s: float, peak: Opt
             'layers_that_run': graph.layers_that_run(tensors)}
 
 
-def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int],
-               max_sm_clock_hz: Optional[float]) -> Optional[float]:
+def peak_flops(compute_capability: Tuple[int, int], sms: int,
+               max_sm_clock_mhz: Optional[float]) -> Optional[float]:
     """Returns the float32 FLOP/s of all FP32 cores at the highest clock (a multiply-add is 2 FLOP).
 
     NVML's maximum SM clock is the highest that the GPU can be set to, which on GeForce cards is
@@ -54,14 +54,11 @@ def peak_flops(compute_capability: Optional[Tuple[int, int]], sms: Optional[int]
 
     Args:
         compute_capability: such as (6, 1).
-        sms: number of multiprocessors: CUDA's attribute MULTIPROCESSOR_COUNT (device.Gpu's
-            multiprocessors), or NVML's cores divided by FP32_PER_SM.
-        max_sm_clock_hz: the highest SM clock in Hz.
+        sms: number of multiprocessors: CUDA's attribute MULTIPROCESSOR_COUNT.
+        max_sm_clock_mhz: the highest SM clock in MHz.
 
     Returns:
-        FLOP/s, or None where the capability is not in the table or a number is missing.
+        FLOP/s, or None where the capability is not in the table or the clock is unknown.
     """
-    cores = FP32_PER_SM.get(tuple(compute_capability or ()))
-    if not (cores and sms and max_sm_clock_hz):
-        return None
-    return 2.0 * cores * sms * max_sm_clock_hz
+    cores = FP32_PER_SM.get(compute_capability)
+    return 2e6 * cores * sms * max_sm_clock_mhz if cores and max_sm_clock_mhz else None

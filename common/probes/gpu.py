@@ -1,7 +1,7 @@
 """Reads the GPU during the timed steps, by NVML: clocks, temperature, power, energy, processes.
 
 NVML comes with the driver; its Python module is nvidia-ml-py (`import pynvml`). Both are optional:
-without them a run is the same, but clocks, power and other processes are not known. A value that
+without them a run is the same, but clocks, power and other processes are unavailable. A value that
 the GPU does not support is None, and `unavailable` says why. An error of NVML never ends a run.
 
 A slice of a GPU (MIG, Multi-Instance GPU) shares the clock, the temperature and the power limit of
@@ -11,7 +11,9 @@ whole board, so they are None on a slice.
 Constants and their meaning: NVML API Reference Guide, docs.nvidia.com/deploy/nvml-api. MIG:
 docs.nvidia.com/datacenter/tesla/mig-user-guide.
 """
+import collections
 import contextlib
+import math
 import os
 import statistics
 import threading
@@ -35,13 +37,41 @@ SM, MEMORY = 1, 2                   # nvml.h: nvmlClockType_t
 GPU_DIE = 0                         # nvml.h: nvmlTemperatureSensors_t
 MIG_ENABLED = 1                     # nvml.h: NVML_DEVICE_MIG_ENABLE
 
+# The properties that do not change in a run, and how NVML is asked; `cores` are FP32 cores of all
+# SMs.
+FACTS = {
+    'name': lambda nvml, gpu: _text(nvml.nvmlDeviceGetName(gpu)),
+    'driver_version': lambda nvml, gpu: _text(nvml.nvmlSystemGetDriverVersion()),
+    'cores': lambda nvml, gpu: nvml.nvmlDeviceGetNumGpuCores(gpu),
+    'compute_capability': lambda nvml, gpu: list(nvml.nvmlDeviceGetCudaComputeCapability(gpu)),
+    'max_sm_clock_mhz': lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, SM),
+    'memory_bytes': lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
+    'power_limit_w': lambda nvml, gpu: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1e3,
+}
+# The state of the GPU: energy since the driver was loaded, of the whole board, from Volta on;
+# reasons as bits; the ids of all processes that compute on it.
+STATE = {
+    'energy_j': lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3,
+    'sm_clock_mhz': lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, SM),
+    'memory_clock_mhz': lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, MEMORY),
+    'temperature_c': lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, GPU_DIE),
+    'power_w': lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
+    'utilisation_percent': lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
+    'throttle_reasons': lambda nvml, gpu: nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu),
+    'other_processes': lambda nvml, gpu: _pids(nvml.nvmlDeviceGetComputeRunningProcesses(gpu)),
+}
+# How a driver is asked that lacks one of these functions; later pynvmls lack the first.
+OTHERWISE = {
+    'temperature_c': lambda nvml, gpu: nvml.nvmlDeviceGetTemperatureV(gpu, GPU_DIE),
+    'throttle_reasons': lambda nvml, gpu: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
+    'other_processes': lambda nvml, gpu: _pids(nvml.nvmlDeviceGetComputeRunningProcesses_v2(gpu)),
+}
+MEASURED = ('sm_clock_mhz', 'memory_clock_mhz', 'temperature_c', 'power_w', 'utilisation_percent')
+
 # NVML reads these for the whole board only, not for a slice.
 OF_BOARD = ('cores', 'memory_bytes', 'power_w', 'energy_j', 'utilisation_percent',
             'other_processes')
 NOT_OF_SLICE = 'this is a MIG slice, and NVML reads the whole board'
-
-FACTS = ('name', 'driver_version', 'cores', 'compute_capability', 'max_sm_clock_mhz',
-         'memory_bytes', 'power_limit_w')
 
 # nvml.h: nvmlClocksEventReasons, ThrottleReasons in older drivers. Names as in nvidia-smi.
 REASONS = {
@@ -78,28 +108,53 @@ MAX_GPU_BUSY_PERCENT = 5
 
 @contextlib.contextmanager
 def opened(gpu: Optional[nvidia.Gpu]) -> Iterator[Tuple[Optional['NvmlGpu'], Optional[str]]]:
-    """Opens NVML for the block, as open_gpu does; yields (None, None) in a CPU run."""
-    nvml, why_none = open_gpu(gpu) if gpu else (None, None)
+    """Opens NVML for the block. Yields the GPU as NVML sees it, and None; or None, and why it
+    cannot be read; in a CPU run, where `gpu` is None, (None, None).
+
+    The GPU is found by the PCI bus id that CUDA shows, because NVML and CUDA may number the same
+    GPUs differently: '0000:3B:00.0', with a domain of any length; that of a MIG slice is its
+    board's.
+    """
+    with contextlib.ExitStack() as closing:
+        yield _open(gpu, closing) if gpu else (None, None)
+
+
+def _open(gpu, closing):
     try:
-        yield nvml, why_none
-    finally:
-        if nvml:
-            nvml.close()
+        import pynvml  # here, because it is optional
+    except ImportError:
+        return None, 'pynvml is not installed (pip install nvidia-ml-py)'
+    try:
+        pynvml.nvmlInit()
+    except Exception as error:      # of any kind: the benchmark does not need NVML
+        return None, 'NVML did not start: %s' % error
+    closing.callback(_shut_down, pynvml)
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByPciBusId(gpu.pci_bus_id)
+    except Exception as error:
+        return None, 'NVML does not show the GPU %s: %s' % (gpu.pci_bus_id, error)
+    # CUDA's name of a slice is such as 'NVIDIA A100-SXM4-40GB MIG 1g.5gb'.
+    is_slice = ' MIG ' in gpu.name or os.environ.get('CUDA_VISIBLE_DEVICES', '').startswith('MIG-')
+    with contextlib.suppress(Exception):         # before Ampere: there is no MIG
+        is_slice = is_slice or pynvml.nvmlDeviceGetMigMode(handle)[0] == MIG_ENABLED
+    return NvmlGpu(pynvml, handle, is_slice), None
+
+
+def _shut_down(pynvml):
+    with contextlib.suppress(Exception):
+        pynvml.nvmlShutdown()
 
 
 def before(gpu: nvidia.Gpu, nvml: Optional['NvmlGpu'], why_none: Optional[str]) -> Dict[str, Any]:
     """Returns keys of the record's `environment`: the GPU, and how busy it was before the start."""
-    known = {'name': gpu.name, 'compute_capability': list(gpu.compute_capability),
-             'memory_bytes': gpu.memory_bytes}           # by CUDA
-    facts = nvml.facts() if nvml else dict.fromkeys(FACTS)
-    facts = {key: known.get(key) if value is None else value for key, value in facts.items()}
+    facts = {key: nvml.read(key) if nvml else None for key in FACTS}
+    by_cuda = {'name': gpu.name, 'compute_capability': list(gpu.compute_capability),
+               'memory_bytes': gpu.memory_bytes}
+    facts.update((key, value) for key, value in by_cuda.items() if facts[key] is None)
     facts['driver_version'] = facts['driver_version'] or nvidia.driver_version()
-    if not nvml:
-        return {'nvml': why_none, 'gpu': facts}
-    clock_mhz = facts['max_sm_clock_mhz']
-    return {'nvml': None, 'gpu': facts, 'gpu_before': nvml.before(),
+    return {'nvml': why_none, 'gpu': facts, 'gpu_before': nvml and nvml.before(),
             'peak_flops': cost.peak_flops(gpu.compute_capability, gpu.multiprocessors,
-                                          clock_mhz and 1e6 * clock_mhz)}
+                                          facts['max_sm_clock_mhz'])}
 
 
 def of_pass(sampler: 'Sampler', timing: Timing, batch_size: int) -> Dict[str, Any]:
@@ -113,31 +168,23 @@ def of_pass(sampler: 'Sampler', timing: Timing, batch_size: int) -> Dict[str, An
 class NvmlGpu:
     """A GPU as NVML sees it. `unavailable` says why a value could not be read, by its name."""
 
-    def __init__(self, nvml: Any, handle: Any, is_slice: bool = False):
-        self._nvml, self._handle = nvml, handle
+    def __init__(self, nvml: Any, handle: Any, is_slice: bool):
+        self._nvml, self._handle, self._is_slice = nvml, handle, is_slice
         self.unavailable: Dict[str, str] = {}
-        self._is_slice = is_slice
-        mode = self._ask('mig_mode', lambda: nvml.nvmlDeviceGetMigMode(handle))
-        self.unavailable.pop('mig_mode', None)           # before Ampere: there is no MIG
-        self._is_slice = is_slice or bool(mode) and mode[0] == MIG_ENABLED
 
-    def facts(self) -> Dict[str, Any]:
-        """Returns the properties FACTS, which do not change in a run; `cores` are FP32 cores of all
-        SMs."""
-        nvml, handle, ask = self._nvml, self._handle, self._ask
-        milliwatts = ask('power_limit_w', lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
-        return {
-            'name': ask('name', lambda: _text(nvml.nvmlDeviceGetName(handle))),
-            'driver_version': ask('driver_version',
-                                  lambda: _text(nvml.nvmlSystemGetDriverVersion())),
-            'cores': ask('cores', lambda: nvml.nvmlDeviceGetNumGpuCores(handle)),
-            'compute_capability': ask('compute_capability', lambda: list(
-                nvml.nvmlDeviceGetCudaComputeCapability(handle))),
-            'max_sm_clock_mhz': ask('max_sm_clock_mhz',
-                                    lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, SM)),
-            'memory_bytes': ask('memory_bytes', lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
-            'power_limit_w': None if milliwatts is None else milliwatts / 1e3,
-        }
+    def read(self, key: str) -> Any:
+        """Returns the value of this name in FACTS or STATE; None if NVML cannot tell it."""
+        if self._is_slice and key in OF_BOARD:
+            self.unavailable[key] = NOT_OF_SLICE
+            return None
+        for query in filter(None, (FACTS.get(key), STATE.get(key), OTHERWISE.get(key))):
+            try:
+                value = query(self._nvml, self._handle)
+                self.unavailable.pop(key, None)
+                return value
+            except Exception as error:   # not NVMLError alone: a run must not end because of this
+                self.unavailable[key] = str(error) or type(error).__name__
+        return None
 
     def before(self) -> Dict[str, Any]:
         """Returns utilisation_percent and other_processes (their number) before the start.
@@ -145,111 +192,23 @@ class NvmlGpu:
         Must be called before TensorFlow opens the GPU: in a container NVML's process numbers do not
         show which process is ours. Waits up to SETTLE_S seconds while the GPU looks busy.
         """
-        end = time.monotonic() + SETTLE_S
-        while True:
-            utilisation = self._utilisation()
-            if (utilisation is None or utilisation <= MAX_GPU_BUSY_PERCENT
-                    or time.monotonic() >= end):
-                break
+        end_s = time.monotonic() + SETTLE_S
+        utilisation = self.read('utilisation_percent')
+        while (utilisation or 0) > MAX_GPU_BUSY_PERCENT and time.monotonic() < end_s:
             time.sleep(INTERVAL_S)
-        pids = self._pids()
+            utilisation = self.read('utilisation_percent')
+        pids = self.read('other_processes')
         return {'utilisation_percent': utilisation,
                 'other_processes': None if pids is None else len(pids - {os.getpid()})}
 
     def sample(self) -> Dict[str, Any]:
-        """Returns the state of the GPU now, while we run on it: the keys of Sampler.summary, time_s
-        on the monotonic clock, reasons (bits), and energy_j since the driver was loaded."""
-        nvml, handle, ask = self._nvml, self._handle, self._ask
-        milliwatts = ask('power_w', lambda: nvml.nvmlDeviceGetPowerUsage(handle))
-        pids = self._pids()
-        if pids:
-            # NVML gives the host's process numbers. In a container ours differs: drop one of them.
-            pids = pids - {os.getpid()} if os.getpid() in pids else sorted(pids)[1:]
-        return {
-            'time_s': time.monotonic(),
-            'energy_j': self.energy_j(),
-            'sm_clock_mhz': ask('sm_clock_mhz', lambda: nvml.nvmlDeviceGetClockInfo(handle, SM)),
-            'memory_clock_mhz': ask('memory_clock_mhz',
-                                    lambda: nvml.nvmlDeviceGetClockInfo(handle, MEMORY)),
-            'temperature_c': ask('temperature_c',
-                                 lambda: nvml.nvmlDeviceGetTemperature(handle, GPU_DIE),
-                                 lambda: nvml.nvmlDeviceGetTemperatureV(handle, GPU_DIE)),
-            'power_w': None if milliwatts is None else milliwatts / 1e3,
-            'utilisation_percent': self._utilisation(),
-            'reasons': ask('throttle_reasons',
-                           lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
-                           lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
-            'other_processes': None if pids is None else len(pids),
-        }
-
-    def energy_j(self) -> Optional[float]:
-        """Returns the joules of the whole board since the driver was loaded; None before Volta."""
-        millijoules = self._ask('energy_j', lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(
-            self._handle))
-        return None if millijoules is None else millijoules / 1e3
-
-    def close(self) -> None:
-        """Shuts NVML down. The object cannot be used afterwards."""
-        self._ask('shutdown', self._nvml.nvmlShutdown)
-
-    def _utilisation(self):
-        return self._ask('utilisation_percent',
-                         lambda: self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
-
-    def _pids(self):
-        running = self._ask(        # pynvml takes _v3, which older drivers do not have
-            'other_processes',
-            lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle),
-            lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses_v2(self._handle))
-        return None if running is None else {process.pid for process in running}
-
-    def _ask(self, key, *calls):
-        """The result of the first call that succeeds. If none does: None, and the last error goes
-        into `unavailable`."""
-        if self._is_slice and key in OF_BOARD:
-            self.unavailable[key] = NOT_OF_SLICE
-            return None
-        for call in calls:
-            try:
-                value = call()
-            except Exception as error:   # not NVMLError alone: a run must not end because of this
-                self.unavailable[key] = str(error) or type(error).__name__
-            else:
-                self.unavailable.pop(key, None)
-                return value
-        return None
-
-
-def open_gpu(gpu: nvidia.Gpu) -> Tuple[Optional[NvmlGpu], Optional[str]]:
-    """Finds a GPU by its PCI bus id, because NVML and CUDA may number the same GPUs differently.
-
-    Args:
-        gpu: as CUDA shows it. Its bus id, '0000:3B:00.0', may have a domain of any length; that of
-            a MIG slice is its board's.
-
-    Returns:
-        An NvmlGpu, to be closed, and None; or None, and why there is none.
-    """
-    try:
-        import pynvml  # here, because it is optional
-    except ImportError:
-        return None, 'pynvml is not installed (pip install nvidia-ml-py)'
-    try:
-        pynvml.nvmlInit()
-    except Exception as error:      # of any kind: the benchmark does not need NVML
-        return None, 'NVML did not start: %s' % error
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByPciBusId(gpu.pci_bus_id)
-    except Exception as error:
-        NvmlGpu(pynvml, None).close()
-        return None, 'NVML does not show the GPU %s: %s' % (gpu.pci_bus_id, error)
-    return NvmlGpu(pynvml, handle, is_slice(gpu)), None
-
-
-def is_slice(gpu: nvidia.Gpu) -> bool:
-    """Returns True if CUDA's name of the GPU ('NVIDIA A100-SXM4-40GB MIG 1g.5gb') or the choice in
-    CUDA_VISIBLE_DEVICES ('MIG-...') says that it is a slice of one."""
-    return ' MIG ' in gpu.name or os.environ.get('CUDA_VISIBLE_DEVICES', '').startswith('MIG-')
+        """Returns the state of the GPU now, while we run on it: the values of STATE, with the
+        number of other processes, and time_s on the monotonic clock."""
+        state = {'time_s': time.monotonic(), **{key: self.read(key) for key in STATE}}
+        if state['other_processes'] is not None:         # one is ours: in a container by the
+            pids = state['other_processes']              # host's number, or hidden
+            state['other_processes'] = max(0, len(pids) - 1)
+        return state
 
 
 class Sampler:
@@ -269,7 +228,7 @@ class Sampler:
     def __enter__(self) -> 'Sampler':
         if self._gpu:
             self._start_s = time.monotonic()
-            self._energy.append((self._start_s, self._gpu.energy_j()))
+            self._energy.append((self._start_s, self._gpu.read('energy_j')))
             self._thread.start()
         return self
 
@@ -277,7 +236,7 @@ class Sampler:
         if self._gpu:
             self._stop.set()
             self._end_s = time.monotonic()
-            self._energy.append((self._end_s, self._gpu.energy_j()))
+            self._energy.append((self._end_s, self._gpu.read('energy_j')))
             self._thread.join(JOIN_S)
             if not self._thread.is_alive():
                 self._add(self._gpu.sample())
@@ -295,7 +254,7 @@ class Sampler:
         self._samples.append(sample)
         self._energy.append((sample['time_s'], sample['energy_j']))
 
-    def summary(self, last_s: Optional[float] = None) -> Optional[Dict[str, Any]]:
+    def summary(self, last_s: float = math.inf) -> Optional[Dict[str, Any]]:
         """Returns the statistics of the watched time, after the block; None without NVML.
 
         Args:
@@ -304,37 +263,30 @@ class Sampler:
                 every 20 to 100 ms, so the energy of less than a second is inaccurate.
 
         Returns:
-            A dict that JSON can hold: sm_clock_mhz, memory_clock_mhz, temperature_c, power_w and
-            utilisation_percent are {min, median, max}; throttle_reasons {name: share of samples};
-            other_processes the largest number of compute processes other than ours; energy_j;
-            watched_s; samples; interval_s; unavailable {key: reason}. A value never read is None.
-            power_w is an average over 1 s on GPUs after the A100, else an instantaneous value.
+            A dict that JSON can hold: the values MEASURED are {min, median, max}; throttle_reasons
+            {name: share of samples}; other_processes the largest number of compute processes other
+            than ours; energy_j; watched_s; samples; interval_s; unavailable {key: reason}. A value
+            never read is None. power_w is an average over 1 s on GPUs after the A100, else an
+            instantaneous value.
         """
         if not self._gpu:
             return None
-        start_s = self._start_s if last_s is None else max(self._start_s, self._end_s - last_s)
+        start_s = max(self._start_s, self._end_s - last_s)
         # The sample at the end is for a run that is shorter than the interval.
         samples = ([s for s in self._samples[:-1] if start_s <= s['time_s'] <= self._end_s]
                    or self._samples[-1:])
-        read = {key: [s[key] for s in samples if s[key] is not None]
-                for key in ('sm_clock_mhz', 'memory_clock_mhz', 'temperature_c', 'power_w',
-                            'utilisation_percent', 'reasons', 'other_processes')}
-        result = {key: {'min': min(values), 'median': statistics.median(values),
-                        'max': max(values)} if values else None
-                  for key, values in read.items()}
-        reasons = result.pop('reasons') and [_names(bits) for bits in read['reasons']]
+        read = {key: [s[key] for s in samples if s[key] is not None] for key in STATE}
         energy_j, why_none = self._joules(start_s)
         unavailable = dict(self._gpu.unavailable)
         if why_none:
             unavailable.setdefault('energy_j', why_none)
-        result.update({
-            'throttle_reasons': reasons and {name: sum(name in names for names in reasons)
-                                             / len(reasons)
-                                             for name in sorted(set().union(*reasons))},
+        return {
+            **{key: {'min': min(read[key]), 'median': statistics.median(read[key]),
+                     'max': max(read[key])} if read[key] else None for key in MEASURED},
+            'throttle_reasons': _shares(read['throttle_reasons']),
             'other_processes': max(read['other_processes'], default=None),
             'energy_j': energy_j, 'watched_s': self._end_s - start_s,
-            'samples': len(samples), 'interval_s': INTERVAL_S, 'unavailable': unavailable})
-        return result
+            'samples': len(samples), 'interval_s': INTERVAL_S, 'unavailable': unavailable}
 
     def _joules(self, start_s: float) -> Tuple[Optional[float], Optional[str]]:
         """The energy from start_s to the end; or None, and why."""
@@ -353,14 +305,14 @@ class Sampler:
 def cautions(summary: Optional[Dict[str, Any]]) -> List[Caution]:
     """Returns a caution for each thing that slowed the GPU in the watched time: kind 'throttled' or
     'busy'."""
-    result = []
-    for reason, share in ((summary or {}).get('throttle_reasons') or {}).items():
-        if reason in THROTTLING and share > MAX_THROTTLED:
-            result.append(Caution('throttled', '%s throttled the GPU clock in %.0f %% of '
-                                  'the samples (more than %.0f %%)%s: %s'
-                                  % (reason, 100 * share, 100 * MAX_THROTTLED, _medians(summary),
-                                     THROTTLING[reason])))
-    return result + _neighbours((summary or {}).get('other_processes'), 'during the run')
+    if summary is None:
+        return []
+    return [Caution('throttled', '%s throttled the GPU clock in %.0f %% of the samples (more than '
+                    '%.0f %%)%s: %s' % (reason, 100 * share, 100 * MAX_THROTTLED,
+                                        _medians(summary), THROTTLING[reason]))
+            for reason, share in (summary['throttle_reasons'] or {}).items()
+            if reason in THROTTLING and share > MAX_THROTTLED
+            ] + _neighbours(summary['other_processes'], 'during the run')
 
 
 def busy(before: Optional[Dict[str, Any]]) -> List[Caution]:
@@ -390,9 +342,17 @@ def _medians(summary):
     return known and ', medians ' + ', '.join(known) or ''
 
 
-def _names(bits):
-    known = {name for bit, name in REASONS.items() if bits & bit}
-    return known | ({'unknown'} if bits & ~sum(REASONS) else set())
+def _shares(samples):
+    """{name: share} of the reasons in samples of bits; None without samples."""
+    counts = collections.Counter(
+        name for bits in samples for bit, name in [*REASONS.items(), (~sum(REASONS), 'unknown')]
+        if bits & bit)
+    return {name: count / len(samples) for name, count in sorted(counts.items())
+            } if samples else None
+
+
+def _pids(processes):
+    return {process.pid for process in processes}
 
 
 def _text(value):
