@@ -79,10 +79,6 @@ def test_the_peers_are_the_same_networks(network, peers, are_same, draws, passes
             and all(0.8 < our / their < 1.25 for our, their in zip(expected, values)))
 
 
-def test_every_network_has_its_match():
-    assert list(contenders.MATCHES) == list(networks.NETWORKS)
-
-
 # The rounds
 
 def test_the_order_is_random_and_balanced():

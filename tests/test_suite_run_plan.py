@@ -15,7 +15,7 @@ def planned(*flags, device='gpu'):
 
 
 def test_what_the_chapter_times_in_order():
-    runs = planned()
+    runs = planned()[:5]                                 # those of other networks follow
     assert [run.name for run in runs] == [
         'alexnet-lrn-tensors-b32', 'alexnet-no_lrn-tensors-b32', 'vgg16-D-tensors-b32',
         'inception_v3-aux-tensors-b32', 'resnet_v2-152-tensors-b32']
