@@ -28,7 +28,8 @@ def machine(tmp_path, monkeypatch):
     of its PATH is bin/, its home is home/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(environment, 'ROOT', str(tmp_path))
-    monkeypatch.setattr(environment, 'SYSTEM_CONDAS', [])
+    monkeypatch.setattr(environment, 'FOLDERS', [
+        folder for folder in environment.FOLDERS if not folder.startswith('/')])
     monkeypatch.setattr(environment.shutil, 'disk_usage',
                         lambda path: types.SimpleNamespace(free=100e9))
     monkeypatch.setattr(environment.platform, 'system', lambda: 'Linux')
@@ -45,87 +46,27 @@ def machine(tmp_path, monkeypatch):
     return tmp_path
 
 
-# Python
-
-GOOD = """echo "('$0', (3, 7), 9223372036854775807)"\n"""           # a Python 3.7
-GOOD_311 = GOOD.replace('3, 7', '3, 11')
-REFUSES = 'echo "pyenv: python3.7: command not found" >&2\nexit 127\n'
-
-
-@pytest.mark.parametrize('text, path, why_not', [
-    (GOOD, True, ''), (GOOD_311, False, 'is Python 3.11'),
-    (GOOD.replace('9223372036854775807', '2147483647'), False, 'is a 32-bit build'),
-    (REFUSES, False, 'pyenv: python3.7: command not found'), ('exit 3\n', False, 'exit code 3'),
-    ('echo hello\n', False, 'exit code 0')])
-def test_a_python_must_run_to_be_used(machine, text, path, why_not):
-    python = write_program(machine / 'python3.7', text)
-    assert environment.check_python(python, (3, 7), (3, 7)) == (python if path else None, why_not)
-
-
-def test_this_python_can_be_used():
-    path, why_not = environment.check_python(sys.executable, (3, 7), (3, 14))
-    assert (os.path.samefile(path, sys.executable), why_not) == (True, '')
-    assert 'No such file' in environment.check_python('/nowhere/python3', (3, 7), (3, 7))[1]
-
-
-@pytest.mark.parametrize('place, variable', [
-    ('bin/python3.7', None), ('bin/python3', None), ('bin/python', None),
-    ('.python37/cpython-3.7.9-linux/bin/python3.7', None),
-    ('home/.pyenv/versions/3.7.16/bin/python3.7', None),
-    ('elsewhere/versions/3.7.2/bin/python3.7', 'PYENV_ROOT'),
-    ('home/miniconda3/envs/old/bin/python3.7', None),
-    ('elsewhere/envs/old/bin/python3.7', 'CONDA_PREFIX'),
-    ('listed/bin/python3.7', None),
-    ('home/.local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7', None)])
-def test_a_python37_is_found(machine, monkeypatch, place, variable):
-    write_program(machine / 'bin' / 'python3.7', REFUSES)        # pyenv's shim is passed over
-    (machine / 'home' / '.conda').mkdir(parents=True)
-    (machine / 'home/.conda/environments.txt').write_text('/gone\n%s\n' % (machine / 'listed'))
-    if variable:
-        monkeypatch.setenv(variable, str(machine / 'elsewhere'))
-    path = write_program(machine / place, GOOD)
-    assert environment.find_python37() == path
-
-
-def test_python37_named_by_hand(machine, monkeypatch):
-    write_program(machine / 'bin' / 'python3.7', GOOD)
-    path = write_program(machine / 'mine', GOOD)
-    monkeypatch.setenv('PYTHON37', path)
-    assert environment.find_python37() == path
-    write_program(machine / 'mine', REFUSES)
-    for name, words in (path, 'cannot be used: pyenv'), ('nowhere', 'No such file'):
-        monkeypatch.setenv('PYTHON37', name)
-        with pytest.raises(Stop, match=words) as stop:
-            environment.find_python37()
-        assert stop.value.code == 2                      # the modern runtime is not used instead
-
-
-def test_a_modern_python_is_found(machine, monkeypatch, capsys):
-    write_program(machine / 'bin' / 'python3', GOOD)
-    with pytest.raises(Stop, match='PYTHON=') as stop:
-        environment.find_modern_python()
-    assert stop.value.code == 1
-    later = write_program(machine / 'home/.pyenv/versions/3.11.7/bin/python3.11', GOOD_311)
-    assert environment.find_modern_python() == later
-    write_program(machine / 'bin' / 'python3.12', REFUSES)
-    monkeypatch.setenv('PYTHON', 'nowhere')
-    assert environment.find_modern_python() == later
-    assert 'PYTHON=nowhere cannot be used' in capsys.readouterr().err
-    monkeypatch.setenv('PYTHON', write_program(machine / 'mine', GOOD_311))
-    assert environment.find_modern_python() == str(machine / 'mine')
-
-
-# A uv that notes how it is called; its environments answer the check of the packages with CHECK.
+# A uv that notes how it is called. It finds the Pythons on PATH that run, and with FETCHES fetches
+# one; its environments answer the check of the packages with CHECK.
 UV = r"""[ "$1" != --version ] || { echo uv 0.6.99; exit; }
-echo "$@" >>uv.log
-env | /usr/bin/sort >uv.env
-case "$1" in
-python) [ -z "$FETCHES" ] || { /bin/mkdir -p "$UV_PYTHON_INSTALL_DIR/cpython-3.7.9/bin"
-    /bin/cp home/python "$UV_PYTHON_INSTALL_DIR/cpython-3.7.9/bin/python3.7"; exit; }
-    echo no network; exit 1 ;;
-venv) /bin/mkdir -p "$5/bin"; printf '#!/bin/sh\necho; echo all is installed; exit ${CHECK:-0}\n' \
-    >"$5/bin/python"; /bin/chmod +x "$5/bin/python" ;;
-pip) exit ${FAIL:-0} ;;
+[ "$2" = find ] || echo "$@" >>uv.log
+case "$1 $2" in
+'python find') IFS=:
+    for folder in $UV_PYTHON_INSTALL_DIR/cpython/bin $PATH; do
+        for name in python3.7 python3.11 python3; do
+            case "$4 $("$folder/$name" -c '' 2>/dev/null)" in
+            'cpython@3.7 3.7' | 'cpython>=3.10,<3.14 3.11') echo "$folder/$name"; exit ;; esac
+        done
+    done
+    exit 2 ;;
+'python install') [ "$FETCHES" ] || { echo no network >&2; exit 1; }
+    /bin/mkdir -p "$UV_PYTHON_INSTALL_DIR/cpython/bin"
+    printf '#!/bin/sh\necho 3.7\n' >"$UV_PYTHON_INSTALL_DIR/cpython/bin/python3.7"
+    /bin/chmod +x "$UV_PYTHON_INSTALL_DIR/cpython/bin/python3.7" ;;
+'venv -q') /bin/mkdir -p "$5/bin"
+    printf '#!/bin/sh\necho; echo all is installed; exit ${CHECK:-0}\n' >"$5/bin/python"
+    /bin/chmod +x "$5/bin/python" ;;
+'pip install') exit ${FAIL:-0} ;;
 esac
 """
 
@@ -133,34 +74,76 @@ esac
 @pytest.fixture
 def uv(machine, monkeypatch):
     """A uv on PATH, and a Python without pip."""
-    write_program(machine / 'home' / 'python', GOOD)
     monkeypatch.setattr(sys, 'executable', '/nowhere')
-    return write_program(machine / 'bin' / 'uv', UV.replace('env |', '/usr/bin/env |'))
+    return write_program(machine / 'bin' / 'uv', UV)
 
 
-@pytest.mark.parametrize('works', ['uv', 'conda', None])
-def test_a_python37_is_fetched_with_uv_or_conda(machine, monkeypatch, uv, works, capsys):
-    write_program(machine / 'bin' / 'python3', GOOD_311)
-    write_program(machine / 'bin' / 'conda', 'exit 1\n' if works != 'conda' else
-                  '/bin/mkdir -p "$5/bin"\n/bin/cp home/python "$5/bin/python3.7"\n')
-    if works == 'uv':
-        monkeypatch.setenv('FETCHES', '1')
+# Python
+
+REFUSES = 'echo "pyenv: python3.7: command not found" >&2\nexit 127\n'
+
+
+@pytest.mark.parametrize('place, variable', [
+    ('bin/python3', None),
+    ('.python37/cpython/bin/python3.7', None),
+    ('home/.pyenv/versions/3.7.16/bin/python3.7', None),
+    ('elsewhere/versions/3.7.2/bin/python3.7', 'PYENV_ROOT'),
+    ('home/miniconda3/bin/python3.7', None),
+    ('home/miniforge3/envs/old/bin/python3.7', None),
+    ('elsewhere/envs/old/bin/python3.7', 'CONDA_PREFIX'),
+    ('home/.local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7', None)])
+def test_a_python37_is_found(machine, monkeypatch, uv, place, variable):
+    write_program(machine / 'bin' / 'python3.7', REFUSES)        # pyenv's shim is passed over
+    if variable:
+        monkeypatch.setenv(variable, str(machine / 'elsewhere'))
+    path = write_program(machine / place, 'echo 3.7\n')
+    assert environment.find_python37() == path
+    assert not (machine / 'uv.log').exists()             # none is fetched
+
+
+@pytest.mark.parametrize('text, words', [
+    (REFUSES, 'mine cannot be used: pyenv: python3.7: command not found'),
+    ('echo 3.11\n', 'mine cannot be used: is Python 3.11'), (None, 'No such file')])
+def test_a_python_named_by_hand(machine, monkeypatch, uv, capsys, text, words):
+    found = write_program(machine / 'bin' / 'python3.7', 'echo 3.7\n')
+    named = write_program(machine / 'mine', 'echo 3.7\n')
+    monkeypatch.setenv('PYTHON37', named)
+    assert environment.find_python37() == named
+    (machine / 'mine').unlink()
+    if text:
+        write_program(machine / 'mine', text)
+    with pytest.raises(Stop, match=words) as stop:
+        environment.find_python37()
+    assert stop.value.code == 2                          # the modern runtime is not used instead
+
+    monkeypatch.setenv('PYTHON', found)
+    with pytest.raises(Stop, match='needs a Python from 3.10 to 3.13, and none') as stop:
+        environment.find_modern_python()
+    assert stop.value.code == 1
+    assert 'python3.7 cannot be used: is Python 3.7. Looking for' in capsys.readouterr().err
+    later = write_program(machine / 'home/.pyenv/versions/3.11.7/bin/python3.11', 'echo 3.11\n')
+    assert environment.find_modern_python() == later
+    monkeypatch.setenv('PYTHON', write_program(machine / 'mine', 'echo 3.12\n'))
+    assert environment.find_modern_python() == named
+
+
+@pytest.mark.parametrize('fetches', ['1', ''])
+def test_a_python37_is_fetched(machine, monkeypatch, uv, capfd, fetches):
+    write_program(machine / 'bin' / 'python3', 'echo 3.11\n')
+    monkeypatch.setenv('FETCHES', fetches)
     path = environment.find_python37()
-    if works:
-        inner = {'conda': 'conda', 'uv': 'cpython-3.7.9'}[works]
-        assert path == str(machine / '.python37' / inner / 'bin' / 'python3.7')
-        assert (machine / 'uv.log').read_text() == 'python install 3.7.9\n'
+    assert (machine / 'uv.log').read_text() == 'python install 3.7.9\n'
+    said = capfd.readouterr().err
+    if fetches:
+        assert path == str(machine / '.python37/cpython/bin/python3.7')
         return
     assert path is None
-    said = capsys.readouterr().err
-    for words in ['is Python 3.11', 'fetching with uv', 'fetching with conda', 'no network',
-                  'pyenv install 3.7.17', 'PYTHON37=']:
+    for words in 'no network', 'pyenv install 3.7.17', 'PYTHON37=/path/to/python3.7 make test':
         assert words in said
     assert not (machine / '.python37').exists()
 
 
 def test_another_kind_of_machine_is_not_searched(machine, monkeypatch, capsys):
-    write_program(machine / 'bin' / 'python3.7', GOOD)
     monkeypatch.setattr(environment.platform, 'machine', lambda: 'aarch64')
     assert environment.find_python37() is None
     assert 'this is Linux aarch64' in capsys.readouterr().err
@@ -211,6 +194,7 @@ install.index-url='https://nearer/simple'
                  'UV_TARGET', 'UV_CONSTRAINT', 'UV_PYTHON', 'UV_EXCLUDE_NEWER', 'UV_NATIVE_TLS'):
         monkeypatch.setenv(name, 'mine')
     variables = environment.uv_variables()
+    assert variables.pop('UV_PYTHON_INSTALL_DIR') == str(machine / '.python37')
     assert {name: value for name, value in variables.items() if value != os.environ.get(name)} == {
         'PIP_USER': '0', 'PIP_CONSTRAINT': os.devnull, 'UV_INDEX_STRATEGY': 'unsafe-best-match',
         'UV_HTTP_TIMEOUT': '60', 'SSL_CERT_FILE': '/etc/ca.pem', 'UV_FIND_LINKS': '/opt/a,/opt/b',

@@ -261,8 +261,7 @@ def test_a_gpu_that_tensorflow_does_not_register_ends_the_run(be, capsys):
 
 
 def test_a_driver_that_crashes_ends_the_child_alone(monkeypatch):
-    monkeypatch.setattr(environment.subprocess, 'run', lambda *args, **options:
-                        subprocess.CompletedProcess(args, -11, b'', b''))
+    monkeypatch.setattr(sys, 'executable', '/bin/false')
     with pytest.raises(Stop, match='hangs or crashes: see `nvidia-smi`'):
         environment.look()
 

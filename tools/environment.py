@@ -19,15 +19,15 @@ import ast
 import contextlib
 import fcntl
 import glob
-import itertools
-import json
 import os
+import pickle
 import platform
 import re
 import shutil
 import subprocess
 import sys
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
@@ -37,7 +37,12 @@ from common.stop import Stop  # noqa: E402
 
 UV_FOLDER, UV_LOCK = '.venv-uv', 'requirements/uv.lock'
 FETCHED = '.python37'                # the folder of a fetched Python 3.7
-SYSTEM_CONDAS = ['/opt/conda', '/opt/miniconda3']
+MODERN_PYTHONS = '3.10', '3.11', '3.12', '3.13'
+# Where Pythons are beside PATH, in the order of preference.
+FOLDERS = ['$PYENV_ROOT/versions/*/bin', '~/.pyenv/versions/*/bin', '$CONDA_PREFIX/envs/*/bin',
+           '~/*conda*/bin', '~/*conda*/envs/*/bin', '~/.conda/envs/*/bin', '~/*forge*/bin',
+           '~/*forge*/envs/*/bin', '~/micromamba/envs/*/bin', '/opt/*conda*/bin',
+           '/opt/*conda*/envs/*/bin', '~/.local/share/uv/python/*/bin']
 NOT_FOUND = '.python37-not-found'    # a search failed: only RUNTIME=classic or PYTHON37 repeats it
 NO_GPU = nvidia.Machine(0, None, [], [], None, None, [])
 
@@ -104,20 +109,16 @@ def choose(machine: nvidia.Machine, no_python37: Optional[str]) -> Tuple[str, st
 def look() -> nvidia.Machine:
     """Examines this machine, in a child process: a driver that hangs or crashes ends that one.
     Raises Stop then."""
-    script = ('import json, sys; from common.machine import nvidia; '
-              'print(json.dumps(nvidia.look(sys.argv[1:])))')
+    script = ('import pickle, sys; from common.machine import nvidia; '
+              'print("\\n" + pickle.dumps(nvidia.look(sys.argv[1:])).hex())')
     try:
         done = subprocess.run([sys.executable, '-c', script, *nvidia.CLASSIC.libraries], cwd=ROOT,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-        machine = nvidia.Machine(*json.loads(done.stdout.decode().splitlines()[-1]))
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         raise Stop('The NVIDIA driver of this machine hangs or crashes: see `nvidia-smi` and '
                    '`dmesg`, reboot. For CPU figures: make bench RUNTIME=classic ARGS="--device '
                    'cpu"') from None
-    gpus = [nvidia.Gpu(*gpu) for gpu in machine.gpus]
-    return machine._replace(
-        gpus=[gpu._replace(compute_capability=tuple(gpu.compute_capability)) for gpu in gpus],
-        cuda_version=machine.cuda_version and tuple(machine.cuda_version))
+    return pickle.loads(bytes.fromhex(done.stdout.split()[-1].decode()))
 
 
 def wrong_machine() -> Optional[str]:
@@ -130,124 +131,74 @@ def wrong_machine() -> Optional[str]:
 
 # Python
 
-def check_python(python: str, oldest: Tuple[int, int], newest: Tuple[int, int]
-                 ) -> Tuple[Optional[str], str]:
-    """Returns the real path of a Python and '', or None and why it cannot be used. It must be run
-    to know: pyenv puts a python3.7 on PATH that refuses to run while another version is chosen."""
-    script = 'import sys; print((sys.executable, sys.version_info[:2], sys.maxsize))'
+def named_python(variable: str, versions: Sequence[str]) -> Tuple[Optional[str], str]:
+    """Returns the Python that the user names in a variable, None if it is not set or cannot be
+    used, and in that case what to say."""
+    named = os.environ.get(variable)
+    if not named:
+        return None, ''
+    script = 'import sys; print("%d.%d" % sys.version_info[:2])'
     try:
-        done = subprocess.run([python, '-c', script], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=60)
-        path, version, largest = ast.literal_eval(done.stdout.decode().strip() or 'None')
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return None, str(error)
-    except (TypeError, ValueError, SyntaxError):
-        lines = done.stderr.decode(errors='replace').strip().splitlines()
-        return None, lines[0] if lines else 'exit code %d' % done.returncode
-    if not oldest <= version <= newest:
-        return None, 'is Python %d.%d' % version
-    return (path, '') if largest > 2 ** 32 else (None, 'is a 32-bit build')
+        done = subprocess.run([named, '-c', script], stdin=subprocess.DEVNULL, capture_output=True)
+    except OSError as error:
+        return None, '%s=%s cannot be used: %s' % (variable, named, error)
+    version = done.stdout.decode().strip()
+    if version in versions:
+        return named, ''
+    lines = done.stderr.decode(errors='replace').splitlines() or ['is Python ' + version]
+    return None, '%s=%s cannot be used: %s' % (variable, named, lines[0])
 
 
-def pythons(version: str) -> Iterator[Tuple[str, str]]:
-    """Yields (path, source) of every program that may be a Python of this version, such as '3.7'; a
-    source is such as 'PATH'."""
-    home = os.path.expanduser('~')
-    folders = [(folder, 'PATH') for folder in os.environ.get('PATH', '').split(os.pathsep)
-               if folder]
-    folders.append(((os.environ.get('PYENV_ROOT') or home + '/.pyenv')
-                    + '/versions/%s*/bin' % version, 'pyenv'))
-    bases = [os.environ.get('CONDA_PREFIX')] + [home + '/' + name for name in (
-        'miniconda3', 'anaconda3', 'miniforge3', 'mambaforge', 'micromamba', '.conda')]
-    for base in filter(None, bases + SYSTEM_CONDAS):
-        folders += [(base + '/bin', 'conda'), (base + '/envs/*/bin', 'conda')]
-    try:                                                 # where conda lists environments elsewhere
-        with open(home + '/.conda/environments.txt') as file:
-            folders += [(line.strip() + '/bin', 'conda') for line in file]
-    except OSError:
-        pass
-    folders.append((home + '/.local/share/uv/python/cpython-%s*/bin' % version, 'uv'))
-    for folder, source in [('%s/*/bin' % os.path.abspath(FETCHED), 'fetched before')] + folders:
-        for path in sorted(glob.glob('%s/python%s' % (folder, version))):
-            if os.access(path, os.X_OK):
-                yield path, source
-    for path in filter(None, map(shutil.which, ('python3', 'python'))):
-        yield path, 'PATH'
+def find_python(versions: str) -> Optional[str]:
+    """Returns the path of a Python that runs, on PATH, in FETCHED or in FOLDERS, None if there is
+    none. `versions` is such as '@3.7' or '>=3.10,<3.14'."""
+    variables = uv_variables()
+    folders = [path for folder in FOLDERS
+               for path in sorted(glob.glob(os.path.expanduser(os.path.expandvars(folder))))]
+    variables['PATH'] = os.pathsep.join([variables.get('PATH', os.defpath)] + folders)
+    done = subprocess.run([find_uv(), 'python', 'find', '--system', 'cpython' + versions],
+                          env=variables, stdin=subprocess.DEVNULL, capture_output=True)
+    return done.stdout.decode().strip() if done.returncode == 0 else None
 
 
 def find_python37() -> Optional[str]:
     """Returns the path of a Python 3.7 that runs; fetches one into FETCHED if there is none. Where
-    that fails too it says what was tried and returns None. Raises Stop for a PYTHON37 that will not
-    do."""
+    that fails too it says so and returns None. Raises Stop for a PYTHON37 that will not do."""
     if wrong_machine():
         say(wrong_machine() + '. Use an x86-64 Linux machine, or a container or virtual machine of '
             'that kind.')
         return None
-    named = os.environ.get('PYTHON37')
-    if named:
-        path, why_not = check_python(named, (3, 7), (3, 7))
-        if not path:
-            raise Stop('PYTHON37=%s cannot be used: %s' % (named, why_not), 2)
-        say('Python 3.7: %s (PYTHON37)' % path)
-        return path
-    tried = []                                           # type: List[str]
-    for candidate, source in itertools.chain(pythons('3.7'), fetch_python37(tried)):
-        path, why_not = check_python(candidate, (3, 7), (3, 7))
-        if path:
-            say('Python 3.7: %s (%s)' % (path, source))
-            return path
-        tried.append('%s: %s: %s' % (source, candidate, why_not))
+    python, why_not = named_python('PYTHON37', ['3.7'])
+    if why_not:
+        raise Stop(why_not, 2)
+    python = python or find_python('@3.7')
+    if not python:
+        say('No Python 3.7 was found: fetching one (up to 100 MB, about a minute) into %s ...'
+            % FETCHED)
+        subprocess.run([find_uv(), 'python', 'install', '3.7.9'], env=uv_variables(),
+                       stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        python = find_python('@3.7')
+    if python:
+        say('Python 3.7: %s' % python)
+        return python
     shutil.rmtree(FETCHED, ignore_errors=True)
-    say('\n'.join(
-        ['No Python 3.7 found, and TensorFlow 1.15 runs on no later one. Tried:']
-        + ['  ' + line for line in tried]
-        + ['Do one of these, then give the same command again:',
-           '  pyenv install 3.7.17',
-           '  conda create -n python37 -c conda-forge python=3.7',
-           '  name one that you have: PYTHON37=/path/to/python3.7 make test']))
+    say('No Python 3.7 was found on PATH, in pyenv, conda or uv, and TensorFlow 1.15 runs on no '
+        'later one. Why uv could not fetch one is above. Do one of these, then give the same '
+        'command again:\n'
+        '  pyenv install 3.7.17\n'
+        '  conda create -n python37 -c conda-forge python=3.7\n'
+        '  name one that you have: PYTHON37=/path/to/python3.7 make test')
     return None
-
-
-def fetch_python37(tried: List[str]) -> Iterator[Tuple[str, str]]:
-    """Fetches Python 3.7 with uv or else with conda, and yields (path, source); adds to `tried`
-    what failed."""
-    folder = os.path.abspath(FETCHED)
-    conda = next(filter(None, map(shutil.which, ('conda', 'mamba', 'micromamba'))), None)
-    for name in 'uv', 'conda':
-        if name == 'conda' and not conda:
-            tried.append('fetching with conda: no conda, mamba or micromamba on PATH')
-            continue
-        say('No Python 3.7 was found: fetching one (up to 100 MB, about a minute) into %s with %s '
-            '...' % (FETCHED, name))
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            command = ([find_uv(), 'python', 'install', '3.7.9'] if name == 'uv' else
-                       [conda, 'create', '-y', '-q', '-p', folder + '/conda',
-                        '--override-channels', '-c', 'conda-forge', 'python=3.7'])
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT,
-                                  env=dict(uv_variables(), UV_PYTHON_INSTALL_DIR=folder))
-        except (OSError, Stop) as error:
-            tried.append('fetching with %s: %s' % (name, error))
-            continue
-        lines = done.stdout.decode(errors='replace').splitlines()[-6:]
-        for path in glob.glob(folder + '/*/bin/python3.7'):
-            yield path, 'fetched now'
-        tried.append(''.join(['fetching with %s:' % name] + ['\n      ' + line for line in lines]))
 
 
 def find_modern_python() -> str:
     """Returns the path of a Python from 3.10 to 3.13 that runs. Raises Stop."""
-    named = os.environ.get('PYTHON')
-    if named:
-        path, why_not = check_python(named, (3, 10), (3, 13))
-        if path:
-            return path
-        say('PYTHON=%s cannot be used: %s. Looking for another.' % (named, why_not))
-    for candidate, _ in itertools.chain(*map(pythons, ('3.12', '3.13', '3.11', '3.10'))):
-        path, _ = check_python(candidate, (3, 10), (3, 13))
-        if path:
-            return path
+    python, why_not = named_python('PYTHON', MODERN_PYTHONS)
+    if why_not:
+        say(why_not + '. Looking for another.')
+    python = python or find_python('>=3.10,<3.14')
+    if python:
+        return python
     raise Stop('The modern runtime needs a Python from 3.10 to 3.13, and none was found on PATH, '
                'in pyenv, conda or uv. Install one (on Debian and Ubuntu: apt-get install '
                'python3), or name one: PYTHON=/path/to/python3.12', 1)
@@ -273,42 +224,37 @@ def uv_variables() -> Dict[str, str]:
     for python in UV_FOLDER + '/bin/python', sys.executable:
         try:
             done = subprocess.run([python, '-m', 'pip', 'config', 'list'], env=variables(),
-                                  stdin=subprocess.DEVNULL, capture_output=True)
-        except OSError:
+                                  stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
             continue
-        lines = [re.match(r'(global|install|:env:)\.([a-z-]+)=(.*)', line)
-                 for line in done.stdout.decode(errors='replace').splitlines()]
-        for line in sorted(filter(None, lines), key=lambda line: (
-                'global', 'install', ':env:').index(line.group(1))):
-            name = PIP_SETTINGS.get(line.group(2))
-            if name:
-                separator = ',' if name == 'UV_FIND_LINKS' else ' '
-                settings[name] = separator.join(ast.literal_eval(line.group(3)).split())
-        if done.returncode == 0:
-            break
+        for section in 'global', 'install', ':env:':     # the last counts
+            for name, value in re.findall(r'(?m)^%s\.([a-z-]+)=(.*)' % section,
+                                          done.stdout.decode(errors='replace')):
+                separator = ',' if name == 'find-links' else ' '
+                if name in PIP_SETTINGS:
+                    settings[PIP_SETTINGS[name]] = separator.join(ast.literal_eval(value).split())
+        break
     for name in 'REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE':  # pip reads these too
         if os.environ.get(name):
             settings.setdefault('SSL_CERT_FILE', os.environ[name])
     if os.environ.get('UV_INDEX_URL'):                   # the old name of UV_DEFAULT_INDEX
         settings.pop('UV_DEFAULT_INDEX', None)
     # As pip does, look for a version in all indexes; the hashes say which file it must be.
-    return {'UV_INDEX_STRATEGY': 'unsafe-best-match', **settings, **variables()}
+    return {'UV_INDEX_STRATEGY': 'unsafe-best-match', **settings, **variables(),
+            'UV_PYTHON_INSTALL_DIR': os.path.abspath(FETCHED)}
 
 
 def find_uv() -> str:
     """Returns the path of uv: of the version in its lock, or one of the same series on PATH.
     Installs it into UV_FOLDER if there is none. Raises Stop."""
-    with open(UV_LOCK) as file:
-        series = re.search(r'^uv==(\d+\.\d+)\.', file.read(), re.MULTILINE).group(1)
+    series = re.search(r'^uv==(\d+\.\d+)\.', text_of([UV_LOCK]), re.MULTILINE).group(1)
     uv = os.path.abspath(UV_FOLDER + '/bin/uv')
     for path in filter(None, (uv, shutil.which('uv'))):
-        try:
+        with contextlib.suppress(OSError):
             done = subprocess.run([path, '--version'], stdin=subprocess.DEVNULL,
                                   capture_output=True)
-        except OSError:
-            continue
-        if done.stdout.decode().startswith('uv %s.' % series):
-            return path
+            if done.stdout.decode().startswith('uv %s.' % series):
+                return path
     shutil.rmtree(UV_FOLDER, ignore_errors=True)
     pip = ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--require-hashes', '-r',
            UV_LOCK]
@@ -331,13 +277,10 @@ def find_uv() -> str:
 
 # The environments
 
-def text_of(locks: List[str]) -> str:
-    """Returns the text of an environment's locks, which a complete environment has a copy of."""
-    texts = []
-    for lock in locks:
-        with open(lock) as file:
-            texts.append(file.read())
-    return ''.join(texts)
+def text_of(paths: List[str]) -> str:
+    """Returns the text of files, such as an environment's locks, of which a complete environment
+    has a copy."""
+    return ''.join(Path(path).read_text() for path in paths)
 
 
 def trouble_with(environment: Environment, imports_all: bool = False) -> Optional[str]:
@@ -388,27 +331,26 @@ def make(environment: Environment, python: str) -> None:
             raise Stop('uv could not install %s into %s; its reason is above. Without a network: '
                        'connect, or name a mirror in PIP_INDEX_URL. Then give the same command '
                        'again.' % (locks, folder), 1)
-    with open(folder + '/lock', 'w') as file:
-        file.write(text_of(environment.locks))
+    Path(folder + '/lock').write_text(text_of(environment.locks))
     trouble = trouble_with(environment, imports_all=True)
     if trouble:
         os.remove(folder + '/lock')
         raise Stop('uv installed %s, but %s %s' % (locks, folder, trouble), 1)
 
 
-def provide(environment: Environment, find_python: Callable[[], Optional[str]]) -> Optional[str]:
+def provide(environment: Environment, find: Callable[[], Optional[str]]) -> Optional[str]:
     """Returns the folder of an environment; makes the environment first if it is not complete; None
-    if find_python finds none. Raises Stop, also for one that is complete but does not import: the
+    if find() finds no Python. Raises Stop, also for one that is complete but does not import: the
     cause may lie elsewhere."""
     folder = environment.folder
     if trouble_with(environment):
         check_disk(environment)
         with only_one():
-            trouble = trouble_with(environment)
-            if trouble:
-                python = find_python()
-                if not python:
-                    return None
+            trouble = trouble_with(environment)          # another process may have made it
+            python = find() if trouble else None
+            if trouble and not python:
+                return None
+            if python:
                 if os.path.exists(folder):
                     say('%s %s: making it again.' % (folder, trouble))
                 make(environment, python)
@@ -463,23 +405,23 @@ def folder_for(purpose: str) -> str:
     Raises Stop."""
     requested = os.environ.get('RUNTIME')
     machine = look() if purpose == 'bench' else NO_GPU           # no test needs a GPU
-    modern = MODERN if machine.gpus and not nvidia.is_arm() else MODERN_CPU
     runtime, reason = (requested, '') if requested else choose(machine, no_python37())
+    not_found = Path(NOT_FOUND)
     if runtime == 'classic':
         folder = provide(CLASSIC, find_python37)
-        if folder and os.path.exists(NOT_FOUND):
-            os.remove(NOT_FOUND)
         if folder:
+            if not_found.exists():
+                not_found.unlink()
             return folder
         if requested:
             raise Stop('RUNTIME=classic needs a Python 3.7.', 1)
         reason = choose(machine, 'no Python 3.7 was found')[1]   # raises Stop if modern cannot be
     if not requested:
         say('Using the modern runtime, TensorFlow 2.21: %s.' % reason)
+    modern = MODERN if machine.gpus and not nvidia.is_arm() else MODERN_CPU
     folder = str(provide(modern, find_modern_python))
-    if runtime == 'classic':         # so that the slow search is not repeated
-        with open(NOT_FOUND, 'w'):
-            pass
+    if runtime == 'classic':
+        not_found.touch()            # so that the slow search is not repeated
     return folder
 
 
