@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+import uuid
 from typing import Any, Callable, Optional
 
 DISK_FULL = errno.ENOSPC, errno.EDQUOT
@@ -53,13 +54,11 @@ def write(path: str, text: str) -> None:
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError(errno.EINVAL, NO_FILE)
         folder, name = os.path.split(path)
-        handle, temporary = tempfile.mkstemp(prefix='.' + name[:100], suffix='.tmp', dir=folder)
+        temporary = os.path.join(folder, '.%s.%s.tmp' % (name[:40], uuid.uuid4().hex))
+        file = open(temporary, 'x', encoding='utf-8')    # noqa: SIM115
         try:
-            with os.fdopen(handle, 'w', encoding='utf-8') as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            _give_usual_mode(temporary)
+            with file:
+                _write_out(file, text)
             _replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
@@ -94,11 +93,14 @@ def json_text(value: Any, indent: int = 0) -> str:
     return brackets[0] + ','.join(blanks + ' ' + line for line in lines) + blanks + brackets[1]
 
 
-def why_unwritable(path: str) -> Optional[str]:
-    """Returns why `write` to this path would fail, or None. Leaves nothing behind.
+def argument_problem(flag: str, path: str) -> Optional[str]:
+    """Returns what argparse should say of a flag whose file `write` could not write, or None.
+    Leaves nothing behind. Raises OSError: the disk is full."""
+    why = _why_unwritable(path)
+    return why and 'argument %s: cannot write %r: %s' % (flag, path, why)
 
-    Raises OSError: the disk is full.
-    """
+
+def _why_unwritable(path):
     if not os.path.basename(path):
         return 'it has no file name'
     if os.path.isdir(path):
@@ -125,13 +127,6 @@ def why_unwritable(path: str) -> Optional[str]:
         return '%s: %s' % (folder, error.strerror)
 
 
-def argument_problem(flag: str, path: str) -> Optional[str]:
-    """Returns what argparse should say of a flag whose file cannot be written, or None. Raises
-    OSError as why_unwritable."""
-    why = why_unwritable(path)
-    return why and 'argument %s: cannot write %r: %s' % (flag, path, why)
-
-
 def _is_same(path, stream):
     """Whether a file is where a stream goes, such as /dev/stdout in `> log`."""
     try:
@@ -147,12 +142,10 @@ def why_failed(error: OSError) -> str:
                          if error.errno in DISK_FULL else '')
 
 
-def _give_usual_mode(path):
-    """Gives the file the permissions of any new file; mkstemp lets only the owner read it."""
-    try:
-        os.chmod(path, 0o666 & ~_umask())
-    except OSError:                                      # CIFS, exFAT: no modes to change
-        pass
+def _write_out(file, text):
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _replace(temporary, path):
@@ -164,13 +157,5 @@ def _replace(temporary, path):
         if error.errno != errno.EBUSY:
             raise
         with open(temporary, encoding='utf-8') as source, open(path, 'w', encoding='utf-8') as file:
-            file.write(source.read())
-            file.flush()
-            os.fsync(file.fileno())
+            _write_out(file, source.read())
         os.unlink(temporary)
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -65,32 +66,22 @@ def test_characters_the_terminal_cannot_encode(tmp_path):
                 env=dict(os.environ, PYTHONIOENCODING='ascii')) == (0, '')
 
 
-def test_a_file_is_the_old_one_or_the_new_one(tmp_path, monkeypatch):
-    path = tmp_path / 'page.html'
-    files.write(str(path), 'old')
-    assert os.listdir(str(tmp_path)) == ['page.html']
-
-    def full(descriptor):
-        raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(files.os, 'fsync', full)
-    with pytest.raises(OSError, match='No space left on device.*page.html'):
-        files.write(str(path), 'new')
-    assert path.read_text() == 'old'
-    assert os.listdir(str(tmp_path)) == ['page.html']
-
-
 def failing(number):
-    def fail(*paths):
+    def fail(*paths, **options):
         raise OSError(number, os.strerror(number))
     return fail
 
 
-def test_a_file_system_without_modes(tmp_path, monkeypatch):
-    """CIFS and exFAT refuse chmod."""
-    monkeypatch.setattr(files.os, 'chmod', failing(errno.EPERM))
-    files.write(str(tmp_path / 'a.json'), 'new')
-    assert (tmp_path / 'a.json').read_text() == 'new'
-    assert os.listdir(str(tmp_path)) == ['a.json']
+@pytest.mark.parametrize('function, number', [('fsync', errno.ENOSPC), ('replace', errno.EACCES)])
+def test_a_file_is_the_old_one_or_the_new_one(function, number, tmp_path, monkeypatch):
+    path = tmp_path / 'page.html'
+    files.write(str(path), 'old')
+    assert os.listdir(str(tmp_path)) == ['page.html']
+    monkeypatch.setattr(files.os, function, failing(number))
+    with pytest.raises(OSError, match='%s.*page.html' % os.strerror(number)):
+        files.write(str(path), 'new')
+    assert path.read_text() == 'old'
+    assert os.listdir(str(tmp_path)) == ['page.html']
 
 
 def test_a_file_that_is_mounted_by_itself_is_written_in_place(tmp_path, monkeypatch):
@@ -104,14 +95,38 @@ def test_a_file_that_is_mounted_by_itself_is_written_in_place(tmp_path, monkeypa
     assert os.listdir(str(tmp_path)) == ['a.json']
 
 
-def test_a_rename_that_fails_otherwise_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'a.json'
-    path.write_text('old')
-    monkeypatch.setattr(files.os, 'replace', failing(errno.EACCES))
-    with pytest.raises(OSError, match='Permission denied.*a.json'):
-        files.write(str(path), 'new')
-    assert path.read_text() == 'old'
-    assert os.listdir(str(tmp_path)) == ['a.json']
+def test_a_link_stays_a_link_to_a_file_as_readable_as_others(tmp_path):
+    path, link, other = tmp_path / 'a.json', tmp_path / 'link.json', tmp_path / 'other'
+    link.symlink_to(path)
+    other.touch()
+    files.write(str(link), 'new')
+    assert link.is_symlink() and path.read_text() == 'new'
+    assert path.stat().st_mode == other.stat().st_mode
+
+
+@pytest.mark.parametrize('name, why', [
+    ('no/such/record.json', 'No such file'), ('.', 'it is a folder'), ('x/', 'it has no file name'),
+    (300 * 'x', 'name too long'), ('loop', 'symbolic links'), ('log', 'the output goes there'),
+    ('pipe', 'it is a device or a pipe'), ('record.json', None)])
+def test_why_a_file_cannot_be_written(name, why, tmp_path, monkeypatch):
+    (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
+    os.mkfifo(str(tmp_path / 'pipe'))
+    path = os.path.join(str(tmp_path), name)
+    with open(str(tmp_path / 'log'), 'w') as log:
+        monkeypatch.setattr(sys, 'stdout', log)
+        problem = files.argument_problem('--json', path)
+    if why:
+        assert problem.startswith('argument --json: cannot write %r: ' % path) and why in problem
+    else:
+        assert problem is None
+    assert sorted(os.listdir(str(tmp_path))) == ['log', 'loop', 'pipe']
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(str(tmp_path / 'pipe'))
+    with pytest.raises(OSError, match='a device or a pipe'):
+        files.write(str(tmp_path / 'pipe'), 'x')
+    assert stat.S_ISFIFO(os.stat(str(tmp_path / 'pipe')).st_mode)
 
 
 def test_json_has_each_list_of_numbers_on_one_line():

@@ -35,6 +35,13 @@ def test_what_a_record_holds(name, value, is_recorded):
     assert variables.recorded({name: value}) == ({name: value} if is_recorded else {})
 
 
+def test_what_changes_the_speed_of_a_library_is_recorded():
+    names = ('ONEDNN_MAX_CPU_ISA DNNL_VERBOSE KMP_AFFINITY GOMP_SPINCOUNT MALLOC_ARENA_MAX '
+             'OPENBLAS_NUM_THREADS CUBLASLT_LOG_LEVEL CUBLAS_WORKSPACE_CONFIG CUDNN_LOGINFO_DBG '
+             'GLIBC_TUNABLES').split()
+    assert sorted(variables.recorded(dict.fromkeys(names, ''))) == sorted(names)
+
+
 @pytest.mark.parametrize('words, shown', [
     ('a.py --json a.json --depth 50', None), ('a.py --json=keys/token', None),
     ('a.py --api_key x --json a', 'a.py --api_key ... --json a'),
