@@ -19,7 +19,7 @@ LETTER, LINE = 13, 18                # height of the letters, and of a line of t
 BAND = 20                            # height of the bar or the interval below a label
 AXIS = 24                            # height of the labels of a horizontal axis
 MARGIN = 6                           # between the edge and what is drawn
-MAX_DOTS = 10                        # a series of more steps is a line without dots
+MAX_DOTS = 12                        # a line of more points has a dot at the largest alone
 MOST_RATIO = 1e3                     # of an axis of ratios, and its inverse
 # Widths of letters of DejaVu Sans, a wide font, over their height; others are at most 0.64.
 LETTER_WIDTHS = {letter: width for letters, width in (
@@ -45,11 +45,12 @@ class Mark(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of a chart. A dashed line is not in the legend."""
+    """A line of a chart. style: '', 'dashed' (neither dots nor in the legend), 'hollow' (dots
+    alone)."""
     name: str
     points: List[Point]
     colour: str
-    is_dashed: bool = False
+    style: str = ''
 
 
 class Drawing:
@@ -76,7 +77,8 @@ class Drawing:
         """Adds a line of text whose middle is at the height y; anchor: which part of it is at x,
         start, middle or end. It is cut where it would be wider than the chart."""
         text = clipped(records.one_line(text), self.width)
-        self.texts.append((round(x, 1), round(y + 0.36 * LETTER, 1), anchor, classes, text))
+        if text:
+            self.texts.append((round(x, 1), round(y + 0.36 * LETTER, 1), anchor, classes, text))
 
     def is_free(self, box: Box) -> bool:
         """Whether a box is inside the drawing and covers no text and no dot."""
@@ -85,14 +87,17 @@ class Drawing:
         return (box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
                 and not any(overlap(box, other) for other in taken))
 
-    def axis(self, y: float, labels: Sequence[Tuple[float, str]]) -> None:
+    def axis(self, y: float, labels: Sequence[Tuple[float, str]]) -> List[float]:
         """Writes the labels of a horizontal axis at their x, those that are free; the first ones
-        have precedence."""
-        for x, label in labels:
+        have precedence. Returns the x of those."""
+        written = []
+        for middle, label in labels:
             half = text_width(label) / 2
-            x = min(max(x, half), self.width - half)
+            x = _inside(middle, half, self.width - half)
             if self.is_free((max(0, x - half - 4), y - 6, min(self.width, x + half + 4), y + 6)):
                 self.text(x, y, label, 'middle', 'muted')
+                written.append(middle)
+        return written
 
 
 # Texts
@@ -170,31 +175,17 @@ def log_ticks(low: float, high: float) -> List[float]:
 
 # The charts of the page
 
-def bars(caption: str, rows: Sequence[Mark], least: float = 0.0) -> Drawing:
-    """Returns horizontal bars, each below its label, with their intervals. The axis reaches `least`
-    or further."""
-    drawing, bottom, middles = _labelled(caption, rows)
-    right = max([least] + [max([row.value, *row.interval])
-                           for row in rows if row.value is not None]) or 1
-    place = scale((0, right), (MARGIN, WIDTH - MARGIN))
-    labels = [(place(value), '%g' % value) for value in ticks(0, right, 5)]
-    drawing.axis(bottom + AXIS / 2, labels)
-    for row, y in zip(rows, middles):
-        drawing.path('grid', *[[(x, y - 8), (x, y + 8)] for x, _ in labels])
-        if row.value is not None:
-            drawing.path('bar ' + row.colour, [(place(0), y - 4), (place(row.value), y - 4)],
-                         title='%s: %s' % (row.label, row.text))
-        if row.interval:                                 # below the bar, to be seen beside it
-            low, high = map(place, row.interval)
-            drawing.path('', [(low, y + 5), (high, y + 5)],
-                         *[[(end, y + 2), (end, y + 8)] for end in (low, high)])
-    return drawing
+def times(caption: str, rows: Sequence[Mark]) -> Drawing:
+    """Returns bars of times from 0."""
+    right = max([value for row in rows if row.value is not None
+                 for value in (row.value, *row.interval)], default=0) or 1
+    return _bars(caption, rows, scale((0, right), (MARGIN, WIDTH - MARGIN)), 0,
+                 [(value, '%g' % value) for value in ticks(0, right, 5)])
 
 
 def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any, is_rate: bool
            ) -> Drawing:
-    """Returns ratios of times with their intervals, each below its label, around a line at 1; a dot
-    without an interval is hollow.
+    """Returns bars of ratios of times from 1.
 
     Args:
         caption: what is compared.
@@ -204,101 +195,121 @@ def ratios(caption: str, rows: Sequence[Mark], ends: Sequence[float], limit: Any
         limit: that of a gate, which is dashed, or None.
         is_rate: whether the axis says how many times as fast, instead of the change of the time.
     """
-    drawing, bottom, middles = _labelled(caption, rows, LINE)
     low, high = max(ends[0], 1 / MOST_RATIO), min(ends[1], MOST_RATIO)
     spread = max(1.001, (high / low) ** 0.04)
-    ends = low / spread, high * spread
-    if is_rate:                                          # faster at the right
-        ends = ends[1], ends[0]
-    place = scale(ends, (MARGIN, WIDTH - MARGIN), is_log=True)
-    steps = [step for step in RATIOS if min(ends) <= (1 / step if is_rate else step) <= max(ends)]
-    drawing.axis(bottom + AXIS / 2, [
-        (place(1 / step), '%g' % step) if is_rate else
-        (place(step), '%+g %%' % round(100 * step - 100, 6) if step != 1 else '0') for step in
-        sorted(steps, key=lambda step: (step != 1, -abs(math.log(step))))])
-    below = [('times as fast', WIDTH, 'end')] if is_rate else [('faster', 0, 'start'),
-                                                              ('slower', WIDTH, 'end')]
-    for name, x, anchor in below:
-        drawing.text(x, bottom + AXIS + LINE / 2, name, anchor, 'muted')
-    drawing.path('muted', *[[(place(1), y - 9), (place(1), y + 9)] for y in middles])
-    if limit:
-        drawing.path('muted dashed', *[[(place(limit), y - 9), (place(limit), y + 9)]
-                                       for y in middles])
-    for row, y in zip(rows, middles):
-        if row.interval:
-            drawing.path('thick ' + row.colour, [(place(_inside(end, ends)), y)
-                                                 for end in row.interval])
-        if row.value is not None:
-            drawing.dot(place(_inside(row.value, ends)), y,
-                        row.colour + ' hollow' * (not row.interval),
-                        '%s: %s' % (row.label, row.text), 4.5)
-    return drawing
+    low, high = low / spread, high * spread
+    place = scale((high, low) if is_rate else (low, high), (MARGIN, WIDTH - MARGIN), is_log=True)
+    steps = sorted([step for step in RATIOS if low <= (1 / step if is_rate else step) <= high],
+                   key=lambda step: (step != 1, -abs(math.log(step))))
+    labels = [(1 / step, '%g' % step) if is_rate else
+              (step, '%+g %%' % round(100 * step - 100, 6) if step != 1 else '0') for step in steps]
+    return _bars(caption, rows, lambda value: place(_inside(value, low, high)), 1, labels, limit,
+                 ('', 'times as fast') if is_rate else ('faster', 'slower'))
 
 
-def _inside(value, ends):
-    """The value, or the end of the axis that is nearer to it."""
-    return min(max(value, min(ends)), max(ends))
+def _inside(value, low, high):
+    return min(max(value, low), high)
 
 
-def _labelled(caption, rows, below=0):
-    """A drawing of rows, with the label of each, and its text at the right; the bottom of the rows,
-    and the middle of the band below each label. Below the axis there is room for `below` pixels."""
+def _bars(caption, rows, place, origin, labels, limit=None, directions=()):
+    """Bars from `origin`, each below its label, with a dot at its end, which is hollow without an
+    interval. The first labels of the axis have precedence; `directions` stand below its ends."""
     drawing, middles, y = Drawing(caption, 0), [], 0
     for row in rows:
         lines = wrapped(records.one_line(row.label), WIDTH)
         if text_width(lines[-1]) + text_width(row.text) + LETTER > WIDTH:
             lines.append('')
-        for i, line in enumerate(lines, 1):
-            if line:
-                drawing.text(0, y + LINE / 2, line)
-            if i == len(lines):
-                drawing.text(WIDTH, y + LINE / 2, row.text, 'end', row.colour
-                             if row.colour in ('bad', 'warn', 'good') else '')
+        for line in lines:
+            drawing.text(0, y + LINE / 2, line)
             y += LINE
+        drawing.text(WIDTH, y - LINE / 2, row.text, 'end',
+                     row.colour if row.colour in ('bad', 'warn', 'good') else '')
         middles.append(y + BAND / 2)
         y += BAND + 4
-    drawing.height = y + AXIS + below
-    return drawing, y, middles
+    drawing.height = y + AXIS + LINE * bool(directions)
+    grid = drawing.axis(y + AXIS / 2, [(place(value), label) for value, label in labels])
+    for name, x, anchor in zip(directions, (0, WIDTH), ('start', 'end')):
+        drawing.text(x, y + AXIS + LINE / 2, name, anchor, 'muted')
+    for row, y in zip(rows, middles):
+        lines = [('grid', x) for x in grid] + [('muted', place(origin))]
+        lines += [('muted dashed', place(limit))] if limit else []
+        for classes, x in lines:
+            drawing.path(classes, [(x, y - 9), (x, y + 9)])
+        if row.value is not None:
+            drawing.path('bar ' + row.colour, [(place(origin), y - 4), (place(row.value), y - 4)])
+            drawing.dot(place(row.value), y - 4, row.colour + ' hollow' * (not row.interval),
+                        '%s: %s' % (row.label, row.text))
+        if row.interval:                                 # below the bar, to be seen beside it
+            low, high = map(place, row.interval)
+            drawing.path('interval', [(low, y + 5), (high, y + 5)],
+                         *[[(end, y + 2), (end, y + 8)] for end in (low, high)])
+    return drawing
+
+
+def samples(caption: str, ms: Sequence[float], burn_in_ms: Sequence[float], colour: str) -> Drawing:
+    """Returns the time of each step in order, with a line at the median. The burn-in is hollow,
+    before step 0, and drawn at the edge where it is outside the scale, which shows at least 10 % of
+    the median."""
+    middle = sorted(ms)[len(ms) // 2]
+    low, high = min([*ms, 0.95 * middle]), max([*ms, 1.05 * middle])
+    lines = [Line('step', [(step, value, ()) for step, value in enumerate(ms)], colour),
+             Line('median', [(step, middle, ()) for step in (
+                 -len(burn_in_ms), max(1, len(ms) - 1))], 'muted', 'dashed')]
+    if burn_in_ms:
+        lines.append(Line('burn-in', [(step, value, ()) for step, value in enumerate(
+            burn_in_ms, -len(burn_in_ms))], 'muted', 'hollow'))
+    return curves(caption, lines, 'ms', ends=(
+        low - 0.08 * (high - low), high + 0.08 * (high - low) or 1))
 
 
 def curves(caption: str, lines: Sequence[Line], unit: str, is_doubling: bool = False,
-           is_log: bool = False) -> Drawing:
-    """Returns lines with intervals. x is logarithmic if `is_doubling`, y if `is_log`; other axes
-    begin at 0. unit: of y, in the titles of the dots."""
+           is_log: bool = False, ends: Sequence[float] = ()) -> Drawing:
+    """Returns lines with intervals.
+
+    Args:
+        caption: what is drawn.
+        lines: one or more.
+        unit: of y, in the titles of the dots.
+        is_doubling: whether x is logarithmic, as y is if `is_log`; other axes begin at 0.
+        ends: of the y axis; what is beyond is drawn at the edge. Without them it has all points.
+    """
     points = [point for line in lines for point in line.points]
     xs, ys = sorted({x for x, _, _ in points}), [y for _, *bounds in points
                                                  for y in (bounds[0], *bounds[1])]
-    drawing = Drawing(caption, 232)
+    drawing = Drawing(caption, 200)
     top = LINE + legend(drawing, [(_shape(line), line.name) for line in lines
-                                  if not line.is_dashed], 0, LINE / 2)
+                                  if line.style != 'dashed'], 0, LINE / 2)
     is_log, is_doubling = is_log and min(ys) > 0, is_doubling and len(xs) > 1
-    low, high = (min(ys) / 1.1, max(ys) * 1.1) if is_log else (0, max(ys) * 1.05 or 1)
-    left = _vertical(drawing, scale((low, high), (drawing.height - AXIS, top), is_log), (
-        log_ticks if is_log else functools.partial(ticks, most=5))(low, high))
-    place_y = scale((low, high), (drawing.height - AXIS, top), is_log)
-    place_x = scale((xs[0] if is_doubling else 0, xs[-1]), (left + MARGIN, WIDTH - 10), is_doubling)
-    drawing.axis(drawing.height - AXIS / 2, [(place_x(x), '%g' % x) for x in reversed(xs)])
+    low, high = ends or (
+        (min(ys) / 1.1, max(ys) * 1.1) if is_log else (0, max(ys) * 1.05 or 1))
+    values = log_ticks(low, high) if is_log else ticks(low, high, 5)
+    left = max([text_width('%g' % round(value, 6)) for value in values] or [0]) + 4
+    bottom = drawing.height - AXIS
+    place_y = scale((low, high), (bottom, top), is_log)
+    levels(drawing, place_y, values, left, WIDTH)
+    place_x = scale((xs[0] if is_doubling else min(0, xs[0]), xs[-1]), (left + MARGIN, WIDTH - 10),
+                    is_doubling)
+    labels = [x for x in reversed(xs) if x >= 0] if len(xs) <= MAX_DOTS else ticks(0, xs[-1], 5)
+    drawing.axis(bottom + AXIS / 2, [(place_x(x), '%g' % x) for x in labels])
     for line in lines:
-        places = [(place_x(x), place_y(y)) for x, y, _ in line.points]
-        drawing.path(line.colour + ' dashed' * line.is_dashed, places)
-        for (x, y), (number, value, interval) in zip(places, line.points):
+        places = [(place_x(x), place_y(_inside(y, low, high))) for x, y, _ in line.points]
+        largest = max(line.points, key=lambda point: point[1])
+        if line.style != 'hollow':
+            drawing.path(' '.join(filter(None, [line.colour, line.style])), places)
+        for (x, y), point in zip(places, line.points):
+            number, value, interval = point
             if interval:
                 drawing.path('thick ' + line.colour, [(x, place_y(end)) for end in interval])
-            if not line.is_dashed:
-                drawing.dot(x, y, _shape(line), '%s, %g: %.4g %s' % (line.name, number, value,
-                                                                    unit))
+            if line.style != 'dashed' and (len(places) <= MAX_DOTS or point == largest
+                                           or line.style == 'hollow'):
+                drawing.dot(x, y, _shape(line),
+                            '%s, %g: %.4g %s' % (line.name, number, value, unit), 3)
     return drawing
 
 
 def _shape(line):
-    return line.colour + ' square' * (line.name != 'Forward')
-
-
-def _vertical(drawing, place, values):
-    """Draws a vertical axis; returns the x right of its labels."""
-    left = max([text_width('%g' % round(value, 6)) for value in values] or [0]) + 4
-    levels(drawing, place, values, left, drawing.width)
-    return left
+    return line.colour + ' square' * (line.colour == 'backward') + ' hollow' * (
+        line.style == 'hollow')
 
 
 def levels(drawing: Drawing, place: Callable[[float], float], values: Sequence[float], left: float,
@@ -329,33 +340,6 @@ def legend(drawing: Drawing, entries: Sequence[Tuple[str, str]], x: float, y: fl
         drawing.text(x + mark + 6, y, name)
         x += mark + 22 + text_width(name)
     return y
-
-
-def samples(caption: str, ms: Sequence[float], burn_in_ms: Sequence[float], colour: str) -> Drawing:
-    """Returns the time of each step in order, with a line at the median. The burn-in is hollow,
-    before step 0, and drawn at the edge where it is outside the scale, which shows at least 10 % of
-    the median."""
-    middle = sorted(ms)[len(ms) // 2]
-    low, high = min([*ms, 0.95 * middle]), max([*ms, 1.05 * middle])
-    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low) or 1
-    drawing = Drawing(caption, 160)
-    bottom = drawing.height - AXIS
-    place_y = scale((low, high), (bottom, MARGIN))
-    left = _vertical(drawing, place_y, ticks(low, high, 5))
-    last = max(1, len(ms) - 1)
-    place_x = scale((-len(burn_in_ms), last), (left + MARGIN, WIDTH - MARGIN))
-    drawing.axis(drawing.height - AXIS / 2, [(place_x(step), '%g' % step)
-                                             for step in ticks(0, last, 5) if step == int(step)])
-    places = [(place_x(step), place_y(value)) for step, value in enumerate(ms)]
-    drawing.path('muted', [(left, place_y(middle)), (WIDTH, place_y(middle))])
-    drawing.path('thin ' + colour, places)
-    shown = range(len(ms)) if len(ms) <= MAX_DOTS else [ms.index(max(ms))]
-    for step in shown:
-        drawing.dot(*places[step], colour, 'step %d: %.4g ms' % (step, ms[step]), 2.5)
-    for step, value in enumerate(burn_in_ms, -len(burn_in_ms)):
-        drawing.dot(place_x(step), place_y(_inside(value, (low, high))), 'muted hollow',
-                    'burn-in: %.4g ms' % value, 2.5)
-    return drawing
 
 
 # As SVG

@@ -13,8 +13,8 @@ KINDS = {gate.PASS: 'good', gate.FAIL: 'bad', gate.UNDECIDED: 'warn', 'faster': 
 
 def of(sources: Sequence[Source], compared: Sequence[Pair], percent: Optional[float]
        ) -> Dict[str, Any]:
-    """Returns the headline: the answer as `title` with the colour `kind`, the verdict `word` with
-    its `word_kind`, what it is `about`, and `lines`, one for each row of the gate.
+    """Returns the headline: the answer as `title`, what it is `about`, the verdict `word` ('' if
+    the title is the verdict) with the colour `kind`, and `lines`, one for each row of the gate.
 
     Args:
         sources: what was named.
@@ -25,8 +25,9 @@ def of(sources: Sequence[Source], compared: Sequence[Pair], percent: Optional[fl
         judgements = gate.judge(compared, percent)
         word = gate.overall(judgements)
         return _headline(word, '%s: %s' % (gate.title(percent), _counts(
-            [judgement for judgement, _ in judgements])), kind=KINDS[word],
-            lines=gate.lines(judgements, (gate.FAIL, gate.UNDECIDED, gate.PASS)))
+            [judgement for judgement, _ in judgements])), '', KINDS[word],
+            [('row', line, None) for line in gate.lines(
+                judgements, (gate.FAIL, gate.UNDECIDED, gate.PASS))])
     rows = [(pair, row) for pair in compared for row in pair.rows if row.ratio is not None]
     if rows:                                             # the first slower one, or else faster
         return _of_row(*max(rows, key=lambda item: (
@@ -39,9 +40,8 @@ def of(sources: Sequence[Source], compared: Sequence[Pair], percent: Optional[fl
     return _of_nothing(sources)
 
 
-def _headline(title, about, kind='', word='', word_kind='', lines=()):
-    return {'title': title, 'about': about, 'kind': kind, 'word': word, 'word_kind': word_kind,
-            'lines': lines}
+def _headline(title, about, word, kind, lines=()):
+    return {'title': title, 'about': about, 'word': word, 'kind': kind, 'lines': lines}
 
 
 def _of_row(pair, row, verdicts):
@@ -58,13 +58,12 @@ def _of_row(pair, row, verdicts):
         name, pair.base.name, _ms(row.base), pair.other.name, _ms(row.other))
     if len(verdicts) > 1:
         about += '. All %d rows: %s' % (len(verdicts), _counts(verdicts))
-    return _headline(title, about, word=row.verdict, word_kind=KINDS.get(row.verdict, ''))
+    return _headline(title, about, row.verdict, KINDS.get(row.verdict, ''))
 
 
 def _of_figure(title, figure, about):
     word = figure.word or 'published'
-    return _headline(title, about, word=word,
-                     word_kind=outcome.kind(word) if figure.records else '')
+    return _headline(title, about, word, outcome.kind(word) if figure.records else '')
 
 
 def _of_nothing(sources):
@@ -72,16 +71,16 @@ def _of_nothing(sources):
     if not sources[0].figures:
         words = [outcome.of_run(record.data) for record in sources[0].records]
         return _headline('%s has no figures' % sources[0].name, '%d records could be read' % len(
-            words), 'bad', ', '.join(dict.fromkeys(words)), 'bad')
+            words), ', '.join(dict.fromkeys(words)), 'bad')
     for source in sources:
         words = [figure.word for figure in source.figures if figure.faults]
         if words and len(words) == len(source.figures):
             return _headline(', '.join(dict.fromkeys(words)), '0 of %d figures of %s are valid' % (
-                len(words), source.name), 'bad')
+                len(words), source.name), '', 'bad')
     return _headline(NOTHING_SHARED, ', '.join(
         '%s has %d valid figures' % (source.name, sum(not figure.faults
                                                       for figure in source.figures))
-        for source in sources), 'warn')
+        for source in sources), '', 'warn')
 
 
 def _counts(words):

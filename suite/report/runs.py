@@ -7,14 +7,15 @@ from suite.figures import FLOAT32, Record, Source
 from suite.report import charts
 from suite.report.plots import colour, ms
 
-LINE_CLASSES = {'caution': 'note warn', 'INVALID': 'note bad'}       # by the first word of a line
+WARN, BAD = 'note warn', 'note bad'  # the classes of cautions and faults
 
 
 def of(sources: Sequence[Source]) -> List[Dict[str, Any]]:
     """Returns all runs, those too that did not finish: the `number` and the `name` of each on the
-    page, its `record`, its outcome as a `word`, its `work`, its `lines` with their classes,
-    `charts`, `profiles` (lists of lines, the title first) and `facts` by name. Where there are
-    several sources, a name begins with that of its source."""
+    page, its outcome as a `word` of a `kind`, its `work`, `notes` on all of it, its `passes` and
+    its `facts` by name. A pass has a `head`, `lines`, `notes`, a `chart`, a `profile`, the title
+    first, and `faults`. Notes and lines are (class, text, None). Where there are several sources, a
+    name begins with that of its source."""
     named = [(record.name if len(sources) == 1 else source.name if len(source.records) == 1 else
               '%s: %s' % (source.name, record.name), record)
              for source in sources for record in source.records]
@@ -24,23 +25,33 @@ def of(sources: Sequence[Source]) -> List[Dict[str, Any]]:
 
 def _run(record: Record) -> Dict[str, Any]:
     data, environment = record.data, record.data['environment']
-    lines = [('note bad', 'INVALID: ' + fault) for fault in data['faults']]
-    lines += [('note bad', data['error'])] if data['error'] else []
-    lines += [('note warn', 'caution: ' + caution['text']) for caution in data.get('warnings', [])]
-    passes, profiles = list(zip(data['results'], record.figures)), []
-    for entry, figure in passes:
-        head, rest, profile = _printed(data, entry, figure)
-        lines += [('pass', head)] + [
-            (LINE_CLASSES.get(line.split(':')[0].strip(), 'detail'), line.strip()) for line in rest]
-        profiles += [[profile[0].rstrip(':')] + profile[1:]] if profile else []
+    word = outcome.of_run(data)
+    notes = ['INVALID: ' + fault for fault in data['faults']]
+    notes += ['caution: ' + caution['text'] for caution in data.get('warnings', [])]
     facts = [(key, value) for key, value in environment.items() if value not in (None, {}, [])]
     return {
-        'record': record, 'word': outcome.of_run(data), 'lines': lines, 'profiles': profiles,
+        'word': word, 'kind': outcome.kind(word),
+        'notes': [(BAD, data['error'], None)] * bool(data['error']) + _notes(notes),
         'work': '%s %s, batch %s; %s; TensorFlow %s; %s' % (
             data['benchmark'], data['variant'], data['options'].get('batch_size', '-'),
             environment['device']['name'], environment['tensorflow'], environment['date']),
-        'charts': [_steps(entry, figure) for entry, figure in passes if entry['samples_s']],
+        'passes': [_pass(data, *timed) for timed in zip(data['results'], record.figures)],
         'facts': [(key, _fact(value)) for key, value in facts + [('flags', data['options'])]]}
+
+
+def _pass(data, entry, figure):
+    head, lines, profile = _printed(data, entry, figure)
+    lines = [line.strip() for line in lines]
+    notes = [line for line in lines if line.startswith(('INVALID: ', 'caution: '))]
+    return {'head': head, 'lines': [('detail', line, None) for line in lines if line not in notes],
+            'notes': _notes(notes), 'profile': profile,
+            'chart': _steps(entry, figure) if entry['samples_s'] else None,
+            'faults': ['%s: INVALID: %s' % (entry['info_string'], fault)
+                       for fault in entry.get('faults', [])]}
+
+
+def _notes(lines):
+    return [(BAD if line.startswith('INVALID') else WARN, line, None) for line in lines]
 
 
 def _printed(data, entry, figure) -> Tuple[str, List[str], List[str]]:
@@ -48,10 +59,10 @@ def _printed(data, entry, figure) -> Tuple[str, List[str], List[str]]:
     Of a pass that the run ended in, or that is damaged: its steps, its cautions and its faults."""
     plain = [other for other in data['results'] if report.precision(other) == FLOAT32]
     try:
-        head, *rest = report.result(entry)
+        head, *lines = report.result(entry)
         if entry.get('difference'):
-            rest.append(report.speedup(entry, plain))
-        return head, rest, report.profile(entry) if entry.get('layers') else []
+            lines.append(report.speedup(entry, plain))
+        return head, lines, report.profile(entry) if entry.get('layers') else []
     except (LookupError, TypeError, ValueError, ArithmeticError):
         return ('%s: %d steps' % (entry['info_string'], len(entry['samples_s'])),
                 ['caution: ' + caution['text'] for caution in entry['warnings']]
@@ -60,7 +71,7 @@ def _printed(data, entry, figure) -> Tuple[str, List[str], List[str]]:
 
 def _steps(entry, figure):
     burn_in_s = entry['burn_in_s']
-    caption = '%s, %s: ms of each step; line: the median' % (
+    caption = '%s, %s: ms of each step; dashed: the median' % (
         figure.work.info_string, figure.work.precision)
     if burn_in_s:
         caption += '; hollow: %d of burn-in, %s to %s ms' % (
