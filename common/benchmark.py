@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterator, Tuple
 from common import graph, record, report, tf1
 from common.cautions import Caution
 from common.horovod import launch
-from common.horovod.join import joined
+from common.horovod.join import joined, naming_the_lost
 from common.machine import device, host, nvidia, session
 from common.probes import checks, cost, cpu, gpu, layers, memory, precision, ranks, xla
 from common.startup import Startup
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
         run = Run(args, on, job, timer, build(args))
         timer.end('graph')
         data = record.new(run)
-        with record.saved(data, args.json), ranks.naming_the_lost(job):
+        with record.saved(data, args.json), naming_the_lost(job):
             precision.refuse(args.precision, on)
             with gpu.opened(on.gpu) as (nvml, why_none):
                 if precision.is_requested(run):

@@ -1,15 +1,16 @@
 """Jobs of several processes: real ones on the CPU, over gloo, where Horovod is installed."""
 import argparse
+import contextlib
 import glob
 import importlib.util
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import sys
 import threading
-import types
 import uuid
 
 import numpy
@@ -26,13 +27,13 @@ from common.timing import Timing
 from suite.peers import command as peers
 from suite.records import validator
 from suite.run import command as run_all
-from tests import fake_job
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-HOROVOD = ('HOROVOD_RANK', 'HOROVOD_SIZE', 'HOROVOD_LOCAL_RANK', 'HOROVOD_LOCAL_SIZE')
 SHORT = ['--device', 'cpu', '--batch_size', '1', '--num_batches', '4', '--num_steps_burn_in', '1',
          '--intra_op_threads', '1', '--inter_op_threads', '1']
 MINUTES_S = 300                      # for what takes seconds on an idle machine
+RANK = launch.Rank(0, 3, 0, 3)       # of the tests, next to rank 1
+CPU = {'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}
 
 
 def needs_horovod(test):
@@ -44,47 +45,51 @@ def needs_horovod(test):
 
 # What the launcher says
 
+def by_horovodrun(rank, size, local_rank, local_size, **others):
+    """The environment of a process that horovodrun started."""
+    return dict(HOROVOD_RANK=rank, HOROVOD_SIZE=size, HOROVOD_LOCAL_RANK=local_rank,
+                HOROVOD_LOCAL_SIZE=local_size, HOROVOD_GLOO_RENDEZVOUS_ADDR='here', **others)
+
+
+LEFT_OVER = by_horovodrun(*'3412')
+del LEFT_OVER['HOROVOD_GLOO_RENDEZVOUS_ADDR']
+NAMES = 'HOROVOD_RANK, HOROVOD_SIZE, HOROVOD_LOCAL_RANK, HOROVOD_LOCAL_SIZE'
+
+
 @pytest.mark.parametrize('environment, rank', [
     ({}, None),
     ({'HOROVOD_RANK': '1'}, None),
-    (dict(zip(HOROVOD, '3412')), (3, 4, 1, 2)),
+    (by_horovodrun(*'3412'), (3, 4, 1, 2)),
+    (by_horovodrun(*'3412', PMI_SIZE='4', SLURM_STEP_NUM_TASKS='4'), (3, 4, 1, 2)),
     ({'OMPI_COMM_WORLD_RANK': '5', 'OMPI_COMM_WORLD_SIZE': '8', 'OMPI_COMM_WORLD_LOCAL_RANK': '1',
-      'OMPI_COMM_WORLD_LOCAL_SIZE': '4'}, (5, 8, 1, 4))])
+      'OMPI_COMM_WORLD_LOCAL_SIZE': '4'}, (5, 8, 1, 4)),
+    ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '4'}, None),                  # a plain run in sbatch
+    ({'SLURM_PROCID': '0', 'SLURM_STEP_NUM_TASKS': '1', 'PMI_SIZE': '1', 'PMI_RANK': '0'}, None),
+    ({'PMI_SIZE': 'x'}, None)])
 def test_the_launcher_says_which_rank_it_is(environment, rank):
     assert launch.current(environment) == rank
     assert launch.is_launched(environment) == (rank is not None)
 
 
-@pytest.mark.parametrize('environment, named', [
-    ({'PMI_RANK': '0', 'PMI_SIZE': '2'}, 'PMI_SIZE is 2'),               # MPICH
-    ({'MPI_LOCALRANKID': '1'}, 'MPI_LOCALRANKID is 1'), ({'PMIX_RANK': '3'}, 'PMIX_RANK is 3'),
-    ({'MV2_COMM_WORLD_RANK': '0', 'MV2_COMM_WORLD_SIZE': '4'}, 'MV2_COMM_WORLD_SIZE is 4'),
-    ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '4', 'SLURM_STEP_NUM_TASKS': '4'},        # srun
-     'SLURM_STEP_NUM_TASKS is 4'),
-    ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '4'}, None),                  # a plain run in sbatch
-    ({'SLURM_PROCID': '0', 'SLURM_STEP_NUM_TASKS': '1', 'PMI_SIZE': '1', 'PMI_RANK': '0'}, None),
-    ({'PMI_SIZE': 'x'}, None),
-    (dict(zip(HOROVOD, '3412'), PMI_SIZE='4', SLURM_STEP_NUM_TASKS='4'), None)])
-def test_a_job_of_another_launcher_is_refused(environment, named):
-    if not named:
-        launch.current(environment)
-        return
-    with pytest.raises(Stop) as stop:
-        launch.current(environment)
-    assert (stop.value.code, stop.value.text.partition(':')[0]) == (3, named)
-
-
-@pytest.mark.parametrize('values, said', [
-    (['one', '4', '1', '2'], "HOROVOD_RANK is 'one': it must be an integer from 0 to 3."),
-    (['4', '4', '1', '2'], "HOROVOD_RANK is '4': it must be an integer from 0 to 3."),
-    (['-1', '4', '1', '2'], "HOROVOD_RANK is '-1': it must be an integer from 0 to 3."),
-    (['1', '', '1', '2'], "HOROVOD_SIZE is '': it must be an integer of at least 1."),
-    (['1', '4', '2', '2'], "HOROVOD_LOCAL_RANK is '2': it must be an integer from 0 to 1."),
-    (['1', '4', '1', '5'], "HOROVOD_LOCAL_SIZE is '5': it must be an integer from 1 to 4.")])
-def test_a_variable_that_no_launcher_sets_so_is_bad_usage(values, said, monkeypatch, capsys):
-    for name, value in zip(HOROVOD, values):
+@pytest.mark.parametrize('environment, code, said', [
+    (by_horovodrun('one', '4', '1', '2'), 2, "The values of %s are 'one', '4', '1', '2': they must "
+     'be integers, each rank below its size.' % NAMES),
+    (by_horovodrun(*'4412'), 2, 'The values'), (by_horovodrun('-1', *'412'), 2, 'The values'),
+    (by_horovodrun('1', '', *'12'), 2, 'The values'), (by_horovodrun(*'1422'), 2, 'The values'),
+    (by_horovodrun(*'1415'), 2, 'The values'),
+    (LEFT_OVER, 3, 'HOROVOD_SIZE is 4, but horovodrun did not start this process '
+     '(HOROVOD_GLOO_RENDEZVOUS_ADDR is not set): start it with horovodrun, or for a run of one '
+     'process unset %s.' % NAMES),
+    ({'PMI_RANK': '0', 'PMI_SIZE': '2'}, 3, 'PMI_SIZE is 2: a launcher'),            # MPICH
+    ({'MPI_LOCALRANKID': '1'}, 3, 'MPI_LOCALRANKID is 1: a launcher'),
+    ({'PMIX_RANK': '3'}, 3, 'PMIX_RANK is 3: a launcher'),
+    ({'MV2_COMM_WORLD_RANK': '0', 'MV2_COMM_WORLD_SIZE': '4'}, 3, 'MV2_COMM_WORLD_SIZE is 4: a '),
+    ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '4', 'SLURM_STEP_NUM_TASKS': '4'}, 3,     # srun
+     'SLURM_STEP_NUM_TASKS is 4: a launcher')])
+def test_variables_that_start_no_rank_are_refused(environment, code, said, monkeypatch, capsys):
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert alexnet_benchmark.main(SHORT) == 2
+    assert alexnet_benchmark.main(SHORT) == code
     error = capsys.readouterr().err
     assert error.startswith(said) and len(error.splitlines()) == 1
 
@@ -92,78 +97,46 @@ def test_a_variable_that_no_launcher_sets_so_is_bad_usage(values, said, monkeypa
 @pytest.fixture
 def launched(monkeypatch):
     """This process is rank 1 of 4, the second of its host's two."""
-    for name, value in zip(HOROVOD, '1412'):
+    for name, value in by_horovodrun(*'1412').items():
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize('given, gpus, left', [
-    (None, 2, '1'), (None, 8, '1'), ('4,6', 8, '6'), ('4, 6', 8, '6'), ('0,1,1', 2, '1'),
-    ('GPU-aa,GPU-bb,GPU-cc', 3, 'GPU-bb'),
-    ('', 2, ''), ('-1', 2, '-1'),                        # hidden: a job on the CPU
-    (None, 0, None), ('', 0, ''), ('0', 0, '0'), ('0,0', 0, '0,0'),
-    ('NoDevFiles', 0, 'NoDevFiles')])                    # left over: there is no GPU
-def test_each_process_has_the_gpu_of_its_local_rank(given, gpus, left, launched, monkeypatch):
-    monkeypatch.setattr(nvidia, 'has_driver_library', lambda: False)
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
-    if given is not None:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
+@pytest.mark.parametrize('given, gpus, has_driver, left', [
+    (None, 2, True, '1'), (None, 8, True, '1'), ('4,6', 8, True, '6'), ('4, 6', 8, True, '6'),
+    ('0,1,1', 2, True, '1'), ('GPU-aa,GPU-bb,GPU-cc', 3, True, 'GPU-bb'),
+    (None, 0, True, '1'),            # nobody counts them: in a container, or on a Jetson
+    ('', 2, True, ''), ('-1', 2, True, '-1'),            # hidden: a job on the CPU
+    (None, 0, False, None), ('', 0, False, ''), ('0,0', 0, False, '0,0'),
+    ('NoDevFiles', 0, False, 'NoDevFiles'),              # left over: there is no GPU
+    (None, 1, True, Stop), ('3', 8, True, Stop), ('3,-1,4', 8, True, Stop),
+    ('0,00', 2, True, Stop), ('0, +0', 2, True, Stop)])  # the same GPU twice
+def test_each_process_has_the_gpu_of_its_local_rank(given, gpus, has_driver, left, monkeypatch):
+    monkeypatch.setattr(nvidia, 'has_driver_library', lambda: has_driver)
     monkeypatch.setattr(nvidia, 'count', lambda: gpus)
-    launch.pin(launch.current(), 'auto')
-    assert os.environ.get('CUDA_VISIBLE_DEVICES') == left
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given or '')
+    if given is None:
+        monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
+    rank = launch.Rank(1, 4, 1, 2)
+    if left is Stop:
+        with pytest.raises(Stop) as stop:
+            launch.pin(rank, 'auto')
+        assert 'has 1 GPU (CUDA_VISIBLE_DEVICES=%s)' % (given or 'not set') in stop.value.text
+    else:
+        launch.pin(rank, 'auto')
+        assert os.environ.get('CUDA_VISIBLE_DEVICES') == left
 
 
-@pytest.mark.parametrize('given, gpus, said', [
-    (None, 1, 'has 1 GPU (CUDA_VISIBLE_DEVICES=not set)'),
-    ('3', 8, 'has 1 GPU (CUDA_VISIBLE_DEVICES=3)'),
-    ('3,-1,4', 8, 'has 1 GPU (CUDA_VISIBLE_DEVICES=3,-1,4)')])
-def test_fewer_gpus_than_processes_is_said_and_exit_code_3(given, gpus, said, launched, monkeypatch,
-                                                          capsys):
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    if given:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
-    monkeypatch.setattr(nvidia, 'count', lambda: gpus)
-    assert alexnet_benchmark.main([]) == 3
+@pytest.mark.parametrize('flags, code, said', [
+    ([], 3, '`make horovod RUNTIME=%s`' % tf1.RUNTIME)] + [
+    (flags, 2, 'argument %s: not allowed with more than one process' % flags[0])
+    for flags in (['--xla'], ['--precision', 'mixed'], ['--profile'], ['--trace', 'trace.json'])])
+def test_a_job_needs_horovod_and_refuses_what_is_of_one_process(flags, code, said, launched,
+                                                               monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
+    assert alexnet_benchmark.main(SHORT + flags) == code
     error = capsys.readouterr().err
-    assert error.startswith('rank 1: 2 processes were started on ')
-    assert said in error and '-H host:1' in error
-
-
-@pytest.mark.parametrize('given', ['0,0', '0,00', '0, +0'])
-def test_two_ranks_never_share_a_gpu(given, launched, monkeypatch, capsys):
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
-    monkeypatch.setattr(nvidia, 'count', lambda: 2)
-    assert alexnet_benchmark.main([]) == 3
-    assert capsys.readouterr().err.startswith(
-        'rank 1: CUDA_VISIBLE_DEVICES=%s lists a GPU twice: two of the 2 processes on ' % given)
-
-
-def test_where_nobody_counts_the_gpus_each_process_still_has_its_own(launched, monkeypatch):
-    """In a container without nvidia-smi, or on a Jetson."""
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')       # put back at the end
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
-    monkeypatch.setattr(nvidia, 'count', lambda: 0)
-    monkeypatch.setattr(nvidia, 'has_driver_library', lambda: True)
-    launch.pin(launch.current(), 'auto')
-    assert os.environ['CUDA_VISIBLE_DEVICES'] == '1'
-
-
-def test_variables_left_over_from_a_job_are_named(launched, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, 'horovod.tensorflow', types.ModuleType('horovod.tensorflow'))
-    monkeypatch.delenv('HOROVOD_GLOO_RENDEZVOUS_ADDR', raising=False)
-    assert alexnet_benchmark.main(SHORT) == 3
-    assert capsys.readouterr().err == (
-        'rank 1: HOROVOD_SIZE is 4, but horovodrun did not start this process '
-        '(HOROVOD_GLOO_RENDEZVOUS_ADDR is not set): start it with horovodrun, or for a run of one '
-        'process unset HOROVOD_RANK, HOROVOD_SIZE, HOROVOD_LOCAL_RANK, HOROVOD_LOCAL_SIZE.\n')
-
-
-@pytest.mark.parametrize('flags', [['--xla'], ['--precision', 'mixed'], ['--profile'],
-                                   ['--trace', 'trace.json']])
-def test_what_is_of_one_process_alone_is_refused(flags, launched, capsys):
-    assert alexnet_benchmark.main(SHORT + flags) == 2
-    error = capsys.readouterr().err
-    assert 'argument %s: not allowed with more than one process' % flags[0] in error
+    assert said in error
+    assert code == 2 or error.startswith('rank 1: ') and len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize('script', [run_all, peers])
@@ -172,44 +145,18 @@ def test_what_starts_processes_of_its_own_is_refused(script, launched, capsys):
     assert 'use horovodrun or mpirun to start one of the four scripts' in capsys.readouterr().err
 
 
-def test_without_horovod_the_command_that_installs_it_is_named(launched, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
-    assert alexnet_benchmark.main(SHORT) == 3
-    error = capsys.readouterr().err
-    assert error.startswith('rank 1: ') and len(error.splitlines()) == 1
-    assert '`make horovod RUNTIME=%s`' % tf1.RUNTIME in error
-
-
-def test_what_differs_is_named_with_its_ranks():
-    same = {'the script': 'vgg16_benchmark.py', '--batch_size': 32, 'numpy': '1.18.5'}
-    assert join.disagreement([same, same]) is None
-    sentence = join.disagreement([same, dict(same, numpy='1.16.0'), same,
-                                  dict(same, **{'--batch_size': 16})])
-    assert sentence.startswith(
-        'The ranks do not run the same: --batch_size is 32 on ranks 0, 1, 2, 16 on rank 3; numpy '
-        'is 1.18.5 on ranks 0, 2, 3, 1.16.0 on rank 1. ')
-    assert 'script' not in sentence
-
-
 # Who is there
 
-RANK = launch.Rank(0, 3, 0, 3)                           # of the tests, next to rank 1
-
-
 class FakeStore(dict):
-    """horovodrun's store, by (topic, rank). `beats` are what rank 1 says on being asked for its
-    beat, one after the other, the last again and again."""
+    """horovodrun's store, by (topic, rank). `beat` is what rank 1 says on being asked for its."""
 
-    def __init__(self, *beats):
-        super().__init__()
-        self.beats = list(beats)
+    def __init__(self, beat=None):
+        super().__init__({('beat', 1): beat})
 
     def put(self, topic, rank, words):
         self[topic, rank] = words
 
     def get(self, topic, rank):
-        if topic == 'beat' and self.beats:
-            return self.beats.pop(0) if len(self.beats) > 1 else self.beats[0]
         return super().get((topic, rank))
 
 
@@ -223,70 +170,55 @@ class DeadStore:
         raise ConnectionRefusedError
 
 
-class Clock:
-    """A clock that advances only during a wait."""
-
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
-
-    def wait(self, seconds):
-        self.now_s += seconds
-
-
-def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(monkeypatch):
-    monkeypatch.setenv('HOROVOD_GLOO_RENDEZVOUS_ADDR', 'here')
-    monkeypatch.setattr(join, '_horovod', lambda: None)
-    monkeypatch.setattr(join, '_version', lambda: '0.28.1')
-    store, cpu, script = FakeStore(), device.Device('cpu', 'X', 'X'), 'alexnet_benchmark.py'
-    monkeypatch.setattr(liveness, 'store', lambda: store)
-    other = join._describe(cpu, script, {'batch_size': 2})
-    other['same']['tensorflow'] = '1.15.9'
-    store['arrival', 1] = json.dumps(other)
+@pytest.mark.parametrize('tensorflow, batch_size, said', [
+    (tf1.VERSION, 1, None),
+    ('1.15.9', 2, 'The ranks do not run the same: tensorflow is %s on ranks 0, 2, 1.15.9 on rank '
+     '1; --batch_size is 1 on ranks 0, 1, 2 on rank 2. ' % tf1.VERSION)])
+def test_ranks_that_do_not_run_the_same_are_refused_at_the_start(tensorflow, batch_size, said,
+                                                                 monkeypatch):
+    hvd = argparse.Namespace(init=lambda: None, shutdown=lambda: None)
+    store, cpu = FakeStore(), device.Device('cpu', 'X', 'X')
+    for module, name, value in [(join, '_horovod', hvd), (join, '_version', '0.28.1'),
+                                (liveness, 'store', store)]:
+        monkeypatch.setattr(module, name, lambda value=value: value)
+    others = [join._describe(cpu, 'alexnet_benchmark.py', {'batch_size': 1}),
+              join._describe(cpu, 'alexnet_benchmark.py', {'batch_size': batch_size})]
+    others[0]['same']['tensorflow'] = tensorflow
+    store.update({('arrival', 1): json.dumps(others[0]), ('arrival', 2): json.dumps(others[1])})
+    job = join.joined(RANK, cpu, 'alexnet_benchmark.py', {'batch_size': 1})
+    if not said:
+        with job as members:
+            assert members.ranks == [{'host': others[0]['host'], 'device': 'X'}] * 3
+        return
     with pytest.raises(Stop) as refused:
-        with join.joined(launch.Rank(0, 2, 0, 2), cpu, script, {'batch_size': 1}):
+        with job:
             raise AssertionError('the job began')
-    assert str(refused.value).startswith(
-        'The ranks do not run the same: tensorflow is %s on rank 0, 1.15.9 on rank 1; '
-        '--batch_size is 1 on rank 0, 2 on rank 1.' % tf1.VERSION)
+    assert refused.value.text.startswith(said)
 
 
-def call(store, within_s, clock):
-    return liveness.roll_call(store, RANK, 'x', 'zero', within_s, clock, clock.wait)
+@pytest.mark.parametrize('comes_s, answers, took_s', [
+    (0, {0: 'zero', 1: 'one', 2: 'two'}, 0),
+    (500, {0: 'zero', 1: 'one', 2: 'two'}, 500),
+    (700, {0: 'zero', 1: 'one'}, 600)])
+def test_a_roll_call_ends_when_all_have_answered_or_the_time_is_over(comes_s, answers, took_s,
+                                                                   monkeypatch):
+    now_s, store = [0], FakeStore()
 
-
-def test_a_roll_call_ends_when_all_have_answered():
-    store, clock = FakeStore(), Clock()
-    store.update({('x', 1): 'one', ('x', 2): 'two'})
-    assert call(store, 600, clock) == {0: 'zero', 1: 'one', 2: 'two'}
-    assert store['x', 0] == 'zero'
-    assert clock.now_s == 1000
-
-
-def test_a_roll_call_waits_for_an_answer():
-    store, clock = FakeStore(), Clock()
-    store['x', 1] = 'one'
-
-    def wait(seconds):
-        clock.wait(seconds)
-        if clock.now_s > 1500:
+    def sleep(seconds):
+        now_s[0] += seconds
+        store['x', 1] = 'one'
+        if now_s[0] >= comes_s:
             store['x', 2] = 'two'
-    assert liveness.roll_call(store, RANK, 'x', 'zero', 600, clock, wait) == {
-        0: 'zero', 1: 'one', 2: 'two'}
-    assert 1500 < clock.now_s < 1501
-
-
-def test_a_roll_call_does_not_wait_longer_than_it_says():
-    store, clock = FakeStore(), Clock()
-    store['x', 1] = 'one'
-    assert call(store, 5, clock) == {0: 'zero', 1: 'one'}
-    assert 1005 <= clock.now_s < 1006
+    monkeypatch.setattr(liveness, 'time', argparse.Namespace(sleep=sleep,
+                                                             monotonic=lambda: now_s[0]))
+    sleep(0)
+    assert liveness.roll_call(store, RANK, 'x', 'zero', 600) == answers
+    assert store['x', 0] == 'zero'
+    assert took_s <= now_s[0] < took_s + 1
 
 
 def test_nobody_answers_where_the_store_is_gone():
-    assert call(DeadStore(), 600, Clock()) == {0: 'zero'}
+    assert liveness.roll_call(DeadStore(), RANK, 'x', 'zero', MINUTES_S) == {0: 'zero'}
 
 
 def test_only_horovodrun_has_a_store(monkeypatch):
@@ -300,72 +232,46 @@ def test_the_first_rank_that_answers_names_the_others():
             for rank in (1, 2)] == ['ranks 0, 3, 4 did not come.', '']
 
 
-def verdict(beats, entered=0):
-    """Feeds a Watchdog a beat every ten seconds, the last again and again, for a day; returns
-    after how many seconds it calls the rank lost, and why. None, None: never."""
-    watchdog, last = liveness.Watchdog(None, RANK, None, None, 0), None
-    beats = iter(beats)
-    for now_s in range(10, 86400, 10):
-        last = next(beats, last)
-        reason = watchdog.hear(last, entered, now_s)
-        if reason:
-            return now_s, reason
-    return None, None
-
-
 def beats(exchanges):
     """The beats of a day; `exchanges` gives the number of exchanges by that of the beat."""
     return ['%d %d' % (number, exchanges(number)) for number in range(1, 8640)]
 
 
-@pytest.mark.parametrize('heard, after_s', [
-    ([], 70), (['1 0'], 80), (['1 0', '2 0', '3 0'], 100),
-    ([None] * 6 + ['1 0'], 140)])                        # the first beat came just in time
-def test_a_rank_that_falls_silent_is_lost(heard, after_s):
-    assert verdict(heard) == (after_s, 'nothing was heard from it for 60 s')
+SILENT, STALLED = 'nothing was heard from it for 60 s', 'the others have waited %d s for it'
 
 
-@pytest.mark.parametrize('exchanges, after_s', [
-    (lambda number: 7, 320),                             # behind from its first beat on
-    (lambda number: min(number, 7), 380)])               # it has moved on, up to 7 of 8
-def test_a_rank_that_the_others_wait_for_is_lost(exchanges, after_s):
-    assert verdict(beats(exchanges), entered=8) == (after_s, 'the others have waited 300 s for it')
-
-
-@pytest.mark.parametrize('heard, entered', [
-    (beats(lambda number: 8), 8),                        # both wait, or work
-    (beats(lambda number: 9), 8),                        # it waits for this one
-    (beats(lambda number: number // 20), 10000),         # it follows, one exchange in 200 s
-    (['1 8', 'ended'], 9)])
-def test_a_rank_that_lives_is_not_lost(heard, entered):
-    assert verdict(heard, entered) == (None, None)
-
-
-@pytest.fixture(autouse=True)
-def alarms(monkeypatch):
-    """The times after which the kernel would have ended the process, in seconds."""
-    times = []
-    monkeypatch.setattr(liveness.signal, 'alarm', times.append)
-    return times
-
-
-@pytest.fixture
-def exit_codes(monkeypatch):
-    """The exit codes with which the process would have been ended."""
-    codes = []
-    monkeypatch.setattr(liveness.os, '_exit', codes.append)
-    return codes
+@pytest.mark.parametrize('heard, entered, stall_s, verdict', [
+    ([], 0, '', (70, SILENT)), (['1 0'], 0, '', (80, SILENT)),
+    (['1 0', '2 0', '3 0'], 0, '', (100, SILENT)),
+    ([None] * 6 + ['1 0'], 0, '', (140, SILENT)),        # the first beat came just in time
+    (beats(lambda number: 7), 8, '', (320, STALLED % 300)),          # behind from its first beat on
+    (beats(lambda number: 7), 8, '400', (420, STALLED % 400)),
+    (beats(lambda number: min(number, 7)), 8, '', (380, STALLED % 300)),       # it has moved on
+    (beats(lambda number: 8), 8, '', None),              # both wait, or work
+    (beats(lambda number: 9), 8, '', None),              # it waits for this one
+    (beats(lambda number: number // 20), 10000, '', None),   # it follows, one exchange in 200 s
+    (['1 8', 'ended'], 9, '', None)])
+def test_when_a_rank_is_lost(heard, entered, stall_s, verdict, monkeypatch):
+    """A beat every ten seconds, the last again and again, for a day."""
+    monkeypatch.setenv('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', stall_s)
+    watchdog, last, left = liveness.Watchdog(None, RANK, None, None, 0), None, iter(heard)
+    verdicts = []
+    for now_s in range(10, 86400, 10):
+        last = next(left, last)
+        verdicts.append((now_s, watchdog.hear(last, entered, now_s)))
+    assert next((its for its in verdicts if its[1]), None) == verdict
 
 
 @pytest.mark.parametrize('end_s, code, said', [
     (0, [3], 'rank 0: rank 1 is lost: nothing was heard from it for -1 s. The job ends.\n'),
     (MINUTES_S, [], '')])                                # the main thread ends, with the sentence
-@pytest.mark.parametrize('store', [FakeStore(None), DeadStore()])
-def test_a_lost_rank_ends_the_job(store, end_s, code, said, exit_codes, alarms, monkeypatch,
-                                  capsys):
+@pytest.mark.parametrize('store', [FakeStore(), DeadStore()])
+def test_a_lost_rank_ends_the_job(store, end_s, code, said, monkeypatch, capsys):
+    alarms, exit_codes, shut_down = [], [], threading.Event()
+    monkeypatch.setattr(liveness.signal, 'alarm', alarms.append)
+    monkeypatch.setattr(liveness.os, '_exit', exit_codes.append)
     for name, value in ('BEAT_S', 0.001), ('SILENT_S', -1), ('END_S', end_s):
         monkeypatch.setattr(liveness, name, value)
-    shut_down = threading.Event()
     with liveness.Watchdog(store, RANK, shut_down.set, lambda: 8, 0) as watchdog:
         assert shut_down.wait(MINUTES_S)
         if code:
@@ -375,17 +281,10 @@ def test_a_lost_rank_ends_the_job(store, end_s, code, said, exit_codes, alarms, 
     assert (exit_codes, alarms, capsys.readouterr().err) == (code, [liveness.KILL_S], said)
 
 
-def test_the_limit_of_a_stall_is_horovods_variable(monkeypatch):
-    monkeypatch.setenv('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', '400')
-    assert verdict(beats(lambda number: 7), entered=8) == (
-        420, 'the others have waited 400 s for it')
-
-
 def test_a_rank_beats_until_its_block_ends(monkeypatch):
     for name, value in ('BEAT_S', 0.001), ('SILENT_S', 1e9), ('STALL_S', 1e9):
         monkeypatch.setattr(liveness, name, value)
-    beating = threading.Event()
-    store = FakeStore()
+    beating, store = threading.Event(), FakeStore()
     with liveness.Watchdog(store, RANK, None, lambda: beating.set() or 8, 0) as watchdog:
         assert beating.wait(MINUTES_S)
     assert store['beat', 0] == 'ended'
@@ -398,87 +297,61 @@ def test_no_watchdog_runs_without_a_store_or_other_ranks(store, rank):
         assert not watchdog._thread.is_alive()
 
 
-@pytest.mark.parametrize('message, lost, answers, said', [
-    ('no memory is left', 'rank 1 is lost: x.', {0: ''}, None),      # of this rank itself
-    ('Horovod has been shut down', 'rank 1 is lost: x.', {0: ''}, 'rank 1 is lost: x.'),
-    ('Horovod has been shut down', None, {0: '', 1: 'rank 2 is lost: x.'}, 'rank 2 is lost: x.'),
-    ('HorovodAllreduce failed', None, {0: '', 1: '', 2: ''}, None),
-    ('Graph execution error:\n\n[gloo] Timed out\nin detail', None, {0: '', 2: ''},
-     'rank 1 is lost: it died or hangs (Horovod: [gloo] Timed out).')])
-def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, lost, answers, said,
+@pytest.mark.parametrize('message, answers, said', [
+    ('no memory is left', {0: 'rank 1 is lost: x.'}, None),              # of this rank itself
+    ('Horovod has been shut down', {0: 'rank 1 is lost: x.'}, 'rank 1 is lost: x.'),
+    ('Horovod has been shut down', {0: '', 1: 'rank 2 is lost: x.'}, 'rank 2 is lost: x.'),
+    ('HorovodAllreduce failed', {0: '', 1: '', 2: ''}, None),
+    ('Graph execution error:\n\n[gloo] Timed out\nin detail', {0: '', 2: ''},
+     'rank 1 is lost: it died or hangs (Horovod: [gloo] Timed out).'),
+    ('Horovod has been shut down', KeyboardInterrupt, None)])   # while the others are asked
+def test_an_error_of_horovod_is_a_lost_rank_if_one_does_not_answer(message, answers, said,
                                                                   monkeypatch):
-    monkeypatch.setattr(liveness, 'roll_call', lambda *args: answers)
-    job = join.Job(None, RANK, [{'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}],
-                   FakeStore(), argparse.Namespace(lost=lost))
-    error = tf1.tf.errors.InternalError(None, None, message)
-    with pytest.raises(type(error) if said is None else Stop) as raised:
-        with ranks.naming_the_lost(job):
+    def roll_call(*_):
+        if answers is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return answers
+    monkeypatch.setattr(liveness, 'roll_call', roll_call)
+    job = join.Job(None, RANK, [CPU], FakeStore(), argparse.Namespace(
+        lost=None if answers is KeyboardInterrupt else answers[0]))
+    error, log = tf1.tf.errors.InternalError(None, None, message), {'status': 'running'}
+    expected = KeyboardInterrupt if answers is KeyboardInterrupt else type(error)
+    with pytest.raises(Stop if said else expected) as raised:
+        with record.saved(log, None), join.naming_the_lost(job):
             raise error
-    if said is not None:
-        assert raised.value.text == said
-
-
-def test_ctrl_c_that_comes_while_the_others_are_asked_is_no_failure(monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-    monkeypatch.setattr(liveness, 'roll_call', interrupted)
-    job = join.Job(None, RANK, [{'host': 'a', 'device': 'X', 'same': {'device': 'cpu'}}],
-                   FakeStore(), argparse.Namespace(lost=None))
-    log = {'status': 'running'}
-    with pytest.raises(KeyboardInterrupt):
-        with record.saved(log, None), ranks.naming_the_lost(job):
-            raise tf1.tf.errors.InternalError(None, None, 'Horovod has been shut down')
-    assert log == {'status': 'interrupted'}
+    assert not said or raised.value.text == said
+    assert log['status'] == ('interrupted' if expected is KeyboardInterrupt else 'failed')
 
 
 # What is made of the steps
 
-def scaling(own_columns, without=(0.9, 0.9), alone=(0.8, 0.8)):
-    columns = [[1.0, 1.1], [1.0, 1.0], [1.0, 1.0]]
-    places = [{'rank': rank, 'host': 'host%d' % (rank // 2), 'device': 'GPU X'}
-              for rank in range(3)]
-    return ranks.summary(places, Timing('Forward-backward', [1.0, 1.1]), columns, own_columns,
+PLACES = [{'host': 'host%d' % (rank // 2), 'device': 'GPU X'} for rank in range(3)]
+
+
+def scaling(without=(0.9, 0.9), alone=(0.8, 0.8)):
+    return ranks.summary(PLACES, Timing('Forward-backward', [1.0, 1.1]),
+                         [[1.0, 1.1], [1.0, 1.0], [1.0, 1.0]], [[0.8, 0.9]] * 3,
                          Timing('without', without) if without else None, Timing('alone', alone))
 
 
 def test_efficiency_and_communication_are_ratios_of_means():
-    found = scaling([[0.8, 0.9]] * 3)
-    assert found['efficiency'] == pytest.approx(0.8 / 1.05)
-    assert found['communication_share'] == pytest.approx(1 - 0.9 / 1.05)
-    assert found['alone'] == {'mean_s': 0.8, 'sd_s': 0.0, 'ci95_s': None, 'samples_s': [0.8, 0.8]}
-    assert [one['mean_s'] for one in found['ranks']] == pytest.approx([1.05, 1.0, 1.0])
-    assert [one['own_mean_s'] for one in found['ranks']] == pytest.approx([0.85] * 3)
-    assert found['stragglers'] == []
+    summary = scaling()
+    assert summary['efficiency'] == pytest.approx(0.8 / 1.05)
+    assert summary['communication_share'] == pytest.approx(1 - 0.9 / 1.05)
+    assert summary['alone'] == {'mean_s': 0.8, 'sd_s': 0, 'ci95_s': None, 'samples_s': [0.8, 0.8]}
+    assert [its['mean_s'] for its in summary['ranks']] == pytest.approx([1.05, 1.0, 1.0])
+    assert [its['own_mean_s'] for its in summary['ranks']] == pytest.approx([0.85] * 3)
+    forward = scaling(without=None)                      # a forward pass communicates nothing
+    assert (forward['without_allreduce'], forward['communication_share']) == (None, None)
 
 
-def test_a_forward_pass_communicates_nothing():
-    found = scaling([[0.8, 0.9]] * 3, without=None)
-    assert (found['without_allreduce'], found['communication_share']) == (None, None)
-
-
-@pytest.mark.parametrize('slowest, named', [(1.09, []), (1.12, [2])])
-def test_a_straggler_is_named_with_its_host_and_device(slowest, named):
-    sentences = scaling([[1.0, 1.0], [1.0, 1.02], [slowest, slowest]])['stragglers']
-    assert [sentence.partition(' is a straggler')[0] for sentence in sentences] == [
-        'rank %d on host1 (GPU X)' % rank for rank in named]
-
-
-def test_of_two_ranks_the_slower_is_the_straggler():
-    places = [{'rank': rank, 'host': 'a', 'device': 'X'} for rank in range(2)]
-    sentence, = ranks.stragglers(places, [[2.0], [1.0]])
-    assert sentence.startswith('rank 0 ')
-
-
-def test_a_straggler_is_a_caution_and_is_printed_once():
-    with open(os.path.join(ROOT, 'results', 'cpu-2-cores-2-processes', 'alexnet.json')) as file:
-        entry = fake_job.job(json.load(file), 2)['results'][1]
-    sentence, = entry['scaling']['stragglers']
-    caution, = [one for one in ranks.cautions_after(entry['scaling']) if one.kind == 'straggler']
-    assert caution.text == sentence
-    assert caution._asdict() in entry['warnings']
-    lines = report.result(entry)
-    assert lines.count('  caution: ' + sentence) == 1
-    assert '\n'.join(lines).count(sentence) == 1
+@pytest.mark.parametrize('own_columns, named', [
+    ([[1.0, 1.0], [1.0, 1.02], [1.09, 1.09]], []),
+    ([[1.0, 1.0], [1.0, 1.02], [1.12, 1.12]], ['rank 2 on host1 (GPU X)']),
+    ([[2.0], [1.0]], ['rank 0 on host0 (GPU X)'])])      # of two the slower
+def test_a_straggler_is_named_with_its_host_and_device(own_columns, named):
+    cautions = ranks.stragglers(PLACES, own_columns)
+    assert [caution.text.partition(' is a straggler')[0] for caution in cautions] == named
 
 
 def test_different_devices_are_shown():
@@ -497,35 +370,26 @@ def test_a_gradient_that_is_not_reduced_is_a_fault(executed, graph, gradients, s
         % (executed, graph, gradients)]
 
 
-@pytest.mark.parametrize('on_gpu, nccl, ranks_by_host, kinds', [
-    (True, True, 2, []), (True, False, 2, ['backend']), (False, False, 2, ['shared']),
-    (False, False, 1, [])])
-def test_why_a_job_will_not_show_how_the_network_scales(on_gpu, nccl, ranks_by_host, kinds,
-                                                       monkeypatch):
+@pytest.mark.parametrize('kind, nccl, hosts, cautions', [
+    ('gpu', True, 'aa', []), ('gpu', False, 'aa', ['backend']), ('cpu', False, 'aa', ['shared']),
+    ('cpu', False, 'ab', []), ('cpu', False, 'a', ['alone'])])
+def test_why_a_job_will_not_show_how_the_network_scales(kind, nccl, hosts, cautions, monkeypatch):
     hvd = argparse.Namespace(nccl_built=lambda: nccl, gloo_enabled=lambda: True)
     monkeypatch.setattr(join, '_version', lambda: '0.28.1')
-    job = join.Job(hvd, launch.Rank(0, 2, 0, 2), [
-        {'host': 'host%d' % (rank // ranks_by_host), 'device': 'X',
-         'same': {'device': 'gpu' if on_gpu else 'cpu'}} for rank in range(2)])
-    assert job.processes['backend'] == ('nccl' if on_gpu and nccl else 'gloo')
-    assert sum(job.processes['hosts'].values()) == job.processes['size'] == 2
-    assert [caution.kind for caution in ranks.cautions_before(job)] == kinds
-
-
-def test_a_job_of_one_process_is_said_to_be_one(monkeypatch):
-    monkeypatch.setattr(join, '_version', lambda: '0.28.1')
-    job = join.Job(argparse.Namespace(gloo_enabled=lambda: True), launch.Rank(0, 1, 0, 1),
-                   [{'host': 'host0', 'device': 'X', 'same': {'device': 'cpu'}}])
-    assert [caution.kind for caution in ranks.cautions_before(job)] == ['alone']
+    job = join.Job(hvd, launch.Rank(0, len(hosts), 0, 1), [
+        {'host': host, 'device': 'X', 'same': {'device': kind}} for host in hosts])
+    assert job.processes['backend'] == ('nccl' if nccl else 'gloo')
+    assert sum(job.processes['hosts'].values()) == job.processes['size'] == len(hosts)
+    assert [caution.kind for caution in ranks.cautions_before(job)] == cautions
 
 
 def test_there_are_cautions_about_the_steps_that_a_job_is_compared_with():
     quiet, noisy = {'samples_s': [0.1] * 30}, {'samples_s': [0.5] + [0.1] * 29}
     few = {'samples_s': [0.1] * 3}
-    assert ranks.cautions_after({'without_allreduce': None, 'alone': few, 'stragglers': []}) == []
-    one, = ranks.cautions_after({'without_allreduce': noisy, 'alone': quiet, 'stragglers': []})
-    assert one.kind == 'outliers'
-    assert one.text.startswith('without the allreduce: step 0, 500 ms, raises the mean by ')
+    assert ranks.cautions_after({'without_allreduce': None, 'alone': few}) == []
+    caution, = ranks.cautions_after({'without_allreduce': noisy, 'alone': quiet})
+    assert caution.kind == 'outliers'
+    assert caution.text.startswith('without the allreduce: step 0, 500 ms, raises the mean by ')
 
 
 def test_a_rank_also_reports_what_is_wrong_on_the_others():
@@ -549,14 +413,14 @@ def test_the_share_of_communication_has_an_interval():
 
 # Real jobs
 
-def start(size, fault, folder, flags, **environment):
+def start(size, fault, folder, *flags):
     """Starts a job; returns the process of horovodrun, and a name that all of the job carry."""
     name = uuid.uuid4().hex
     inherited = {key: value for key, value in os.environ.items() if not key.startswith('HOROVOD')}
     process = subprocess.Popen(
         [os.path.join(os.path.dirname(sys.executable), 'horovodrun'), '-np', str(size),
-         sys.executable, '-m', 'tests.horovod_worker', fault, str(folder)] + SHORT + flags,
-        cwd=ROOT, env=dict(inherited, JOB_OF_A_TEST=name, OMP_NUM_THREADS='1', **environment),
+         sys.executable, '-m', 'tests.horovod_worker', fault, str(folder), *SHORT, *flags],
+        cwd=ROOT, env=dict(inherited, JOB_OF_A_TEST=name, OMP_NUM_THREADS='1'),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
         start_new_session=True)
     return process, name
@@ -564,15 +428,17 @@ def start(size, fault, folder, flags, **environment):
 
 def left(name):
     """The processes of the job that still run."""
-    found = []
+    pids = []
     for path in glob.glob('/proc/[0-9]*/environ'):
-        try:
-            with open(path, 'rb') as file:
-                if name.encode() in file.read():
-                    found.append(path.split('/')[2])
-        except OSError:
-            pass
-    return found
+        with contextlib.suppress(OSError):
+            if name.encode() in pathlib.Path(path).read_bytes():
+                pids.append(int(path.split('/')[2]))
+    return pids
+
+
+def kill(name):
+    for pid in left(name):
+        os.kill(pid, signal.SIGKILL)
 
 
 def finish(process, name):
@@ -581,13 +447,8 @@ def finish(process, name):
         out, error = process.communicate(timeout=MINUTES_S)
         assert left(name) == []
     finally:
-        for pid in left(name):
-            os.kill(int(pid), signal.SIGKILL)
+        kill(name)
     return argparse.Namespace(code=process.returncode, out=out, error=error)
-
-
-def run(size, fault, folder, *flags, **environment):
-    return finish(*start(size, fault, folder, list(flags), **environment))
 
 
 LOST = {
@@ -602,11 +463,10 @@ def lost(tmp_path_factory):
     """The jobs in which a rank is lost, by the fault. They are started before the other jobs,
     because they spend most of their time waiting."""
     folder = tmp_path_factory.mktemp('lost')
-    started = {fault: start(2, fault, folder, []) for fault in LOST}
+    started = {fault: start(2, fault, folder) for fault in LOST}
     yield started
     for process, name in started.values():
-        for pid in left(name):
-            os.kill(int(pid), signal.SIGKILL)
+        kill(name)
         process.wait()
 
 
@@ -615,42 +475,35 @@ def job(tmp_path_factory, lost):
     """A job without faults: its size, folder, output and record. Three ranks, because with two a
     mean and half of a sum are the same; operations, which must not be pruned."""
     size, folder = 3, tmp_path_factory.mktemp('job')
-    finished = run(size, 'none', folder, '--fetch', 'ops', '--json', str(folder / 'record.json'))
+    path = folder / 'record.json'
+    finished = finish(*start(size, 'none', folder, '--fetch', 'ops', '--json', str(path)))
     assert finished.code == 0, finished.error
-    with open(str(folder / 'record.json')) as file:
-        return argparse.Namespace(size=size, folder=folder, finished=finished,
-                                  record=json.load(file))
+    return argparse.Namespace(size=size, folder=folder, finished=finished,
+                              record=json.loads(path.read_text()))
 
 
 def arrays(job, name):
     """The arrays of each rank: a list by rank."""
-    kept = []
+    by_rank = []
     for rank in range(job.size):
         with numpy.load(str(job.folder / ('%s-%d.npz' % (name, rank)))) as file:
-            kept.append([file['arr_%d' % i] for i in range(len(file.files))])
-    return kept
+            by_rank.append([file['arr_%d' % i] for i in range(len(file.files))])
+    return by_rank
 
 
 @needs_horovod
-def test_averaged_gradients_are_the_mean_and_the_same_on_every_rank(job, assert_same):
-    own, averaged = arrays(job, 'own'), arrays(job, 'averaged')
-    assert len(averaged[0]) == 10
-    names = list(map(str, range(10)))
-    for rank in range(job.size):
-        for one, first in zip(averaged[rank], averaged[0]):
-            assert numpy.array_equal(one, first)
-    assert_same(names, averaged[0], [numpy.mean(one, axis=0) for one in zip(*own)], rtol=1e-5)
+def test_each_rank_has_its_images_rank_0s_model_and_the_mean_of_the_gradients(job, assert_same):
+    own, averaged, variables, images = [
+        arrays(job, name) for name in ('own', 'averaged', 'variables', 'images')]
+    for rank in range(1, job.size):
+        assert all(map(numpy.array_equal, averaged[rank], averaged[0]))
+        assert all(map(numpy.array_equal, variables[rank], variables[0]))
+        assert not numpy.array_equal(images[rank][0], images[0][0])
+    names = list(map(str, range(10)))                    # as many as there are gradients
+    means = [numpy.mean(gradients, axis=0) for gradients in zip(*own)]
+    assert_same(names, averaged[0], means, rtol=1e-5)
     with pytest.raises(AssertionError):                  # each rank has gradients of its own
         assert_same(names, averaged[0], own[0], rtol=1e-2)
-
-
-@needs_horovod
-def test_the_model_is_rank_0s_and_the_images_are_each_ranks_own(job):
-    variables, images = arrays(job, 'variables'), arrays(job, 'images')
-    for rank in range(1, job.size):
-        for one, first in zip(variables[rank], variables[0]):
-            assert numpy.array_equal(one, first)
-        assert not numpy.array_equal(images[rank][0], images[0][0])
 
 
 @needs_horovod
@@ -661,14 +514,14 @@ def test_the_record_of_a_job(job):
         'horovod': '0.28.1', 'backend': 'gloo'}
     forward, both = job.record['results']
     for result in (forward, both):
-        found = result['scaling']
+        scaling, mean_s = result['scaling'], result['mean_s']
         assert result['batch_size'] == 1
-        assert found['images_per_s'] == pytest.approx(job.size / result['mean_s'])
-        assert found['efficiency'] == pytest.approx(found['alone']['mean_s'] / result['mean_s'])
-        assert [rank['rank'] for rank in found['ranks']] == list(range(job.size))
-        slowest = map(max, zip(*(rank['samples_s'] for rank in found['ranks'])))
+        assert scaling['images_per_s'] == pytest.approx(job.size / mean_s)
+        assert scaling['efficiency'] == pytest.approx(scaling['alone']['mean_s'] / mean_s)
+        assert [rank['rank'] for rank in scaling['ranks']] == list(range(job.size))
+        slowest = map(max, zip(*(rank['samples_s'] for rank in scaling['ranks'])))
         assert result['samples_s'] == list(slowest)
-        assert len(found['alone']['samples_s']) == 4
+        assert len(scaling['alone']['samples_s']) == 4
     assert forward['scaling']['without_allreduce'] is None
     assert forward['scaling']['allreduces'] == {'executed': 0, 'graph': 0}
     assert both['scaling']['allreduces'] == {'executed': 10, 'graph': 10}
@@ -701,7 +554,7 @@ def test_a_lost_rank_ends_the_job_and_is_named(fault, lost):
 
 @needs_horovod
 def test_gradients_that_are_not_reduced_and_not_the_same_on_every_rank_are_faults(tmp_path):
-    finished = run(2, 'no allreduce', tmp_path)
+    finished = finish(*start(2, 'no allreduce', tmp_path))
     assert finished.code != 0
     assert ('INVALID: Forward-backward: the step executed 0 allreduces, the graph has 0, and 10 '
             'gradients are to be reduced') in finished.out
@@ -712,7 +565,7 @@ def test_gradients_that_are_not_reduced_and_not_the_same_on_every_rank_are_fault
 @needs_horovod
 def test_ctrl_c_leaves_no_process_and_keeps_the_finished_steps(tmp_path):
     path = tmp_path / 'record.json'
-    process, name = start(2, 'sound', tmp_path, ['--num_batches', '1000000', '--json', str(path)])
+    process, name = start(2, 'sound', tmp_path, '--num_batches', '1000000', '--json', str(path))
     try:
         for line in process.stdout:
             if 'step 10,' in line:
@@ -722,8 +575,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_the_finished_steps(tmp_path):
         process.communicate(timeout=MINUTES_S)           # its exit code is its own: 1, seldom 0
         assert left(name) == []
     finally:
-        for pid in left(name):
-            os.kill(int(pid), signal.SIGKILL)
+        kill(name)
     written = json.loads(path.read_text())
     assert written['status'] == 'interrupted'
     assert len(written['results'][0]['samples_s']) > 10

@@ -46,10 +46,3 @@ class Exchange:
         ends = numpy.cumsum(lengths).astype(int).tolist()
         return [json.loads(joint[end - int(length):end].decode())
                 for length, end in zip(lengths, ends)]
-
-
-def broadcast(hvd: Any, session: tf.Session, variables: List[Any]) -> None:
-    """Gives every rank rank 0's values of these variables."""
-    Exchange.entered += 1
-    session.run([tf.assign(variable, hvd.broadcast(
-        variable, 0, name='broadcast/' + variable.op.name)).op for variable in variables])

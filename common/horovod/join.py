@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -26,13 +27,14 @@ class Job:
         rank: the launch.Rank of this process.
         ranks: {'host', 'device'} of each rank, in order.
         on_gpu: whether the ranks use GPUs.
+        store, watchdog: of common/horovod/liveness.py; no store under mpirun.
         exchange: made by ranks.start once there is a session.
     """
 
     def __init__(self, hvd: Any, rank: launch.Rank, described: List[Dict[str, Any]],
                  store: Any = None, watchdog: Optional[liveness.Watchdog] = None):
-        self.hvd, self.rank, self._store, self._watchdog = hvd, rank, store, watchdog
-        self.ranks = [{'host': one['host'], 'device': one['device']} for one in described]
+        self.hvd, self.rank, self.store, self.watchdog = hvd, rank, store, watchdog
+        self.ranks = [{key: its[key] for key in ('host', 'device')} for its in described]
         self.on_gpu = described[0]['same']['device'] == 'gpu'
         self.exchange: Optional[Exchange] = None
 
@@ -40,29 +42,35 @@ class Job:
     def processes(self) -> Dict[str, Any]:
         """`processes` of the record: the number of ranks, their hosts, and the library that reduces
         their gradients."""
-        hosts = [one['host'] for one in self.ranks]
+        hosts = [place['host'] for place in self.ranks]
         return {'size': self.rank.size, 'hosts': {host: hosts.count(host) for host in hosts},
                 'horovod': _version(),
                 'backend': 'nccl' if self.on_gpu and self.hvd.nccl_built() else
                            'gloo' if self.hvd.gloo_enabled() else 'mpi'}
 
-    def lost_rank(self, error: tf.errors.OpError) -> Optional[Stop]:
-        """Returns the Stop to raise for an error of TensorFlow that the loss of another rank has
-        caused; None if this rank itself failed. It asks the other ranks, for ANSWER_S. Its text is
-        empty on all ranks but those that name the lost one."""
-        if self._store is None or not any(word in error.message.lower()
-                                          for word in ('horovod', 'gloo', 'nccl')):
-            return None
-        lost = self._watchdog.lost or ''
-        answers = liveness.roll_call(self._store, self.rank, 'failure', lost, liveness.ANSWER_S)
-        others = list(filter(None, answers.values()))    # a watchdog has named it
-        if lost or others:
-            return Stop(lost or (others[0] if self.rank.rank == 0 else ''))
-        if len(answers) == self.rank.size:
-            return None
-        return Stop(liveness.absent(
-            self.rank, answers,
-            'is lost: it died or hangs (Horovod: %s)' % text.reason(error.message)))
+
+@contextlib.contextmanager
+def naming_the_lost(job: Optional[Job]) -> Iterator[None]:
+    """Raises Stop instead of an error of the block that the loss of another rank has caused, after
+    asking the other ranks, for ANSWER_S. Its text is empty on all ranks but those that name the
+    lost one. Does nothing where `job` is None."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not job or not job.store or not re.search('horovod|gloo|nccl', error.message.lower()):
+            raise
+        # Ctrl-C reaches the ranks one after the other. Where the others have ended first, it comes
+        # while they are asked, and ends this rank as interrupted.
+        lost = job.watchdog.lost or ''
+        answers = liveness.roll_call(job.store, job.rank, 'failure', lost, liveness.ANSWER_S)
+        named = list(filter(None, answers.values()))     # by the watchdogs
+        if named:
+            raise Stop(lost or (named[0] if job.rank.rank == 0 else '')) from error
+        if len(answers) == job.rank.size:                # this rank itself failed
+            raise
+        raise Stop(liveness.absent(
+            job.rank, answers,
+            'is lost: it died or hangs (Horovod: %s)' % text.reason(error.message))) from error
 
 
 @contextlib.contextmanager
@@ -80,8 +88,8 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
         The Job; None for a run of one process.
 
     Raises:
-        Stop: Horovod cannot be imported, or the ranks do not all run the same, or horovodrun
-            did not start them, or a rank did not come.
+        Stop: Horovod cannot be imported, or the ranks do not all run the same, or a rank did not
+            come.
     """
     if rank is None:
         yield None
@@ -91,11 +99,8 @@ def joined(rank: Optional[launch.Rank], device: Device, script: str, options: Di
             devnull = stack.enter_context(open(os.devnull, 'w'))
             stack.enter_context(contextlib.redirect_stdout(devnull))
         hvd, store = _horovod(), liveness.store()
-        left_over = launch.left_over()
-        if left_over:
-            raise Stop(left_over)
         described = _gather(hvd, rank, store, device, _describe(device, script, options))
-        different = disagreement([one['same'] for one in described])
+        different = disagreement([its['same'] for its in described])
         if different:
             raise Stop(different if rank.rank == 0 else '')
         hvd.init()                                       # a second call does nothing
@@ -110,8 +115,8 @@ def disagreement(described: List[Dict[str, Any]]) -> Optional[str]:
     parts = []
     for name in described[0]:
         by_value: Dict[str, List[int]] = {}
-        for rank, one in enumerate(described):
-            by_value.setdefault(str(one.get(name)), []).append(rank)
+        for rank, its in enumerate(described):
+            by_value.setdefault(str(its[name]), []).append(rank)
         if len(by_value) > 1:
             parts.append('%s is %s' % (name, ', '.join(
                 '%s on %s' % (value, launch.in_words(ranks)) for value, ranks in by_value.items())))

@@ -37,9 +37,10 @@ class Rank(NamedTuple):
 def current(environment: Mapping[str, str] = os.environ) -> Optional[Rank]:
     """Returns the rank of this process; None for a run of one process.
 
-    Raises Stop, exit code 2: a value is not a number, or a rank is not below its size; exit code 3:
-    another launcher started it as one of several processes, which would be timed as so many single
-    runs that overwrite each other's record.
+    Raises Stop, exit code 2: no launcher sets such values; exit code 3: another launcher started it
+    as one of several processes, which would be timed as so many single runs that overwrite each
+    other's record; or the variables of horovodrun are left over from a job, with which Horovod
+    would abort after half a minute.
     """
     names = _variables(environment)
     if names is None:
@@ -51,26 +52,24 @@ def current(environment: Mapping[str, str] = os.environ) -> Optional[Rank]:
                     "horovodrun or Open MPI's mpirun. Start it with horovodrun, or for a run of "
                     'one process unset %s.' % (name, value, name))
         return None
-    size = _number(environment, names[1], 1)
-    local_size = _number(environment, names[3], 1, size)
-    return Rank(_number(environment, names[0], 0, size - 1), size,
-                _number(environment, names[2], 0, local_size - 1), local_size)
+    values = [environment[name] for name in names]
+    rank = Rank(*(int(value) if value.isdigit() else -1 for value in values))
+    if not (0 <= rank.rank < rank.size and 0 <= rank.local_rank < rank.local_size <= rank.size):
+        raise Stop(
+            'The values of %s are %s: they must be integers, each rank below its size. horovodrun '
+            'and mpirun set them; for a run of one process unset them.'
+            % (', '.join(names), ', '.join(map(repr, values))), 2)
+    if names == LAUNCHERS[0] and rank.size > 1 and MEETING_PLACE not in environment:
+        raise Stop(
+            'HOROVOD_SIZE is %d, but horovodrun did not start this process (%s is not set): start '
+            'it with horovodrun, or for a run of one process unset %s.'
+            % (rank.size, MEETING_PLACE, ', '.join(names)))
+    return rank
 
 
 def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
     """True if a launcher started this process."""
     return _variables(environment) is not None
-
-
-def left_over(environment: Mapping[str, str] = os.environ) -> Optional[str]:
-    """Returns a sentence if the variables of horovodrun are set, but not the place where it lets
-    its processes meet: they are left over, and Horovod would abort after half a minute."""
-    names = _variables(environment)
-    if names != LAUNCHERS[0] or environment[names[1]] == '1' or MEETING_PLACE in environment:
-        return None
-    return ('HOROVOD_SIZE is %s, but horovodrun did not start this process (%s is not set): start '
-            'it with horovodrun, or for a run of one process unset %s.'
-            % (environment[names[1]], MEETING_PLACE, ', '.join(names)))
 
 
 def problem(args: Any) -> Optional[str]:
@@ -95,11 +94,12 @@ def pin(rank: Rank, requested: str) -> None:
         rank: of this process.
         requested: the value of --device.
 
-    Raises Stop: there are fewer GPUs than processes on this host, or the variable lists
-    one of them twice.
+    Raises Stop: there are fewer GPUs than processes on this host.
     """
-    installed = 0 if requested == 'cpu' else nvidia.count()
-    if not installed and requested != 'cpu' and nvidia.has_driver_library():
+    if requested == 'cpu':
+        return
+    installed = nvidia.count()
+    if not installed and nvidia.has_driver_library():
         installed = rank.local_size                      # nobody counts them; CUDA knows
     if not installed:
         return
@@ -114,11 +114,6 @@ def pin(rank: Rank, requested: str) -> None:
             'for CPU figures.'
             % (rank.local_size, platform.node(), len(gpus), 's' * (len(gpus) > 1),
                'not set' if given is None else given, len(gpus)))
-    if len(set(gpus[:rank.local_size])) < rank.local_size:
-        raise Stop(
-            'CUDA_VISIBLE_DEVICES=%s lists a GPU twice: two of the %d processes on %s would share '
-            'it. List a different GPU for each process.' % (given, rank.local_size,
-                                                            platform.node()))
     os.environ['CUDA_VISIBLE_DEVICES'] = gpus[rank.local_rank]
 
 
@@ -135,24 +130,10 @@ def _variables(environment: Mapping[str, str]) -> Optional[Sequence[str]]:
     return None
 
 
-def _number(environment: Mapping[str, str], name: str, least: int, most: Optional[int] = None
-            ) -> int:
-    """The value of a launcher's variable. Raises Stop unless least <= value <= most."""
-    try:
-        value = int(environment[name])
-    except ValueError:
-        value = None
-    if value is None or value < least or (most is not None and value > most):
-        raise Stop(
-            '%s is %r: it must be an integer %s. horovodrun and mpirun set it; for a run of one '
-            'process unset it.' % (name, environment[name], 'of at least %d' % least
-                                   if most is None else 'from %d to %d' % (least, most)), 2)
-    return value
-
-
 def _visible(given: str) -> Sequence[str]:
-    """The GPUs of CUDA_VISIBLE_DEVICES; CUDA ignores the entries from -1 on (CUDA C++ Programming
-    Guide, "CUDA Environment Variables")."""
+    """The different GPUs of CUDA_VISIBLE_DEVICES; CUDA ignores the entries from -1 on (CUDA C++
+    Programming Guide, "CUDA Environment Variables")."""
     entries: Iterable[str] = (entry.strip() for entry in given.split(','))
-    return [str(int(entry)) if entry.lstrip('+').isdigit() else entry        # 00 and +0 are 0
-            for entry in itertools.takewhile(lambda entry: entry != '-1', entries) if entry]
+    return list(dict.fromkeys(
+        str(int(entry)) if entry.lstrip('+').isdigit() else entry            # 00 and +0 are 0
+        for entry in itertools.takewhile(lambda entry: entry != '-1', entries) if entry))

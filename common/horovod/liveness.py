@@ -1,14 +1,8 @@
 """Notices when a rank of a job is lost, names it, and ends the job.
 
-What happens to the rank                     noticed
-it never starts                              after ARRIVAL_S, by the roll call at the start
-it dies                                      at once, by horovodrun, which ends the others
-it is frozen, or its host is gone            after SILENT_S, by the watchdog; over gloo often
-                                             earlier, after gloo's own timeout of 30 s
-it hangs between two steps                   after STALL_S, by the watchdog
-
-It can take another minute until the other processes have ended. Horovod 0.28.1 has its own check
-for stalled ranks, but over gloo it neither prints a message nor ends the job.
+The roll call at the start notices a rank that never starts, the watchdog one that is frozen or
+hangs; horovodrun itself ends the job when one dies. docs/scaling.md has the table. Horovod 0.28.1
+has its own check for stalled ranks, but over gloo it neither prints a message nor ends the job.
 
 The ranks exchange messages through the key-value store of horovodrun, which works even while
 Horovod is stuck. mpirun has no such store: there only Horovod's and mpirun's own messages appear.
@@ -73,9 +67,8 @@ def store() -> Optional[Store]:
                  int(os.environ['HOROVOD_GLOO_RENDEZVOUS_PORT']))
 
 
-def roll_call(key_store: Store, rank: launch.Rank, topic: str, words: str, within_s: float,
-              clock: Callable[[], float] = time.monotonic,
-              wait: Callable[[float], None] = time.sleep) -> Dict[int, str]:
+def roll_call(key_store: Store, rank: launch.Rank, topic: str, words: str, within_s: float
+              ) -> Dict[int, str]:
     """Sends `words` to the other ranks, and collects theirs until all have answered.
 
     Args:
@@ -84,13 +77,11 @@ def roll_call(key_store: Store, rank: launch.Rank, topic: str, words: str, withi
         topic: the key, the same on all ranks; used once in a job.
         words: the message of this rank.
         within_s: how long to wait for the others, in seconds.
-        clock: returns a monotonic time in seconds.
-        wait: sleeps for so many seconds.
 
     Returns:
         The words by rank, without the ranks that did not answer.
     """
-    answers, end_s = {rank.rank: words}, clock() + within_s
+    answers, end_s = {rank.rank: words}, time.monotonic() + within_s
     with contextlib.suppress(OSError):                   # horovodrun is ending, and the job with it
         key_store.put(topic, rank.rank, words)
         while True:
@@ -98,9 +89,9 @@ def roll_call(key_store: Store, rank: launch.Rank, topic: str, words: str, withi
                 answer = key_store.get(topic, other)
                 if answer is not None:
                     answers[other] = answer
-            if len(answers) == rank.size or clock() >= end_s:
+            if len(answers) == rank.size or time.monotonic() >= end_s:
                 break
-            wait(POLL_S)
+            time.sleep(POLL_S)
     return answers
 
 
@@ -136,7 +127,8 @@ class Watchdog:
         self._next = (rank.rank + 1) % rank.size
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._beat: Optional[str] = None
+        self._beat: Optional[str] = None                 # of the next rank, and its exchanges
+        self._exchanges: Optional[int] = None
         self._heard_s = now_s                            # when its last new beat arrived
         self._moved_s = now_s                            # when it last kept up or moved on
         self.lost: Optional[str] = None
@@ -164,12 +156,14 @@ class Watchdog:
         Returns:
             Why the next rank is lost; None while it lives.
         """
-        exchanges, before = _exchanges(beat), _exchanges(self._beat)
-        if beat != self._beat or beat == ENDED:
+        if beat == ENDED:
+            return None
+        exchanges = int(beat.split()[1]) if beat else None
+        if beat != self._beat:
             self._heard_s = now_s
-        if exchanges is None or exchanges >= entered or exchanges != before:
+        if exchanges is None or exchanges >= entered or exchanges != self._exchanges:
             self._moved_s = now_s
-        self._beat = beat
+        self._beat, self._exchanges = beat, exchanges
         stall_s = seconds('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', STALL_S)
         if now_s - self._heard_s > SILENT_S:
             return 'nothing was heard from it for %g s' % SILENT_S
@@ -207,8 +201,3 @@ def seconds(variable: str, default: float) -> float:
     not a number."""
     value = os.environ.get(variable, '')
     return float(value) if re.match(r'\d+(\.\d+)?$', value) else default
-
-
-def _exchanges(beat):
-    """The number of exchanges in a beat; None if there is no beat or the rank has ended."""
-    return int(beat.split()[1]) if beat and beat != ENDED else None

@@ -13,15 +13,14 @@ kind is the same as the first and is not timed.
     scaling efficiency       the time of one process alone / the time of the job's step
     share of communication   1 - the time without the allreduce / the time of the job's step
 """
-import contextlib
 import functools
 import hashlib
 import statistics
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from common import graph, stats
 from common.cautions import Caution, about
-from common.horovod.exchange import Exchange, broadcast
+from common.horovod.exchange import Exchange
 from common.horovod.join import Job
 from common.horovod.launch import in_words
 from common.tf1 import tf
@@ -31,21 +30,6 @@ from common.workload import Pass, Run
 # A rank is a straggler if its median step without the allreduce is more than STRAGGLER times that
 # of the median rank: the whole job waits for it in every step.
 STRAGGLER = 1.10
-
-
-@contextlib.contextmanager
-def naming_the_lost(job: Optional[Job]) -> Iterator[None]:
-    """Raises Stop instead of an error of the block that the loss of another rank has
-    caused; does nothing where `job` is None."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        # Ctrl-C reaches the ranks one after the other. Where the others have ended first, it comes
-        # while they are asked, and ends this rank as interrupted.
-        lost = job and job.lost_rank(error)
-        if lost:
-            raise lost from error
-        raise
 
 
 def averaged(job: Job, passes: List[Pass], parameters: List[Any]) -> List[Pass]:
@@ -69,7 +53,9 @@ def start(job: Job, session: tf.Session) -> None:
     AlexNet and VGG are variables too, but not broadcast: each rank has its own."""
     model = tf.trainable_variables() + [variable for variable in tf.model_variables()
                                         if variable not in tf.trainable_variables()]
-    broadcast(job.hvd, session, model)
+    Exchange.entered += 1                                # the broadcast waits for all ranks too
+    session.run([tf.assign(variable, job.hvd.broadcast(
+        variable, 0, name='broadcast/' + variable.op.name)).op for variable in model])
     job.exchange = Exchange(job.hvd, session)
     job.exchange.slowest(0.0)                            # so that the first step starts together
 
@@ -84,33 +70,27 @@ def examine(run: Run, session: tf.Session, timed_pass: Pass, timing: Timing, ste
     Returns:
         `scaling` of the pass in the record (record.schema.json), faults, cautions.
     """
-    job, gradients = run.job, timed_pass.target if timed_pass.own else []
-    scaling = _compare(run, session, timed_pass, timing)
-    allreduces = {'executed': executed_allreduces(step_stats),
-                  'graph': graph_allreduces(timed_pass.tensors)}
-    scaling.update(images_per_s=job.rank.size * run.args.batch_size / timing.mean,
-                   reduced_bytes=sum(map(graph.size, gradients)), allreduces=allreduces)
-    faults = (not_reduced(allreduces, len(gradients))
-              + _unequal(job, session, gradients, timed_pass.feed_dict))
-    return scaling, faults, cautions_after(scaling)
-
-
-def _compare(run, session, timed_pass, timing):
-    """Times the steps without the allreduce and those of rank 0 alone; returns the summary."""
-    args, job, number = run.args, run.job, len(timing.seconds)
-    columns = own_columns = job.exchange.last(number)
-    own, without = graph.fetches(timed_pass.target, args.fetch), None
+    args, job, name = run.args, run.job, timed_pass.info_string
     time_run = functools.partial(
         time_tensorflow_run, feed_dict=timed_pass.feed_dict, num_batches=args.num_batches,
         num_steps_burn_in=args.num_steps_burn_in, after_step=job.exchange.slowest)
+    columns = own_columns = job.exchange.last(args.num_batches)
+    own, without = graph.fetches(timed_pass.own or timed_pass.target, args.fetch), None
     if timed_pass.own:
-        own = graph.fetches(timed_pass.own, args.fetch)
-        without = time_run(session, own, timed_pass.info_string + ' without the allreduce')
-        own_columns = job.exchange.last(number)
-    alone = time_run(session if job.rank.rank == 0 else _IdleSession(), own,
-                     timed_pass.info_string + ' of one process alone')
-    ranks = [dict(rank=rank, **one) for rank, one in enumerate(job.ranks)]
-    return summary(ranks, timing, columns, own_columns, without, alone)
+        without = time_run(session, own, name + ' without the allreduce')
+        own_columns = job.exchange.last(args.num_batches)
+    alone = time_run(_IdleSession() if job.rank.rank else session, own,
+                     name + ' of one process alone')
+
+    gradients = timed_pass.target if timed_pass.own else []
+    allreduces = {'executed': executed_allreduces(step_stats),
+                  'graph': graph_allreduces(timed_pass.tensors)}
+    scaling = summary(job.ranks, timing, columns, own_columns, without, alone)
+    scaling.update(images_per_s=job.rank.size * args.batch_size / timing.mean,
+                   reduced_bytes=sum(map(graph.size, gradients)), allreduces=allreduces)
+    faults = (not_reduced(allreduces, len(gradients))
+              + _unequal(job, session, gradients, timed_pass.feed_dict))
+    return scaling, faults, stragglers(job.ranks, own_columns) + cautions_after(scaling)
 
 
 def _unequal(job, session, gradients, feed_dict):
@@ -122,7 +102,7 @@ def _unequal(job, session, gradients, feed_dict):
     for value in session.run(list(gradients), feed_dict):
         digest.update(value.tobytes())
     digests = job.exchange.gather(digest.hexdigest())
-    others = [rank for rank, one in enumerate(digests) if one != digests[0]]
+    others = [rank for rank, its_digest in enumerate(digests) if its_digest != digests[0]]
     if not others or job.rank.rank:                      # only rank 0 reports it
         return []
     return ["the averaged gradients of %s are not rank 0's" % in_words(others)]
@@ -170,12 +150,11 @@ def cautions_before(job: Job) -> List[Caution]:
 
 
 def cautions_after(scaling: Dict[str, Any]) -> List[Caution]:
-    """Returns cautions about stragglers and about the other two kinds of steps."""
-    return [Caution('straggler', text) for text in scaling['stragglers']] + [
-        Caution(caution.kind, '%s: %s' % (name, caution.text))
-        for name, key in (('without the allreduce', 'without_allreduce'),
-                          ('one process alone', 'alone')) if scaling[key]
-        for caution in about(scaling[key]['samples_s'])]
+    """Returns cautions about the other two kinds of steps."""
+    return [Caution(caution.kind, '%s: %s' % (name, caution.text))
+            for name, key in (('without the allreduce', 'without_allreduce'),
+                              ('one process alone', 'alone')) if scaling[key]
+            for caution in about(scaling[key]['samples_s'])]
 
 
 def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[float]],
@@ -184,7 +163,7 @@ def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[floa
     """Returns the keys of `scaling` in the record that are about durations.
 
     Args:
-        ranks: 'rank', 'host' and 'device' of each rank.
+        ranks: {'host', 'device'} of each rank, in order.
         timing: the job's steps, each as long as on the slowest rank.
         columns: for each rank its durations of the same steps, in seconds.
         own_columns: for each rank its durations without the allreduce; those of the same steps in a
@@ -193,26 +172,27 @@ def summary(ranks: List[Dict[str, Any]], timing: Timing, columns: List[List[floa
             forward pass.
         alone: the steps of rank 0 alone.
     """
-    ranks = [dict(one, mean_s=statistics.mean(column), own_mean_s=statistics.mean(own),
-                  samples_s=column)
-             for one, column, own in zip(ranks, columns, own_columns)]
+    ranks = [dict(place, rank=rank, mean_s=statistics.mean(column), samples_s=column,
+                  own_mean_s=statistics.mean(own))
+             for rank, (place, column, own) in enumerate(zip(ranks, columns, own_columns))]
     return {'processes': len(ranks), 'alone': _durations(alone),
             'without_allreduce': without and _durations(without),
             'efficiency': alone.mean / timing.mean,
             'communication_share': 1 - without.mean / timing.mean if without else None,
-            'ranks': ranks, 'stragglers': stragglers(ranks, own_columns)}
+            'ranks': ranks}
 
 
-def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> List[str]:
-    """Returns a sentence for each straggler: a rank whose median step, without the allreduce, is
-    more than STRAGGLER times that of the median rank."""
+def stragglers(ranks: List[Dict[str, Any]], own_columns: List[List[float]]) -> List[Caution]:
+    """Returns a caution for each straggler: a rank whose median step, without the allreduce, is
+    more than STRAGGLER times that of the median rank. The arguments are as in summary()."""
     medians = [statistics.median(column) for column in own_columns]
     usual = statistics.median_low(medians)
-    return ['rank %d on %s (%s) is a straggler: its own part of the median step takes %.3f ms, '
-            "%.2f times the median rank's (limit: %.2f), and all wait for it; see what else runs "
-            'there, its clock and its temperature, or leave it out'
-            % (one['rank'], one['host'], one['device'], 1e3 * median, median / usual, STRAGGLER)
-            for one, median in zip(ranks, medians) if median > STRAGGLER * usual]
+    return [Caution(
+        'straggler', 'rank %d on %s (%s) is a straggler: its own part of the median step takes '
+        "%.3f ms, %.2f times the median rank's (limit: %.2f), and all wait for it; see what else "
+        'runs there, its clock and its temperature, or leave it out'
+        % (rank, ranks[rank]['host'], ranks[rank]['device'], 1e3 * median, median / usual,
+           STRAGGLER)) for rank, median in enumerate(medians) if median > STRAGGLER * usual]
 
 
 def graph_allreduces(targets: Iterable[Any]) -> int:
