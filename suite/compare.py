@@ -86,7 +86,7 @@ def _parser():
     add('--markdown', action='store_true', help='Markdown instead of text')
     add('--csv', metavar='PATH', help='also write a row for each pass, with all numbers')
     add('--html', metavar='PATH', help='also write a page with charts, which opens offline')
-    add('--fail-if-slower', type=_percent, metavar='PERCENT',
+    add('--fail-if-slower', type=float, metavar='PERCENT',
         help='say PASS, FAIL or UNDECIDED for each row, and exit with 0, 1 or 4')
     return parser
 
@@ -101,20 +101,13 @@ def _problem(args):
             return trouble
     if args.html and args.csv and os.path.realpath(args.html) == os.path.realpath(args.csv):
         return 'argument --csv: it is the file of --html'
-    if args.fail_if_slower is not None and len(args.results) < 2:
+    if args.fail_if_slower is None:
+        return None
+    if not 0 <= args.fail_if_slower < math.inf:
+        return 'argument --fail-if-slower: %g is not a percentage of at least 0' % (
+            args.fail_if_slower)
+    if len(args.results) < 2:
         return '--fail-if-slower needs two or more results'
     paths = list(map(os.path.realpath, args.results))
-    if args.fail_if_slower is not None and len(set(paths)) < len(paths):
-        return '--fail-if-slower: %s is named twice, and would always pass' % max(
-            args.results, key=lambda name: paths.count(os.path.realpath(name)))
-    return None
-
-
-def _percent(value):
-    try:
-        percent = float(value)
-    except ValueError:
-        percent = -1
-    if not 0 <= percent < math.inf:
-        raise argparse.ArgumentTypeError('%r is not a percentage of at least 0' % value)
-    return percent
+    return next(('--fail-if-slower: %s is named twice, and would always pass' % name
+                 for name, path in zip(args.results, paths) if paths.count(path) > 1), None)

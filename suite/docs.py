@@ -100,11 +100,10 @@ def beside_peers(runtime: str) -> str:
     entries = []                                         # type: List[Any]
     for network in MATCHES:
         path = os.path.join(RECORDS, runtime, 'peers-%s.json' % network)
-        with open(path, encoding='utf-8') as file:
-            try:
-                entries += json.load(file)['results']
-            except ValueError as error:
-                raise ValueError('%s: %s' % (path, error)) from None
+        try:
+            entries += json.loads(_read(path))['results']
+        except ValueError as error:
+            raise ValueError('%s: %s' % (path, error)) from None
     return '\n'.join(text.markdown(peers.table(entries)) + [''] + [
         '* ' + note for note in peers.notes(entries)])
 
@@ -122,8 +121,7 @@ def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
     """
     changed, out_of_date = {}, []                        # type: Dict[str, str], List
     for page in dict.fromkeys(page for page, _ in PARTS):
-        with open(os.path.join(ROOT, page), encoding='utf-8') as file:
-            content = file.read()
+        content = _read(page)
         markers = [marker for marker, _ in PART.findall(content)]
         expected = [marker for part_page, marker in PARTS if part_page == page]
         if sorted(markers) != sorted(expected):
@@ -137,19 +135,15 @@ def update() -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
                 changed[page] = content = content.replace(begin + old, begin + new)
     for path, draw in PICTURES.items():
         drawn = draw()
-        if drawn != _content(os.path.join(ROOT, path)):
+        if not os.path.exists(os.path.join(ROOT, path)) or drawn != _read(path):
             changed[path] = drawn
             out_of_date.append((path, 'picture'))
     return changed, out_of_date
 
 
-def _content(path):
-    """The text of a file; None if there is none."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
+def _read(path):
+    with open(os.path.join(ROOT, path), encoding='utf-8') as file:
+        return file.read()
 
 
 @returns_exit_code

@@ -196,15 +196,13 @@ def short_names(names: Sequence[str]) -> List[str]:
         indices = [i for i, name in enumerate(short)
                    if name == shared and names[i] not in published]
         paths = [os.path.abspath(names[i]).split(os.sep) for i in indices]
-        for parts in zip(*map(reversed, paths)):
-            if all(parts) and len(set(parts)) == len(parts):
-                for i, part in zip(indices, parts):
-                    short[i] = reading.one_line(part)
-                break
-    if len(set(short)) == len(short):
-        return short
-    if len(set(names)) == len(names):
-        return list(names)
+        parts = next((parts for parts in zip(*map(reversed, paths))
+                      if all(parts) and len(set(parts)) == len(parts)), ())
+        for i, part in zip(indices, parts):
+            short[i] = reading.one_line(part)
+    for unique in short, list(names):
+        if len(set(unique)) == len(unique):
+            return unique
     return ['%s (%d)' % (name, i) for i, name in enumerate(short, 1)]
 
 
@@ -276,7 +274,7 @@ def order(work: Work) -> List[Tuple[int, str]]:
              'variant': list(networks.NETWORKS[work.benchmark].variants)}
     key = []
     for field, value in work._asdict().items():
-        values = known.get(field, [])
+        values = known.get(field, ())
         key.append((values.index(value) if value in values else len(values),
                     '%9s' % value))                      # numbers by their size
     return key

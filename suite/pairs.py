@@ -145,10 +145,9 @@ def _apart(source, base):
     matched = [id(match) for _, match in _matches(base, source)]
     for figure in source.figures:
         if figure.work.benchmark in benchmarks and id(figure) not in matched:
-            same = _same_work(figure, base)
-            why = _other_conditions(figure, _nearest(figure, same)) if same else min(
-                [_unequal(figure.work, other.work) for other in base.figures
-                 if other.work.benchmark == figure.work.benchmark], key=len)
+            others = _same_work(figure, base) or [
+                other for other in base.figures if other.work.benchmark == figure.work.benchmark]
+            why = min([_differences(figure, other) for other in others], key=len)
             why.extend(figure.differs)
             gpu = (figure.published or source.facts).get('hardware')
             if why:
@@ -160,13 +159,13 @@ def _apart(source, base):
     return lines + (['%s has no %s' % (base.name, ', '.join(lacking))] if lacking else [])
 
 
-def _unequal(work, other):
+def _differences(figure, other):
+    """How the work of a figure differs from that of another one, or, if it is the same, its
+    conditions."""
+    if figure.work == other.work:
+        return ['%s %s, not %s' % (name, *[conditions.text(name, side.conditions.get(name))
+                                           for side in (figure, other)])
+                for name in differing(figure, other)]
     return ['%s %s' % (label, 'not stated' if value is None else '%s, not %s' % (value, wanted))
-            for label, value, wanted in zip(conditions.WORK, work, other)
+            for label, value, wanted in zip(conditions.WORK, figure.work, other.work)
             if value != wanted and (value, label) != (None, 'fetch')]
-
-
-def _other_conditions(figure, other):
-    return ['%s %s, not %s' % (name, *[conditions.text(name, side.conditions.get(name))
-                                       for side in (figure, other)])
-            for name in differing(figure, other)]

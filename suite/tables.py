@@ -156,7 +156,7 @@ def csv_rows(sources: Sequence[Source]) -> Iterator[Dict[str, Any]]:
     for source in sources:
         for record in source.records:
             for entry, figure in zip(record.data['results'], record.figures):
-                yield _csv_row(source, record, entry, figure)
+                yield dict(_csv_row(record, entry, figure), source=source.name)
         for figure in source.figures:
             if not figure.records:
                 yield dict(zip(conditions.WORK, figure.work), source=source.name,
@@ -165,17 +165,17 @@ def csv_rows(sources: Sequence[Source]) -> Iterator[Dict[str, Any]]:
                            date=figure.published['year'], differs='; '.join(figure.differs))
 
 
-def _csv_row(source, record, entry, figure):
+def _csv_row(record, entry, figure):
     environment = record.data['environment']
-    row = dict(zip(conditions.WORK, figure.work), source=source.name, record=record.name,
-               date=environment['date'], outcome=figure.word,
-               cautions='; '.join(figure.warnings), faults='; '.join(figure.faults))
+    row = {key: condition(figure, key) for key in CSV_CONDITIONS if key in figure.conditions}
+    row.update(zip(conditions.WORK, figure.work), record=record.name, outcome=figure.word,
+               date=environment['date'], cautions='; '.join(figure.warnings),
+               faults='; '.join(figure.faults),
+               variables=' '.join('%s=%s' % item for item in environment['variables'].items()))
+    row.update((key, entry.get(key)) for key in CSV_MEASURED)
     if entry['samples_s']:
         summary = stats.summarise(entry['samples_s'])
         row.update((key, getattr(summary, key)) for key in CSV_STATISTICS)
         row['ci95_low_s'], row['ci95_high_s'] = summary.ci95_s or ('', '')
         row['images_per_s'] = rate(figure)
-    row.update((key, entry.get(key)) for key in CSV_MEASURED)
-    row.update((key, condition(figure, key)) for key in CSV_CONDITIONS if key in figure.conditions)
-    row['variables'] = ' '.join('%s=%s' % item for item in environment['variables'].items())
     return row

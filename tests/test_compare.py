@@ -445,7 +445,7 @@ def test_a_run_on_a_gpu_fills_its_column_of_the_readme(write, tmp_path):
     assert docs.chapter_table(results='none').splitlines()[:3] == [
         '| network | variant | pass | GTX 1080 in the chapter, 2016, s / batch |',
         '| --- | --- | --- | --- |', '| alexnet | lrn | Forward | 0.026 +/- 0.000 |']
-    runs = plan.make(command.argument_parser().parse_args([]), 'gpu').runs
+    runs = plan.make(command.argument_parser().parse_args([]), 'gpu')
     for i, run in enumerate(runs):
         write('h100/%s.json' % run.name, dict(
             record(entry([0.001 * (i + 1)] * 100),
@@ -474,8 +474,8 @@ def test_a_run_on_a_gpu_fills_its_column_of_the_readme(write, tmp_path):
 @pytest.mark.parametrize('argv, sentence', [
     ([], 'the following arguments are required: A'), (['--no_such_flag'], 'required: A'),
     (['chapter'] + GATE, '--fail-if-slower needs two or more results'),
-    (['chapter', 'anosy', '--fail-if-slower', '-1'], "'-1' is not a percentage of at least 0"),
-    (['chapter', 'anosy', '--fail-if-slower', 'nan'], "'nan' is not a percentage of at least 0"),
+    (['chapter', 'anosy', '--fail-if-slower', '-1'], '-1 is not a percentage of at least 0'),
+    (['chapter', 'anosy', '--fail-if-slower', 'nan'], 'nan is not a percentage of at least 0'),
     (['a.json', './a.json'] + GATE, 'a.json is named twice, and would always pass'),
     (['no_such_thing'], 'no_such_thing: no such file, folder or reference (references: anosy, '),
     (['empty'], 'empty: a folder without records (*.json)'),

@@ -28,8 +28,6 @@ def device(kind, name, sentence):
 CPU = device('cpu', 'A CPU', 'A CPU, 2 threads: no GPU was found')
 GPU = device('gpu', 'Some GPU', 'Some GPU: the first that CUDA shows')
 
-FULL = ('Stopped: the output: No space left on device; free some space, or write to another '
-        'place\n')
 LIMIT_S = 120                        # of what takes a moment: more than a busy machine needs
 
 # A script in the place of all four. It writes a record as a real one does, but takes no time;
@@ -198,12 +196,6 @@ def test_without_a_device_nothing_runs(code, sentence, stubs, monkeypatch, capsy
     assert stubs() == []
 
 
-def test_no_tensorflow_is_imported():
-    code = ('import sys; from suite import outcome; from suite.run import command; '
-            'sys.exit("tensorflow" in sys.modules)')
-    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
-
-
 # Running
 
 def test_the_folder_is_named_by_date_machine_and_device(stubs, capsys):
@@ -237,11 +229,6 @@ def test_what_fails_in_one_does_not_stop_the_rest(does, words, shown, code, stub
     assert all(' ok' in row for row in rows if not row.startswith('VGG'))
 
 
-def test_the_worst_exit_code_wins(stubs):
-    stubs(alexnet='crash at once', vgg16='invalid')
-    assert command.main(['--output', 'out']) == 3
-
-
 def test_what_finished_is_not_run_again(stubs, capsys):
     stubs(vgg16='killed by 9', inception_v3='invalid', resnet_v2='out of memory')
     assert command.main(['--output', 'out']) == 3
@@ -255,8 +242,8 @@ def test_what_finished_is_not_run_again(stubs, capsys):
 
 @pytest.mark.parametrize('flags, variable', [
     (['--num_batches', '7'], None), ([], 'STUB_DEVICE'), ([], 'STUB_TENSORFLOW')])
-def test_records_of_other_runs_are_neither_taken_nor_overwritten(flags, variable, stubs,
-                                                                 monkeypatch, capsys):
+def test_records_of_other_runs_are_neither_used_nor_overwritten(flags, variable, stubs,
+                                                                monkeypatch, capsys):
     if variable:
         monkeypatch.setenv(variable, 'other')
     assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
@@ -293,26 +280,19 @@ def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, mon
 DAMAGED = '{"schema": %d, "benchmark": 2, "results": [3], "status": "finished"}'
 
 
-@pytest.mark.parametrize('text, line', [('{"status": "fini', 'not JSON, or cut short'),
-                                        (DAMAGED % 1, 'damaged: it must contain')])
-def test_a_damaged_record_is_named_and_run_again(text, line, stubs, capsys):
-    os.mkdir('out')
-    with open('out/vgg16-D-tensors-b32.json', 'w') as file:
-        file.write(text)
-    assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
-    assert stubs() == ['vgg16-D-tensors-b32']
-    err, = capsys.readouterr().err.splitlines()
-    assert err.startswith('out/vgg16-D-tensors-b32.json: ' + line)
-
-
-def test_a_record_of_another_version_is_not_overwritten(stubs, capsys):
-    os.mkdir('out')
-    with open('out/vgg16-D-tensors-b32.json', 'w') as file:
-        file.write(DAMAGED % 2)
-    assert command.main(['--output', 'out', '--only', 'vgg16']) == 2
-    assert 'out/vgg16-D-tensors-b32.json: schema 2, and 1' in capsys.readouterr().err
-    with open('out/vgg16-D-tensors-b32.json') as file:
-        assert file.read() == DAMAGED % 2
+@pytest.mark.parametrize('text, code, line', [
+    ('{"status": "fini', 0, 'not JSON, or cut short'),
+    (DAMAGED % 1, 0, 'damaged: it must contain'), (DAMAGED % 2, 2, 'schema 2, and 1 is read')])
+def test_a_damaged_record_is_run_again_and_that_of_another_version_kept(text, code, line, stubs,
+                                                                        tmp_path, capsys):
+    (tmp_path / 'out').mkdir()
+    path = tmp_path / 'out' / 'vgg16-D-tensors-b32.json'
+    path.write_text(text)
+    assert command.main(['--output', 'out', '--only', 'vgg16']) == code
+    assert stubs() == ([] if code else ['vgg16-D-tensors-b32'])
+    error, = capsys.readouterr().err.splitlines()
+    assert 'out/vgg16-D-tensors-b32.json: ' + line in error
+    assert (path.read_text() == text) == bool(code)
 
 
 def test_a_sweep_ends_where_memory_does_and_is_not_repeated(stubs, capsys):
@@ -334,10 +314,8 @@ def test_a_sweep_ends_where_memory_does_and_is_not_repeated(stubs, capsys):
     assert stubs() == ['inception_v3-aux-tensors-b4', 'inception_v3-aux-tensors-b8']
     assert '8: out of memory' in capsys.readouterr().out.partition('largest')[2]
 
-
-def test_a_sweep_in_which_nothing_fits(stubs, capsys):
-    stubs(vgg16='out of memory')
-    assert command.main(['--sweep', '--only', 'vgg16']) == 3
+    stubs(resnet_v2='out of memory')                     # nothing fits
+    assert command.main(['--sweep', '--only', 'resnet_v2']) == 3
     assert 'ran is none; 1: out of memory' in capsys.readouterr().out
 
 
@@ -370,7 +348,7 @@ def test_repetitions_stand_together_with_their_range(stubs, capsys):
 CPU_DOCTOR = says(CPU)
 
 
-def start(*flags, stdout=subprocess.PIPE, device_code=CPU_DOCTOR):
+def start(*flags, device_code=CPU_DOCTOR):
     """`python -m suite run` with the stubs and another doctor, in a process of its own."""
     code = ('import signal, sys; from common import files; from suite import __main__ as suite; '
             'from suite.run import execute, plan; '
@@ -380,8 +358,8 @@ def start(*flags, stdout=subprocess.PIPE, device_code=CPU_DOCTOR):
             % (plan.ROOT, doctor(device_code)))
     return subprocess.Popen(
         [sys.executable, '-c', code, 'run', '--only', 'vgg16', 'inception_v3', *flags], text=True,
-        env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=CPU['name']), stdout=stdout,
-        stderr=subprocess.PIPE)
+        env=dict(os.environ, PYTHONPATH=ROOT, STUB_DEVICE=CPU['name']),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_for(path, words):
@@ -454,65 +432,17 @@ def test_a_folder_that_cannot_be_used(folder, stubs, capsys):
     with open('file', 'w'):
         pass
     assert command.main(['--output', folder]) == 2
-    assert 'error: argument --output: ' in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith('argument --output: ')
     assert stubs() == []
 
 
 def test_a_folder_in_use_is_refused_and_let_go_afterwards(stubs, capsys):
     os.mkdir('out')
-    held = execute.lock('out')
-    assert command.main(['--output', 'out']) == 2
+    with execute.locked('out'):
+        assert command.main(['--output', 'out']) == 2
     assert 'out is in use by another `suite run`' in capsys.readouterr().err
-    os.close(held)
     assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
     assert command.main(['--output', 'out', '--only', 'vgg16', '--num_batches', '7']) == 2
     assert command.main(['--output', 'out', '--only', 'vgg16']) == 0
-    os.close(execute.lock('out'))
-
-
-@pytest.mark.parametrize('before, now, is_said', [
-    ('535.104.05', '570.86.15', True), ('535.104.05', '535.104.05', False),
-    (None, '570.86.15', False)])                         # NVML was not there
-def test_records_of_another_driver_are_named(before, now, is_said):
-    with open(RECORD) as file:
-        data = json.load(file)
-    data['environment']['gpu'] = before and {'driver_version': before}
-    lines = execute.changed_conditions({'alexnet': data}, 'out', dict(
-        GPU, environment=dict(ENVIRONMENT, gpu={'driver_version': now})))
-    assert any('differs in driver: 535.104.05, now 570.86.15' in line for line in lines) == is_said
-
-
-def test_a_full_stdout(stubs):
-    with open('/dev/full', 'w') as full:
-        process = start('--output', 'out', stdout=full)
-        _, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 3
-    assert err == FULL
-    assert stubs() == []
-
-
-def test_help_to_a_full_stdout():
-    with open('/dev/full', 'w') as full:
-        process = subprocess.run([sys.executable, '-m', 'suite', 'run', '--help'], cwd=ROOT,
-                                 stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
-    # argparse of newer versions of Python ignores it
-    assert (process.returncode, process.stderr) in [(3, FULL), (0, '')]
-
-
-@pytest.mark.parametrize('flags', [['--help'], ['--output', 'out']])
-def test_a_closed_stdout(flags):
-    process = subprocess.run(
-        ['sh', '-c', 'exec "$0" -m suite run --only vgg16 --only lenet "$@" >&-', sys.executable]
-        + flags, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
-    assert process.returncode == 2
-    assert "invalid choice: 'lenet'" in process.stderr and 'Traceback' not in process.stderr
-
-
-def test_help_to_a_reader_that_has_read_enough():
-    read, write = os.pipe()
-    os.close(read)
-    process = subprocess.run([sys.executable, '-m', 'suite', 'run', '--help'], cwd=ROOT,
-                             stdout=write, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
-    os.close(write)
-    assert process.returncode in (0, 3)                  # as above
-    assert process.stderr == ''
+    with execute.locked('out'):
+        pass

@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def planned(*flags, device='gpu'):
-    return plan.make(command.argument_parser().parse_args(flags), device).runs
+    return plan.make(command.argument_parser().parse_args(flags), device)
 
 
 def test_what_the_chapter_times_in_order():
@@ -21,15 +21,11 @@ def test_what_the_chapter_times_in_order():
         'inception_v3-aux-tensors-b32', 'resnet_v2-152-tensors-b32']
     assert {(run.benchmark, run.variant) for run in runs} == {
         (figure['benchmark'], figure['variant']) for figure in chapter.figures()}
+    assert all(os.path.exists(run.command[1]) for run in runs)
     assert runs[2].command == [
         sys.executable, os.path.relpath(os.path.join(ROOT, 'vgg16_benchmark.py')),
         '--batch_size', '32', '--num_batches', '100', '--num_steps_burn_in', '10',
         '--device', 'gpu', '--fetch', 'tensors', '--configuration', 'D']
-
-
-def test_all_scripts_are_there():
-    for run in planned():
-        assert os.path.exists(run.command[1])
 
 
 @pytest.mark.parametrize('flags, names', [
@@ -62,17 +58,6 @@ def test_all_variants_of_the_table_have_names_of_their_own():
     assert {(run.benchmark, run.variant) for run in runs} == variants
 
 
-def test_the_protocols_and_what_overrides_them():
-    def counts(*flags, device='gpu'):
-        options = planned(*flags, device=device)[0].options
-        assert options['device'] == device
-        return options['batch_size'], options['num_batches'], options['num_steps_burn_in']
-    assert counts() == (32, 100, 10)
-    assert counts(device='cpu') == (2, 5, 1)
-    assert counts('--protocol', 'quick') == (2, 5, 1)
-    assert counts('--num_batches', '7', '--num_steps_burn_in', '0') == (32, 7, 0)
-
-
 def test_precision_and_xla_are_passed_on():
     run, = planned('--only', 'vgg16', '--precision', 'mixed', '--xla')
     words = run.command
@@ -86,12 +71,17 @@ def test_precision_and_xla_are_passed_on():
     ('cpu', [], 'Protocol: quick (default on a CPU): batch size 2, 5 steps after a burn-in of 1'),
     ('cpu', ['--protocol', 'chapter', '--num_batches', '9'],
      'Protocol: chapter (--protocol): batch size 32, 9 steps after a burn-in of 10'),
+    ('gpu', ['--num_batches', '7', '--num_steps_burn_in', '0'],
+     'Protocol: chapter (default on a GPU): batch size 32, 7 steps after a burn-in of 0'),
     ('gpu', ['--sweep', '--protocol', 'quick', '--num_batches', '8'],
      'Protocol: quick (--protocol): batch sizes 1, 2, 4, ..., 8 steps after a burn-in of 1')])
 def test_the_device_decides_the_protocol_and_says_so(device, flags, line):
-    lines = plan.make(command.argument_parser().parse_args(flags), device).describe()
+    lines = plan.describe(command.argument_parser().parse_args(flags), device)
     assert lines[0] == line
-    assert any('not how fast' in one for one in lines) == ('quick' in line)
+    assert any('not how fast' in text for text in lines) == ('quick' in line)
+    run = planned(*flags, device=device)[0]              # and the script is told so
+    assert run.options['device'] == device
+    assert all(' %d' % run.options[name] in line for name in ('num_batches', 'num_steps_burn_in'))
 
 
 def test_the_precisions_are_the_scripts():

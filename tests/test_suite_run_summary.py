@@ -1,5 +1,4 @@
 """suite run: the table and the notes at the end."""
-import os
 import re
 
 import pytest
@@ -11,7 +10,7 @@ CAUTION = {'kind': 'drift', 'text': 'x'}
 
 
 def planned(*flags):
-    return plan.make(command.argument_parser().parse_args(flags), 'gpu').runs
+    return plan.make(command.argument_parser().parse_args(flags), 'gpu')
 
 
 def completed(benchmark, variant, fetch='tensors', batch_size=32, is_sweep=False,
@@ -72,10 +71,6 @@ VGG-11 with LRN (A-LRN)  Forward-backward  ops      256  500 +/- 30         512 
 """.splitlines()
 
 
-def test_no_run_no_table():
-    assert summary.table([]) == summary.notes([]) == []
-
-
 @pytest.mark.parametrize('entry, word, code', [
     ({}, 'ok', 0), ({'warnings': [CAUTION]}, '1 caution', 0),
     ({'warnings': [CAUTION] * 2}, '2 cautions', 0),
@@ -84,14 +79,6 @@ def test_outcomes(entry, word, code):
     one = completed('alexnet', 'lrn', **entry)
     assert [row['outcome'] for row in summary.rows(one)] == [word] * 2
     assert one.exit_code == code
-
-
-def test_a_refused_run():
-    record = {'status': 'refused', 'faults': ['z'], 'results': []}
-    one = execute.CompletedRun(completed('alexnet', 'lrn').run, record, 1)
-    assert (one.word, one.exit_code) == ('INVALID', 1)
-    row, = summary.rows(one)
-    assert (row['pass'], row['outcome']) == ('Forward', 'INVALID')
 
 
 def test_the_peak_memory_of_a_sweep_may_be_unknown():
@@ -103,15 +90,18 @@ def test_the_peak_memory_of_a_sweep_may_be_unknown():
         '5.00 MB', '5.00 MB', 'unknown', 'unknown']
 
 
-def test_a_run_that_ended_after_its_last_pass():
-    one = completed('alexnet', 'lrn', status='interrupted')
-    assert [row.get('pass') for row in summary.rows(one)] == list(networks.PASSES) + [None]
-    assert summary.table([one])[-1].endswith('interrupted')
+@pytest.mark.parametrize('status, results, word, code, passes', [
+    ('refused', [], 'INVALID', 1, ['Forward']),
+    ('interrupted', [{}, {}], 'interrupted', 3, [*networks.PASSES, None])])
+def test_a_run_that_did_not_finish_has_a_row_where_it_ended(status, results, word, code, passes):
+    ended = completed('alexnet', 'lrn', status=status)
+    del ended.record['results'][len(results):]
+    assert (ended.word, ended.exit_code) == (word, code)
+    assert [row.get('pass') for row in summary.rows(ended)] == passes
+    assert summary.table([ended])[-1].endswith(word)
 
 
 def test_the_file_of_the_chapters_figures_fits():
-    if not os.path.exists(chapter.PATH):
-        pytest.skip('no references/chapter.json')
     entry = {'fetch': 'tensors', 'batch_size': 32, 'precision': 'float32', 'mean_s': 1.0}
     compared = [chapter.comparison({'benchmark': run.benchmark, 'variant': run.variant},
                                    dict(entry, info_string=name))

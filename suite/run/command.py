@@ -22,12 +22,11 @@ import platform
 import re
 import shlex
 import sys
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 from common import networks
 from common.arguments import integer, returns_exit_code
 from common.horovod import launch
-from common.stop import Stop
 from suite.run import execute, plan, summary
 
 MAX_REPEAT = 1000                    # all runs are listed before the first starts
@@ -37,29 +36,22 @@ MAX_REPEAT = 1000                    # all runs are listed before the first star
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs what `argv` asks for, prints the table, returns the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = argument_parser()
-    try:
-        args = parse(parser, words)
-        device = execute.find_device(args.device)
-        chosen = plan.make(args, device['kind'])
-        folder = new_folder(device) if args.output is None else args.output
-        held, done, problems = open_folder(parser, folder, chosen.runs, device)
-    except Stop as stop:
-        print(stop, file=sys.stderr)
-        return stop.code
-
-    completed, is_interrupted = [], False
-    try:
-        for problem in problems:
-            print(problem, file=sys.stderr, flush=True)
-        print('\n'.join(['Device: ' + device['sentence']] + chosen.describe()
-                        + ['Results: ' + folder]), flush=True)
-        execute.run_all(chosen.runs, done, folder, held, completed)
-    except KeyboardInterrupt:
-        is_interrupted = True
-    finally:
-        os.close(held)
-
+    args = parse(words)
+    device = execute.find_device(args.device)
+    runs = plan.make(args, device['kind'])
+    folder = new_folder(device) if args.output is None else args.output
+    completed, is_interrupted = [], False                # type: List[execute.CompletedRun], bool
+    with execute.locked(folder) as held:
+        done, problems = execute.finished_before(runs, folder, device)
+        try:
+            for problem in problems:
+                print(problem, file=sys.stderr, flush=True)
+            print('\n'.join(['Device: ' + device['sentence']] + plan.describe(args, device['kind'])
+                            + ['Results: ' + folder]), flush=True)
+            for run in execute.run_all(runs, done, folder, held):
+                completed.append(run)
+        except KeyboardInterrupt:
+            is_interrupted = True
     print('\n'.join([''] + summary.table(completed) + summary.notes(completed)), flush=True)
     if is_interrupted:
         resume = [sys.executable, '-m', 'suite', 'run'] + words
@@ -87,7 +79,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help='as for the scripts, which then run float32 too, to compare with (default: float32)')
     add('--xla', action='store_true', help='as for the scripts, likewise')
     add('--sweep', action='store_true', help='batch sizes 1, 2, 4, ... up to what fits')
-    add('--repeat', type=integer(1), default=1, metavar='N',
+    add('--repeat', type=integer(1, MAX_REPEAT), default=1, metavar='N',
         help='run each N times, in new processes: cuDNN may choose other algorithms in each')
     for name, at_least in (('batch_size', 1), ('num_batches', 1), ('num_steps_burn_in', 0)):
         add('--' + name, '--' + name.replace('_', '-'), type=integer(at_least), metavar='N',
@@ -98,13 +90,12 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, words: List[str]) -> argparse.Namespace:
+def parse(words: List[str]) -> argparse.Namespace:
     """Returns the flags. Raises SystemExit on bad usage, as argparse does."""
+    parser = argument_parser()
     args = parser.parse_args(words)
     if launch.is_launched():
         parser.error(launch.NO_SCRIPT)
-    if args.repeat > MAX_REPEAT:
-        parser.error('argument --repeat: %d is more than %d' % (args.repeat, MAX_REPEAT))
     if args.sweep and args.batch_size:
         parser.error('argument --batch_size: not allowed with --sweep, which tries them all')
     if args.sweep and (args.xla or args.precision != 'float32'):
@@ -119,23 +110,3 @@ def new_folder(device: Dict[str, Any]) -> str:
     return os.path.join('results-local', '_'.join(
         re.sub(r'[^A-Za-z0-9_.]+', '-', part).strip('-')
         for part in (date, platform.node(), device['name'])))
-
-
-def open_folder(parser: argparse.ArgumentParser, folder: str, runs: List[plan.PlannedRun],
-                device: Dict[str, Any]
-                ) -> Tuple[int, Dict[str, Dict[str, Any]], List[str]]:
-    """Makes and locks the folder. A folder that cannot be used ends as bad usage.
-
-    Returns the descriptor of the lock, the records in the folder whose runs need not be repeated,
-    by the name of the run, and a line for each damaged file and each condition that has changed.
-    """
-    held = None
-    try:
-        os.makedirs(folder, exist_ok=True)
-        held = execute.lock(folder)
-        done, problems = execute.finished_before(runs, folder, device)
-    except (OSError, Stop) as error:
-        if held is not None:
-            os.close(held)
-        parser.error('argument --output: %s' % error)
-    return held, done, problems

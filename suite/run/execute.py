@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from common import children, conditions
 from common.stop import Stop
@@ -20,6 +20,8 @@ from suite.run.progress import Progress
 
 DOCTOR = [sys.executable, '-m', 'common.machine.doctor', '--json', '--device']
 KILLED = 'A lack of memory is the usual cause of such an end: try a smaller --batch_size.'
+# The kernel kills a process for lack of memory, or the code that was refused memory crashes.
+KILLED_BY = -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT
 SWEEP_CPU_STEP_S = 10                # on a CPU a sweep ends with the batch whose step takes longer
 
 
@@ -60,12 +62,6 @@ class CompletedRun(NamedTuple):
         return 3 if outcome.kind(self.word) == 'bad' and not is_end_of_sweep else 0
 
     @property
-    def is_killed(self) -> bool:
-        """True if a lack of memory is the usual cause of the end of its process: the kernel kills
-        it, or the code that was refused memory crashes."""
-        return self.code in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
-
-    @property
     def sweep_end(self) -> Optional[str]:
         """Why its sweep ends with this run; None if the sweep goes on."""
         if not self.is_finished:
@@ -100,39 +96,33 @@ def find_device(requested: str) -> Dict[str, Any]:
         ' '.join(DOCTOR + [requested]), doctor.returncode, ': ' + lines[-1] if lines else ''))
 
 
-def lock(folder: str) -> int:
-    """Reserves the folder for this call and returns the descriptor that holds the lock. The
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[int]:
+    """Makes and reserves the folder for a call; yields the descriptor that holds the lock. The
     children inherit it: a child that outlives a killed parent keeps the folder locked, because it
     would slow down a new run.
 
-    Raises Stop: another call has the lock. OSError: the folder is missing or not writable.
+    Raises Stop, with the exit code of bad usage: another call has the lock, or the folder is not
+    writable.
     """
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-    held = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        held = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise Stop('argument --output: %s' % error, 2) from None
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Stop('argument --output: %s is in use by another `suite run`, or by a benchmark '
+                       'that a killed one left running' % folder, 2) from None
+        except OSError:                                  # a file system without such locks
+            pass
+        yield held
+    finally:
         os.close(held)
-        raise Stop('%s is in use by another `suite run`, or by a benchmark that a killed one '
-                      'left running' % folder) from None
-    except OSError:                                      # a file system without such locks
-        pass
-    return held
-
-
-def read(path: str) -> Tuple[Dict[str, Any], Optional[str]]:
-    """Returns the record in a file ({} if there is none), and a line that says why the file is not
-    valid (None if it is, or if there is no file).
-
-    Raises Stop: another version of this project wrote it.
-    """
-    try:
-        return reading.load(path), None
-    except Stop as stop:
-        raise Stop('%s: %s' % (path, stop)) from None
-    except ValueError as error:
-        return {}, '%s: %s' % (path, error) if os.path.exists(path) else None
 
 
 def finished_before(runs: List[PlannedRun], folder: str, device: Dict[str, Any]
@@ -141,21 +131,36 @@ def finished_before(runs: List[PlannedRun], folder: str, device: Dict[str, Any]
     those that finished, and in a sweep the one that ran out of memory. Also returns a line for each
     damaged file and each condition that has changed.
 
-    Raises Stop: the record of another run would be overwritten.
+    Raises Stop, with the exit code of bad usage: the record of another run, or of another version
+    of this project, would be overwritten.
     """
     records, problems = {}, []                           # type: Dict[str, Dict[str, Any]], List
     for run in runs:
-        path = os.path.join(folder, run.name + '.json')
-        record, problem = read(path)
+        record, problem, is_other_version = _read(os.path.join(folder, run.name + '.json'))
+        if is_other_version:
+            raise Stop('argument --output: ' + problem, 2)
         problems += [problem] if problem else []
         status = record.get('status')
         if status == 'finished' or run.is_sweep and status == 'out_of_memory':
-            if _is_of(record, run, device):
+            if (record['environment']['device']['name'] == device['name']
+                    and record['environment']['tensorflow'] == device['environment']['tensorflow']
+                    and run.options.items() <= record['options'].items()):
                 records[run.name] = record
             elif status == 'finished':
-                raise Stop('%s.json in %s was made with other options, on another device or by '
-                              'another TensorFlow: name another folder' % (run.name, folder))
+                raise Stop('argument --output: %s.json in %s was made with other options, on '
+                           'another device or by another TensorFlow: name another folder' % (
+                               run.name, folder), 2)
     return records, problems + changed_conditions(records, folder, device)
+
+
+def _read(path):
+    """The record in a file, {} if there is none; a line that says why the file is not valid, '' if
+    it is, or if there is no file; and whether another version of this project wrote it."""
+    try:
+        return reading.load(path), '', False
+    except (Stop, ValueError) as error:
+        problem = '%s: %s' % (path, error) if os.path.exists(path) else ''
+        return {}, problem, isinstance(error, Stop)
 
 
 def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: Dict[str, Any]
@@ -163,73 +168,61 @@ def changed_conditions(records: Dict[str, Dict[str, Any]], folder: str, device: 
     """Returns a line for each condition that has changed since the records were made, and then one
     that says how to run them again. `records` are by the name of their run."""
     changed: Dict[str, Dict[str, str]] = {}              # by condition and run, what it was
-    lines = []
     for name, record in records.items():
         then = conditions.of(record)
         now = conditions.of({'environment': device['environment'], 'options': record['options']})
         for key in conditions.differing(then, now):
             changed.setdefault(key, {})[name] = '%s, now %s' % (
                 conditions.text(key, then.get(key)), conditions.text(key, now.get(key)))
-    for key in sorted(changed, key=conditions.order):
-        others = changed[key]
-        lines.append('%s: %s in %s: %s' % (
-            folder, '1 run differs' if len(others) == 1 else '%d runs differ' % len(others), key,
-            '; '.join(sorted(set(others.values())))))
+    lines = ['%s: %s in %s: %s' % (
+        folder, '1 run differs' if len(changed[key]) == 1 else '%d runs differ' % len(changed[key]),
+        key, '; '.join(sorted(set(changed[key].values()))))
+        for key in sorted(changed, key=conditions.order)]
     if lines:
         lines.append('They are kept. To run them again, name another --output, or delete them and '
                      'repeat this command: rm ' + ' '.join(
                          shlex.quote(os.path.join(folder, name + '.json'))
-                         for name in records if any(name in others for others in changed.values())))
+                         for name in records if any(name in runs for runs in changed.values())))
     return lines
 
 
-def _is_of(record: Dict[str, Any], run: PlannedRun, device: Dict[str, Any]) -> bool:
-    """True if the record is of this run on this device."""
-    environment = record['environment']
-    return (environment['device']['name'] == device['name']
-            and environment['tensorflow'] == device['environment']['tensorflow']
-            and run.options.items() <= record['options'].items())
-
-
-def run_all(runs: List[PlannedRun], done: Dict[str, Dict[str, Any]], folder: str, held: int,
-            completed: List[CompletedRun]) -> None:
-    """Executes the runs that are not in `done`, and appends every run to `completed`, so that the
-    caller has them after an interruption too. `held` is the descriptor of the folder's lock.
+def run_all(runs: List[PlannedRun], done: Dict[str, Dict[str, Any]], folder: str, held: int
+            ) -> Iterator[CompletedRun]:
+    """Yields every run, after executing those that are not in `done`. `held` is the descriptor of
+    the folder's lock.
 
     Raises KeyboardInterrupt: Ctrl-C; the child has ended.
     """
     progress, ended_series = Progress(), set()
     for i, run in enumerate(runs):
-        if run.series in ended_series:
+        if run.label(batch=False) in ended_series:
             continue
         head = '[%d of %s%d] %s: ' % (i + 1, 'at most ' * run.is_sweep, len(runs), run.name)
         if run.name in done:
-            completed.append(CompletedRun(run, done[run.name]))
-            progress.show_earlier(head, completed[-1].word)
+            completed = CompletedRun(run, done[run.name])
+            print('%s%s, in an earlier call' % (head, completed.word), flush=True)
         else:
             path = os.path.join(folder, run.name)
             progress.begin(head, [later for later in runs[i:] if later.name not in done],
                            path + '.log')
-            completed.append(_run_one(run, path, held, progress))
-        if run.is_sweep and completed[-1].sweep_end:
-            ended_series.add(run.series)
+            completed = _run_one(run, path, held, progress)
+        yield completed
+        if run.is_sweep and completed.sweep_end:
+            ended_series.add(run.label(batch=False))
 
 
-def _run_one(run: PlannedRun, path: str, held: int, progress: Progress) -> CompletedRun:
+def _run_one(run, path, held, progress):
     """Runs a script and prints its outcome."""
     try:
         code = run_child(run, path, held, progress.tick)
     except KeyboardInterrupt:
         progress.end('interrupted')
         raise
-    try:
-        record, problem = read(path + '.json')
-    except Stop as stop:                 # the checkout has changed meanwhile
-        record, problem = {}, stop.text
+    record, problem, _ = _read(path + '.json')           # of another version: the checkout changed
     completed = CompletedRun(run, record, code)
     progress.end(completed.word, is_finished=completed.is_finished)
     if completed.exit_code:
-        progress.show_end_of_log(problem or (KILLED if completed.is_killed else None))
+        progress.show_end_of_log(problem or KILLED * (code in KILLED_BY))
     return completed
 
 

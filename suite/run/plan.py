@@ -21,19 +21,18 @@ class PlannedRun(NamedTuple):
     is_sweep: bool
 
     @property
-    def series(self) -> str:
-        """The same for all batch sizes of one sweep: 'vgg16-D-tensors-r2'."""
-        return self._prefix + self._suffix
-
-    @property
-    def work(self) -> str:
-        """The same for all repetitions of a run: 'vgg16-D-tensors-b32'."""
-        return '%s-b%d' % (self._prefix, self.options['batch_size'])
-
-    @property
     def name(self) -> str:
         """The name on the screen and of its files: 'vgg16-D-tensors-b32-r2'."""
-        return self.work + self._suffix
+        return self.label()
+
+    def label(self, batch: bool = True, repeat: bool = True) -> str:
+        """Returns the name; without `batch` it is the same for all sizes of a sweep, without
+        `repeat` for all repetitions of a run."""
+        parts = [self.benchmark, self.variant, self.options['fetch']]
+        parts += [self.options['precision']] if 'precision' in self.options else []
+        parts += ['xla'] if 'xla' in self.options else []
+        parts += ['b%d' % self.options['batch_size']] if batch else []
+        return '-'.join(parts + (['r%d' % self.repeat] if repeat and self.repeat > 1 else []))
 
     @property
     def has_baseline(self) -> bool:
@@ -46,47 +45,15 @@ class PlannedRun(NamedTuple):
         script = os.path.join(ROOT, networks.script(self.benchmark))
         return [sys.executable, os.path.relpath(script)] + networks.words(self.options)
 
-    @property
-    def _prefix(self) -> str:
-        parts = [self.benchmark, self.variant, self.options['fetch']]
-        parts += [self.options['precision']] if 'precision' in self.options else []
-        return '-'.join(parts + ['xla'] * ('xla' in self.options))
 
-    @property
-    def _suffix(self) -> str:
-        return '-r%d' % self.repeat if self.repeat > 1 else ''
-
-
-class Plan(NamedTuple):
-    """The runs in their order, with the name of the protocol and why it was chosen."""
-    protocol: str
-    reason: str
-    runs: List[PlannedRun]
-
-    def describe(self) -> List[str]:
-        """Returns the lines that announce it."""
-        options, is_sweep = self.runs[0].options, self.runs[0].is_sweep
-        sizes = 'batch sizes 1, 2, 4, ...' if is_sweep else 'batch size %d' % options['batch_size']
-        lines = ['Protocol: %s (%s): %s, %d steps after a burn-in of %d' % (
-            self.protocol, self.reason, sizes, options['num_batches'],
-            options['num_steps_burn_in'])]
-        if self.protocol == 'quick':
-            lines.append('*** Quick protocol: it shows that the scripts work, not how fast they '
-                         'are. ***')
-        return lines
-
-
-def make(args: argparse.Namespace, device: str) -> Plan:
-    """Returns the plan for the parsed flags on a device, 'gpu' or 'cpu'.
+def make(args: argparse.Namespace, device: str) -> List[PlannedRun]:
+    """Returns the runs for the parsed flags on a device, 'gpu' or 'cpu', in their order.
 
     A sweep is planned up to SWEEP_LIMIT; it ends earlier, at the batch size that does not fit.
     """
-    protocol, reason = args.protocol, '--protocol'
-    if not protocol:
-        protocol, reason = (('chapter', 'default on a GPU') if device == 'gpu'
-                            else ('quick', 'default on a CPU'))
-    options = dict(PROTOCOLS[protocol], device=device)
-    options.update((name, getattr(args, name)) for name in PROTOCOLS[protocol]
+    counts = PROTOCOLS[_protocol(args, device)[0]]
+    options = dict(counts, device=device)
+    options.update((name, getattr(args, name)) for name in counts
                    if getattr(args, name) is not None)
     if args.precision != 'float32':
         options['precision'] = args.precision
@@ -94,7 +61,7 @@ def make(args: argparse.Namespace, device: str) -> Plan:
         options['xla'] = True
     batch_sizes = [2 ** i for i in range(SWEEP_LIMIT.bit_length())] if args.sweep \
         else [options['batch_size']]
-    runs = [PlannedRun(benchmark, name, dict(options, batch_size=batch_size, fetch=fetch,
+    return [PlannedRun(benchmark, name, dict(options, batch_size=batch_size, fetch=fetch,
                                              **variant.flags), repeat, args.sweep)
             for repeat in range(1, args.repeat + 1)
             for benchmark, network in networks.NETWORKS.items()
@@ -103,4 +70,23 @@ def make(args: argparse.Namespace, device: str) -> Plan:
             if args.variants or name in networks.default_variants(benchmark)
             for fetch in (['tensors', 'ops'] if args.fetch == 'both' else [args.fetch])
             for batch_size in batch_sizes]
-    return Plan(protocol, reason, runs)
+
+
+def describe(args: argparse.Namespace, device: str) -> List[str]:
+    """Returns the lines that announce the protocol and say why it was chosen."""
+    name, reason = _protocol(args, device)
+    options = make(args, device)[0].options
+    lines = ['Protocol: %s (%s): %s, %d steps after a burn-in of %d' % (
+        name, reason, 'batch sizes 1, 2, 4, ...' if args.sweep else
+        'batch size %d' % options['batch_size'],
+        options['num_batches'], options['num_steps_burn_in'])]
+    if name == 'quick':
+        lines.append('*** Quick protocol: it shows that the scripts work, not how fast they '
+                     'are. ***')
+    return lines
+
+
+def _protocol(args, device):
+    if args.protocol:
+        return args.protocol, '--protocol'
+    return ('chapter', 'default on a GPU') if device == 'gpu' else ('quick', 'default on a CPU')

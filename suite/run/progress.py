@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 import time
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from common import networks
 from suite.run.plan import PlannedRun
@@ -19,10 +19,6 @@ class Progress:
     def __init__(self) -> None:
         self._start_s = time.monotonic()
         self._finished = []          # type: List[Tuple[PlannedRun, float]]     # with their seconds
-
-    def show_earlier(self, head: str, word: str) -> None:
-        """Prints the line of a run that an earlier call has finished."""
-        print('%s%s, in an earlier call' % (head, word), flush=True)
 
     def begin(self, head: str, waiting: List[PlannedRun], log: str) -> None:
         """Announces the start of the first of the waiting runs; `log` is the path of its output."""
@@ -43,11 +39,10 @@ class Progress:
             self._finished.append((self._waiting[0], run_s))
         print('%s%s%s, %.0f s' % (_erase(), self._head, word, run_s), flush=True)
 
-    def show_end_of_log(self, problem: Optional[str] = None) -> None:
+    def show_end_of_log(self, problem: str = '') -> None:
         """Shows the last lines of the log of a run that failed, and the problem of its record, if
         any."""
-        lines = self._read_log().splitlines()[-LAST_LINES:] + ([problem] if problem else [])
-        for line in lines:
+        for line in self._read_log().splitlines()[-LAST_LINES:] + [problem] * bool(problem):
             print('    ' + line, flush=True)
 
     def _read_log(self) -> str:

@@ -15,9 +15,10 @@ USUAL = {'process': '1', 'precision': 'float32', 'outcome': 'ok', 'fetch': 'tens
 def table(completed: List[CompletedRun]) -> List[str]:
     """Returns the lines of the table, repetitions next to each other, without columns that are
     empty or usual; no line if nothing was run."""
-    works = [finished.run.work for finished in completed]
-    lines = [row for finished in sorted(completed, key=lambda ended: works.index(ended.run.work))
-             for row in rows(finished)]
+    works = [ended.run.label(repeat=False) for ended in completed]
+    lines = [row for ended in sorted(
+        completed, key=lambda ended: works.index(ended.run.label(repeat=False)))
+        for row in rows(ended)]
     if not lines:
         return []
     columns = [[heading] + [row.get(heading, '') for row in lines] for heading in HEADINGS]
@@ -53,28 +54,20 @@ def _figures(completed: CompletedRun, entry: Dict[str, Any]) -> Dict[str, str]:
 def notes(completed: List[CompletedRun]) -> List[str]:
     """Returns the lines below the table: the largest batch of each sweep that ran, and the range
     over the processes of --repeat."""
-    return _sweeps(completed) + _repetitions(completed)
-
-
-def _sweeps(completed: List[CompletedRun]) -> List[str]:
     lines = []
-    for series in dict.fromkeys(one.run.series for one in completed if one.run.is_sweep):
-        sweep = [one for one in completed if one.run.series == series]
-        sizes = [one.run.options['batch_size'] for one in sweep if one.is_finished]
+    for series in dict.fromkeys(ended.run.label(batch=False) for ended in completed
+                                if ended.run.is_sweep):
+        sweep = [ended for ended in completed if ended.run.label(batch=False) == series]
+        sizes = [ended.run.options['batch_size'] for ended in sweep if ended.is_finished]
+        end = sweep[-1].sweep_end
         lines.append('%s: the largest batch that ran is %s' % (
-            series, sizes[-1] if sizes else 'none'))
-        if sweep[-1].sweep_end:
-            lines[-1] += '; %d: %s' % (sweep[-1].run.options['batch_size'], sweep[-1].sweep_end)
-    return lines
-
-
-def _repetitions(completed: List[CompletedRun]) -> List[str]:
-    lines = []
-    for work in dict.fromkeys(one.run.work for one in completed):
-        for name in networks.PASSES:
-            means_ms = [1e3 * entry['mean_s'] for one in completed if one.run.work == work
-                        for entry in one.passes if entry['info_string'] == name]
-            if len(means_ms) > 1:
-                lines.append('%s, %s: %.3f to %.3f ms / batch in %d processes'
-                             % (work, name, min(means_ms), max(means_ms), len(means_ms)))
-    return lines
+            series, sizes[-1] if sizes else 'none') + (
+                '; %d: %s' % (sweep[-1].run.options['batch_size'], end) if end else ''))
+    means_ms = {}                                        # type: Dict
+    for ended in completed:
+        for entry in ended.passes:
+            means_ms.setdefault((ended.run.label(repeat=False), entry['info_string']), []).append(
+                1e3 * entry['mean_s'])
+    return lines + ['%s, %s: %.3f to %.3f ms / batch in %d processes' % (
+        *key, min(values), max(values), len(values))
+        for key, values in means_ms.items() if len(values) > 1]
