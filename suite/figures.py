@@ -85,7 +85,7 @@ class Source(NamedTuple):
     used, and one for all that are no records.
     """
     name: str
-    facts: Dict[str, str]
+    facts: Dict[str, Any]
     figures: List[Figure]
     problems: List[str]
     records: List[Record]
@@ -131,10 +131,7 @@ def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
         problems.append('%s: %d files are not records of these benchmarks: %s%s' % (
             name, len(others), ', '.join(_short(path, name) for path in others[:3]),
             ', ...' * (len(others) > 3)))
-    return Source(_short(name), {key: ', '.join(sorted({
-        conditions.text(key, values.get(key)) for values in facts})) for key in sorted(
-            {key for values in facts for key in values}, key=conditions.order)},
-                  _repeats(figures), problems, records)
+    return Source(_short(name), conditions.merged(facts), _repeats(figures), problems, records)
 
 
 def _paths(name, deep):

@@ -45,21 +45,16 @@ def test_a_run_that_left_no_status_by_its_exit_code(code, word):
     assert outcome.of_run(record(), code) == 'ok'
 
 
-def test_a_pass():
-    first, second, third = passes = [entry(cautions=1), entry(['nan']), entry()]
-    run = record(results=passes)
-    assert [outcome.of_pass(run, one) for one in passes] == ['1 caution', 'INVALID', 'ok']
-    run = record(results=passes, warnings=[CAUTION])     # it counts for each pass
-    assert outcome.of_pass(run, first) == '2 cautions'
-    assert outcome.of_pass(run, third) == '1 caution'
-    assert outcome.of_pass(record(results=passes, faults=['nothing ran']), third) == 'INVALID'
-    assert outcome.of_pass(record(), {'warnings': []}) == 'INVALID'      # not checked
-
-
-def test_a_pass_in_which_the_run_ended():
-    timed, cut = entry(), {'warnings': []}
-    run = record('interrupted', [timed, cut])
-    assert [outcome.of_pass(run, one) for one in (timed, cut)] == ['ok', 'interrupted']
+@pytest.mark.parametrize('run, entry, word', [
+    (record(), entry(cautions=1), '1 caution'), (record(), entry(['nan']), 'INVALID'),
+    (record(), entry(), 'ok'), (record(warnings=[CAUTION]), entry(cautions=1), '2 cautions'),
+    (record(warnings=[CAUTION]), entry(), '1 caution'),           # it counts for each pass
+    (record(faults=['nothing ran']), entry(), 'INVALID'),
+    (record(), {'warnings': []}, 'INVALID'),                      # not checked
+    (record('interrupted'), entry(), 'ok'),
+    (record('interrupted'), {'warnings': []}, 'interrupted')])    # the run ended in it
+def test_a_pass(run, entry, word):
+    assert outcome.of_pass(run, entry) == word
 
 
 def test_kinds():

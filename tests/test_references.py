@@ -52,9 +52,13 @@ def test_the_chapter():
 
 @pytest.mark.parametrize('name', figures.reference_names())
 def test_a_reference_says_what_it_is(name):
+    """Each figure on one line."""
     data = read(name)
     source = figures.load(name)
     assert source.problems == [] and len(source.figures) == len(data['figures'])
+    with open(os.path.join(figures.REFERENCES, name + '.json'), encoding='utf-8') as file:
+        lines = [line for line in file if line.startswith('  {')]
+    assert [json.loads(line.rstrip(',\n')) for line in lines] == data['figures']
     for one in data['figures']:
         facts = {key: one.get(key, data.get(key)) for key in figures.PUBLISHED}
         assert facts['hardware'] and facts['software'] and 2012 <= facts['year'] <= 2100
@@ -65,22 +69,10 @@ def test_a_reference_says_what_it_is(name):
                 or one['batch_size'] != 32 or one['fetch'] != 'tensors':
             assert one['differs'], one                   # and it says why
         assert one['precision'] in ('float32', 'tf32', 'mixed_float16', 'float16')
-
-
-@pytest.mark.parametrize('name', figures.reference_names())
-def test_times_and_rates_are_possible(name):
-    """In seconds and images / s: a unit taken for another is wrong by a factor of 10 to 1000."""
-    for one in read(name)['figures']:
+        # Seconds and images / s: a unit taken for another is wrong by a factor of 10 to 1000.
         assert isinstance(one.get('mean_s', 0.0), float) and 0 < one.get('mean_s', 1) < 4
-        rate = one.get('images_per_s') or (one['batch_size'] or math.nan) / one['mean_s']
-        assert 10 < rate < 20000, one
-
-
-@pytest.mark.parametrize('name', figures.reference_names())
-def test_a_figure_stands_on_one_line(name):
-    with open(os.path.join(figures.REFERENCES, name + '.json'), encoding='utf-8') as file:
-        lines = [line for line in file if line.startswith('  {')]
-    assert [json.loads(line.rstrip(',\n')) for line in lines] == read(name)['figures']
+        assert 10 < (one.get('images_per_s')
+                     or (one['batch_size'] or math.nan) / one['mean_s']) < 20000, one
 
 
 def test_no_figure_is_there_twice():
@@ -113,14 +105,6 @@ def test_tf32_is_not_called_float32():
     precisions = {figure.work.precision for name in FILES for figure in figures.load(name).figures
                   if later.search(figure.published['hardware'])}
     assert precisions == {'tf32', 'float16', 'mixed_float16'}
-
-
-def test_lambdas_v100_ran_without_xla():
-    found = {figure.work.variant: figure for figure in figures.load('lambda_tensorflow').figures
-             if 'V100' in figure.published['hardware'] and figure.work.precision == 'float32'}
-    assert (found['D'].images_per_s, found['D'].work.batch_size) == (249.19, 192)
-    assert not any('XLA' in text for figure in found.values() for text in figure.differs)
-    assert all(', no XLA' in figure.published['software'] for figure in found.values())
 
 
 def test_a_reference_of_several_gpus_names_the_gpu_of_each_figure(capsys):

@@ -32,40 +32,33 @@ LIMIT_S = 120                        # of what takes a moment: more than a busy 
 
 # A script in the place of all four. It writes a record as a real one does, but takes no time;
 # behaviour.json beside it says what goes wrong, by the beginning of the record's name.
-STUB = """
-import json, os, sys, time
-options, words = {}, sys.argv[1:]
-while words:
-    name = words.pop(0)[2:]
-    if name in ('lrn', 'no_lrn', 'fc', 'no_fc'):
-        options[name.replace('no_', '')] = not name.startswith('no_')
-    else:
-        value = words.pop(0)
+STUB = r"""
+import json, os, re, sys, time
+options = {'layers': False}
+for name, value in re.findall(r'--(\w+)(?: ([^-]\S*))?', ' '.join(sys.argv[1:])):
+    if value:
         options[name] = int(value) if value.isdigit() else value
-options['layers'] = False
+    else:
+        options[name.replace('no_', '')] = not name.startswith('no_')
 path = options.pop('json')
-folder = os.path.dirname(os.path.abspath(__file__))
+run, folder = os.path.basename(path)[:-len('.json')], os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(folder, 'calls'), 'a') as file:
-    file.write(os.path.basename(path)[:-len('.json')] + '\\n')
+    file.write(run + '\n')
 with open(os.path.join(folder, 'behaviour.json')) as file:
-    behaviour = json.load(file)
-does = ''
-for name in behaviour:
-    if os.path.basename(path).startswith(name):
-        does = behaviour[name]
+    does = ''.join(does for name, does in json.load(file).items() if run.startswith(name))
 print('Device: stub', flush=True)
 with open('RECORD') as file:
     record = json.load(file)
 entries, record['results'] = record['results'], []
-record.update(options=options, status='running')
+record['options'] = options
 record['environment']['device']['name'] = os.environ['STUB_DEVICE']
 record['environment']['tensorflow'] = os.environ['STUB_TENSORFLOW']
 record['environment'].update(json.loads(os.environ['STUB_CONDITIONS']))
 
-def write():
-    with open(path + '.tmp', 'w') as file:
+def write(status):
+    record['status'] = status
+    with open(path, 'w') as file:
         json.dump(record, file)
-    os.rename(path + '.tmp', path)
 
 def add(name):
     batch_size = options['batch_size']
@@ -73,8 +66,7 @@ def add(name):
     record['results'].append(dict(
         entries[0], info_string=name, fetch=options['fetch'], batch_size=batch_size,
         mean_s=mean_s, samples_s=[mean_s], sd_s=0.0001, peak_bytes=5000000 * batch_size,
-        warnings=[{'kind': 'w', 'text': 'w'}] if does == 'warning' else [],
-        faults=['nothing ran'] if does == 'invalid' else []))
+        warnings=[], faults=['nothing ran'] if does == 'invalid' else []))
     print('2026-11-24 01:00:00.000000: %s across 5 steps, 0.001 +/- 0.000 sec / batch' % name)
 
 if does == 'crash at once':
@@ -82,7 +74,7 @@ if does == 'crash at once':
 if does == 'no device':
     sys.exit(3)
 add('Forward')
-write()
+write('running')
 if does.startswith('killed by '):
     os.kill(os.getpid(), int(does.split()[-1]))
 if does == 'wait':
@@ -90,16 +82,13 @@ if does == 'wait':
         print('waiting', flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
-        record['status'] = 'interrupted'
-        write()
+        write('interrupted')
         sys.exit(130)
 if does == 'out of memory':
-    record['status'] = 'out_of_memory'
-    write()
+    write('out_of_memory')
     sys.exit('Out of memory')
 add('Forward-backward')
-record['status'] = 'finished'
-write()
+write('finished')
 if does == 'damaged record':
     with open(path, 'w') as file:
         file.write('{"status": "fini')
