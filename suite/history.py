@@ -22,7 +22,7 @@ import argparse
 import os
 import re
 import sys
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from common import files, networks, text
 from common.arguments import returns_exit_code
@@ -68,20 +68,20 @@ def measured(paths: Sequence[str]) -> Tuple[List[Point], List[str]]:
     for path in paths:
         source = figures.load(path, 'gpu')
         environments = {record.name: record.data['environment'] for record in source.records}
-        own = []
-        for figure in source.figures:
-            if figure.records and not figure.faults and figure.work.processes == 1:
-                name = figure.records[0]                 # of a folder, with the folders below it
-                place = os.path.join(path, os.path.dirname(name)) if os.path.isdir(path) else path
-                own.append(_measured(figure, environments[name], os.path.normpath(place)))
+        own = [_measured(path, figure, environments[figure.records[0]])
+               for figure in source.figures
+               if figure.records and not figure.faults and figure.work.processes == 1]
         points, problems = points + own, problems + source.problems
         if not own and not source.problems:
             problems.append('%s: no valid GPU record' % path)
     return points, problems
 
 
-def _measured(figure, environment, path):
+def _measured(path, figure, environment):
     """The point of a figure of records, which differs at most in the fetch and the batch size."""
+    if os.path.isdir(path):                              # with the folders below it
+        path = os.path.join(path, os.path.dirname(figure.records[0]))
+    path = os.path.normpath(path)
     if path.startswith(RESULTS):
         path = os.path.relpath(path, os.path.dirname(RESULTS))
     differs = [('gradients and outputs stay on the GPU (--fetch ops)', figure.work.fetch == 'ops'),
@@ -96,7 +96,7 @@ def _point(figure, rate, source, year, hardware, software):
     added = tuple(a or b for a, b in ADDED.findall(hardware))
     gpu = re.sub('^(NVIDIA )?(GeForce )?', '', ADDED.sub('', hardware))
     precision, _, xla = figure.work.precision.partition(', ')
-    return Point(*figure.work[:3], int(year), gpu, rate, precision, figure.work.batch_size,
+    return Point(figure.work._replace(precision=precision), int(year), gpu, rate,
                  FRAMEWORK.match(software).group(),
                  figure.differs + ((xla,) if xla else ()) + added, source)
 
@@ -116,15 +116,15 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
         network = networks.NETWORKS[benchmark]
         size = variant or next(iter(network.variants))
         chosen = [point for point in points
-                  if (point.benchmark, point.info_string) == (benchmark, info_string)
-                  and (benchmark not in SIZED or point.variant.split('_')[-1] == size)]
-        chosen.sort(key=lambda point: (point.year, point.images_per_s, point))
+                  if (point.work.benchmark, point.work.info_string) == (benchmark, info_string)
+                  and (benchmark not in SIZED or point.work.variant.split('_')[-1] == size)]
+        chosen.sort(key=lambda point: (point.year, point.images_per_s))
         title = network.title + (' ' + size if benchmark in SIZED else '')
-        chapters = [point for point in chosen if (point.source, point.variant) == (
+        chapters = [point for point in chosen if (point.source, point.work.variant) == (
             CHAPTER, next(iter(network.variants)))]
         if chosen:
             shown.append(Panel('%s, %s' % (title, info_string.lower()), chosen,
-                               chapters[0] if chapters else None))
+                               next(iter(chapters), None)))
     return shown
 
 
@@ -145,31 +145,32 @@ def decade(shown: Sequence[Panel], words: str = ENGLISH) -> List[str]:
             lines.append(words % (
                 panel.title, text.significant(chapters.images_per_s, 3), chapters.gpu,
                 chapters.year, text.significant(best.images_per_s, 4), best.gpu, best.year,
-                best.precision, text.significant(best.images_per_s / chapters.images_per_s, 2)))
+                best.work.precision,
+                text.significant(best.images_per_s / chapters.images_per_s, 2)))
     return lines
 
 
-def listing(shown: Sequence[Panel], addresses: Dict[str, str]) -> List[str]:
-    """Returns the lines of the tables, of what differs and of the sources."""
+def listing(shown: Sequence[Panel], addresses: Dict[str, str]) -> str:
+    """Returns what the years brought, the tables, what differs and the sources."""
     notes = list(dict.fromkeys(
         note for panel in shown for point in panel.points for note in point.differs))
-    lines = decade(shown)
-    lines += [''] * bool(lines)
+    blocks = []
     for panel in shown:
         rows = [['year', 'GPU', 'images / s', 'precision', 'batch', 'variant', 'framework',
                  'source', 'differs in']]
         for point in panel.points:
             rows.append([str(point.year), point.gpu, text.significant(point.images_per_s, 4),
-                         point.precision, str(point.batch_size or '-'), point.variant,
-                         point.framework, point.source,
+                         point.work.precision, str(point.work.batch_size or '-'),
+                         point.work.variant, point.framework, point.source,
                          ' '.join('%d' % (notes.index(note) + 1) for note in point.differs)])
-        left = [heading for heading in rows[0] if heading not in ('images / s', 'batch')]
-        lines += [panel.title] + ['  ' + line for line in text.table(rows, left=left)] + ['']
-    lines += ["Differs from the chapter's work in"]
-    lines += ['  %d  %s' % numbered for numbered in enumerate(notes, 1)] + ['', 'Sources']
-    for name in _sources(shown):
-        lines.append('  %s: %s' % (name, addresses.get(name, 'measured with these scripts')))
-    return lines
+        blocks.append(text.TextBlock(panel.title, rows, []))
+    blocks.append(text.TextBlock("Differs from the chapter's work in", [], [
+        '%d  %s' % numbered for numbered in enumerate(notes, 1)]))
+    blocks.append(text.TextBlock('Sources', [], [
+        '%s: %s' % (name, addresses.get(name, 'measured with these scripts'))
+        for name in _sources(shown)]))
+    lines = decade(shown)
+    return '\n'.join(lines + [''] * bool(lines) + [text.as_text(blocks)])
 
 
 def _sources(shown):
@@ -197,7 +198,7 @@ def training_svg() -> str:
     chapter's GPU stands there with a forward and a backward pass, as jcjohnson published them."""
     points, _ = published()
     panel, = panels(points, ['resnet_v2'], PASSES['training'], '50')
-    passes = [point for point in points if (point.source, point.gpu, point.variant) == (
+    passes = [point for point in points if (point.source, point.gpu, point.work.variant) == (
         'jcjohnson', CHAPTERS_GPU, 'v1_50')]
     chapters = passes[0]._replace(
         images_per_s=1 / sum(1 / point.images_per_s for point in passes))
@@ -214,7 +215,7 @@ def networks_svg() -> str:
     others."""
     own = [panel._replace(points=[
         point for point in panel.points
-        if point.variant in networks.NETWORKS[point.benchmark].variants])
+        if point.work.variant in networks.NETWORKS[point.work.benchmark].variants])
         for panel in default_panels()]
     return svg(own, "The chapter's networks: images / s of one GPU by year", [
         'AlexNet with or without LRN and fully connected layers; the others as in the chapter.'])
@@ -227,7 +228,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Prints or writes what `argv` asks for; returns the exit code."""
     parser = _parser()
     args = parser.parse_args(argv)
-    problem = _problem(args)
+    if args.variant and args.network not in SIZED:
+        parser.error('--variant needs --network %s' % ' or '.join(SIZED))
+    variants = networks.NETWORKS[args.network or SIZED[0]].variants
+    if args.variant and args.variant not in variants:
+        parser.error('argument --variant: %s has no %r: it has %s' % (
+            args.network, args.variant, ', '.join(variants)))
+    problem = args.svg and files.argument_problem('--svg', args.svg)
     if problem:
         parser.error(problem)
     points, addresses = published()
@@ -247,7 +254,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print('%s: %d figures from %d sources' % (args.svg, sum(
             len(panel.points) for panel in shown), len(_sources(shown))), flush=True)
     else:
-        print('\n'.join(listing(shown, addresses)), flush=True)
+        print(listing(shown, addresses), end='', flush=True)
     return 0
 
 
@@ -264,19 +271,3 @@ def _parser():
         help='default: forward')
     add('--svg', metavar='PATH', help='write a chart instead of the tables')
     return parser
-
-
-def _problem(args: Any) -> Optional[str]:
-    """What is wrong with the flags together, or None."""
-    trouble = args.svg and files.argument_problem('--svg', args.svg)
-    if trouble:
-        return trouble
-    if args.variant is None:
-        return None
-    if args.network not in SIZED:
-        return '--variant needs --network %s' % ' or '.join(SIZED)
-    variants = networks.NETWORKS[args.network].variants
-    if args.variant not in variants:
-        return 'argument --variant: %s has no %r: it has %s' % (
-            args.network, args.variant, ', '.join(variants))
-    return None

@@ -47,18 +47,18 @@ def test_every_published_figure_with_a_rate_is_a_point():
     sources = {name: figures.load(name) for name in figures.reference_names()}
     without = [figure for source in sources.values() for figure in source.figures
                if not figure.images_per_s and not (figure.work.batch_size and figure.mean_s)]
-    assert len(points) + len(without) == sum(len(one.figures) for one in sources.values())
+    assert len(points) + len(without) == sum(
+        len(source.figures) for source in sources.values())
     assert without == [] and set(addresses) == set(sources)
-    assert all(point.precision in by_year.PRECISIONS and 10 < point.images_per_s < 20000
+    assert all(point.work.precision in by_year.PRECISIONS and 10 < point.images_per_s < 20000
                and not point.is_own for point in points)
 
 
 def test_the_chapter_and_a_gpu_with_remarks():
     points, _ = history.published()
     chapter, = [point for point in points if point.source == 'chapter'
-                and point[:3] == ('resnet_v2', '152', 'Forward')]
-    assert chapter[3:] == (2016, 'GTX 1080', 32 / 0.203, 'float32', 32, 'TensorFlow 1', (),
-                           'chapter', False)
+                and point.work[:3] == ('resnet_v2', '152', 'Forward')]
+    assert chapter[1:] == (2016, 'GTX 1080', 32 / 0.203, 'TensorFlow 1', (), 'chapter', False)
     k80 = [point for point in points if 'p2.8xlarge' in ' '.join(point.differs)]
     assert k80 and {point.gpu for point in k80} == {'Tesla K80'}
     assert all('one of its two GPUs' in point.differs for point in k80)
@@ -73,9 +73,9 @@ def test_own_records_are_found_at_any_depth(write, tmp_path):
     points, problems = history.measured([str(tmp_path / 'a')])
     assert problems == []
     own, = [point for point in points if not point.differs]
-    assert own[:7] == ('alexnet', 'lrn', 'Forward', 2027, 'H100 80GB HBM3', pytest.approx(12800),
-                       'float32')
-    assert own.framework == 'TensorFlow 2.21' and own.source.endswith('a/b') and own.is_own
+    assert own.work == figures.Work('alexnet', 'lrn', 'Forward', 'tensors', 32, 'float32')
+    assert own[1:5] == (2027, 'H100 80GB HBM3', pytest.approx(12800), 'TensorFlow 2.21')
+    assert own.source.endswith('a/b') and own.is_own
     other, = [point for point in points if point.differs]
     assert other.differs == ('gradients and outputs stay on the GPU (--fetch ops)',)
 
@@ -89,17 +89,15 @@ def test_a_record_that_is_not_valid_is_no_point(write):
 
 def test_a_panel_has_one_size_and_one_pass():
     points, _ = history.published()
+    sizes = {'resnet_v2': {'152', 'v1_152', 'v1.5_152', 'timm_152'}, 'vgg16': {'D'}}
     for panel in history.panels(points, ALL, 'Forward'):
-        assert len({point.benchmark for point in panel.points}) == 1
-        assert [point.year for point in panel.points] == sorted(
-            point.year for point in panel.points)
-        for point in panel.points:
-            if point.benchmark == 'resnet_v2':
-                assert point.variant in ('152', 'v1_152', 'v1.5_152', 'timm_152')
-            if point.benchmark == 'vgg16':
-                assert point.variant == 'D'
+        (benchmark,) = {point.work.benchmark for point in panel.points}
+        years = [point.year for point in panel.points]
+        assert years == sorted(years)
+        variants = {point.work.variant for point in panel.points}
+        assert variants <= sizes.get(benchmark, variants)
     small, = history.panels(points, ['vgg16'], 'Forward', 'A')
-    assert {point.variant for point in small.points} == {'A'}
+    assert {point.work.variant for point in small.points} == {'A'}
     assert history.panels(points, ['inception_v3'], 'Forward-backward') == []
 
 
@@ -109,8 +107,8 @@ def test_the_tables_explain_every_number_and_source(capsys):
     assert history.main(['--network', 'resnet_v2', '--variant', '50', '--pass', 'Training']) == 0
     out = capsys.readouterr().out
     tables, rest = out.split("Differs from the chapter's work in\n")
-    notes, sources = rest.split('\nSources\n')
-    explained = {line.split()[0]: line.split('  ', 2)[2] for line in notes.splitlines() if line}
+    notes, sources = re.sub('\n {4}', ' ', rest).split('\nSources\n')     # not wrapped
+    explained = dict(line.split(None, 1) for line in notes.splitlines() if line)
     rows = [re.split(' {2,}', line.strip()) for line in tables.splitlines()[2:] if line]
     named = {number for row in rows for number in row[8].split()}
     assert named == set(explained)
@@ -165,8 +163,8 @@ def test_the_picture_of_the_readme_names_the_best_gpu_of_each_year():
     points, _ = history.published()
     best = {}
     for point in points:
-        if (point.benchmark, point.info_string) == ('resnet_v2', 'Training with optimizer') and (
-                point.variant.endswith('50')):
+        if point.work[::2][:2] == ('resnet_v2', 'Training with optimizer') and (
+                point.work.variant.endswith('50')):
             best[point.year] = max(best.get(point.year, 0), point.images_per_s)
     drawing = history.training_svg()
     assert drawing == history.training_svg()
@@ -203,9 +201,9 @@ def test_a_chart_is_written_or_one_sentence_says_why_not(tmp_path, capsys):
 
 
 def test_the_first_lines_say_what_ten_years_brought(capsys):
-    def point(gpu, year, rate, source, precision='float32', variant='D'):
-        return history.Point('vgg16', variant, 'Forward', year, gpu, rate, precision, 32, 'X', (),
-                             source)
+    def point(gpu, year, rate, source, precision='float32'):
+        work = figures.Work('vgg16', 'D', 'Forward', None, 32, precision)
+        return history.Point(work, year, gpu, rate, 'X', (), source)
     points = [point('GTX 1080', 2016, 210.5, 'chapter'), point('A', 2020, 400.0, 'x'),
               point('B', 2025, 3525.0, 'y', 'float16')]
     line, = history.decade(history.panels(points, ALL, 'Forward')
