@@ -34,10 +34,15 @@ def flops(op: Any) -> int:
     if op.type not in COUNTED:
         return 0
     if op.type != 'Conv2D' and op.type in CONVOLUTIONS:
-        kernel = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
-        per_output = kernel.shape[:3].num_elements()     # height x width x input channels
+        per_output = kernel_shape(op)[:3].num_elements()         # height x width x input channels
         return 2 * per_output * op.inputs[2].shape.num_elements()
     return int(get_stats_for_node_def(op.graph, op.node_def, 'flops').value)
+
+
+def kernel_shape(op: Any) -> Any:
+    """Returns the shape of the kernel of a convolution or of one of its gradients: height, width,
+    input channels, output channels."""
+    return (op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]).shape
 
 
 def fetches(target: Any, fetch: str) -> Any:

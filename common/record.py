@@ -78,11 +78,10 @@ def result(run: Run, timing: Timing) -> Dict[str, Any]:
     summary = stats.summarise(timing.seconds)._asdict() if timing.seconds else None
     return {'info_string': timing.info_string, 'fetch': run.args.fetch,
             'batch_size': run.args.batch_size, 'precision': run.precision, 'xla': run.args.xla,
-            'mean_s': timing.mean if timing.seconds else None,
-            'sd_s': timing.sd if timing.seconds else None,
+            'mean_s': summary and summary['mean_s'], 'sd_s': summary and summary['sd_s'],
             'statistics': summary,
             'warnings': [caution._asdict() for caution in cautions.about(
-                timing.seconds, timing.burn_in_seconds)] if timing.seconds else [],
+                timing.seconds, timing.burn_in_seconds)] if summary else [],
             'samples_s': list(timing.seconds), 'burn_in_s': list(timing.burn_in_seconds),
             'gpu': None, 'energy_per_image_j': None, 'difference': None, 'layers': None,
             'scaling': None}

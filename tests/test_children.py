@@ -1,5 +1,5 @@
 """Child processes: Ctrl-C while one is started. That they end with their parent is tested where
-they are used (test_precision.py, test_suite_run.py)."""
+they are used (test_suite_run.py)."""
 import os
 import signal
 import subprocess

@@ -32,12 +32,6 @@ def untested_version() -> List[Caution]:
                     '`python -m pytest -m "" tests/test_runtimes.py`' % tf1.VERSION)]
 
 
-def graph_convolutions(targets: Iterable[Any]) -> Dict[str, int]:
-    """Counts the convolutions, by type, that a run of `targets` needs by the graph."""
-    return dict(collections.Counter(op.type for op in graph.needed_ops(targets)
-                                    if op.type in graph.CONVOLUTIONS))
-
-
 def executed_convolutions(step_stats: Any) -> Dict[str, int]:
     """Counts the convolutions, by type, that a traced step executed, fused ones included."""
     types = (_op_type(node) for device in step_stats.dev_stats if graph.is_executor(device)
@@ -47,13 +41,14 @@ def executed_convolutions(step_stats: Any) -> Dict[str, int]:
 
 def convolutions(step_stats: Any, targets: Iterable[Any], clustered: Optional[int] = None
                  ) -> Dict[str, Dict[str, int]]:
-    """Returns `convolutions` of the record: the numbers by type, in a traced step ('executed') and
-    in the 'graph'. XLA does not tell the type of those that it compiled: `clustered` is their
-    number, None without --xla."""
+    """Returns `convolutions` of the record: the numbers by type that a traced step 'executed', and
+    that a run of `targets` needs by the 'graph'. XLA does not tell the type of those that it
+    compiled: `clustered` is their number, None without --xla."""
     ran = executed_convolutions(step_stats)
     if clustered is not None:
         ran['in clusters'] = clustered
-    return {'executed': ran, 'graph': graph_convolutions(targets)}
+    return {'executed': ran, 'graph': dict(collections.Counter(
+        op.type for op in graph.needed_ops(targets) if op.type in graph.CONVOLUTIONS))}
 
 
 def executed(counted: Dict[str, Dict[str, int]]) -> List[str]:
@@ -174,10 +169,8 @@ def _op_type(node):
 
 
 def _has_short_cut(op):
-    if op.type not in graph.CONVOLUTIONS:
-        return False
-    kernel = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
-    return set(op.get_attr('strides')) == {1} and kernel.shape[:2].num_elements() > 1
+    return (op.type in graph.CONVOLUTIONS and set(op.get_attr('strides')) == {1}
+            and graph.kernel_shape(op)[:2].num_elements() > 1)
 
 
 def _is_array(tensor):

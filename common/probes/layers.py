@@ -7,7 +7,6 @@ time of the step.
 """
 import json
 import re
-import statistics
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from common import files, graph
@@ -16,8 +15,10 @@ from common.tf1 import Timeline, tf
 STEPS = 5                            # traced steps of a table
 PIDS = 1000                          # above the number of processes in a trace
 
-# The scope of the whole network, such as 'resnet_v2_152_1/', which slim puts before each layer's.
-NETWORK = r'(?:(?:InceptionV3|resnet_v2_\d+)(?:_\d+)?/)*'
+# What may stand before the name of a layer: 'gradients/', and the scope of the whole network, such
+# as 'resnet_v2_152_1/', which slim puts there.
+PREFIX = (r'^(?:ConstantFolding/)?(?:gradients(?:_\d+)?/)?'
+          r'(?:(?:InceptionV3|resnet_v2_\d+)(?:_\d+)?/)*')
 OTHER = 'other'                      # operations outside any layer
 SCALAR = 8                           # bytes: the probability of dropout, a loss
 
@@ -67,57 +68,55 @@ def profile(session: tf.Session, target: Any, tensors: List[Any],
         kind: of the device, 'gpu' or 'cpu'.
     """
     ops = graph.needed_ops(tensors)
-    steps = [_seconds(trace(session, target, feed_dict, kind), {op.name: layer(op) for op in ops})
-             for _ in range(STEPS)]
-    times = {key: statistics.mean(step.get(key, 0.0) for step in steps)
-             for key in {key for step in steps for key in step}}
-    flops, outputs_used = {}, {}                            # type: Dict[str, int], Dict[str, set]
+    layers = {op.name: layer(op) for op in ops}
+    rows = {name: {'name': name, 'forward_s': 0.0, 'backward_s': 0.0, 'flops': 0, 'output_bytes': 0}
+            for name in [*layers.values(), OTHER]}       # type: Dict[str, Dict[str, Any]]
+    for _ in range(STEPS):
+        seconds = _seconds(trace(session, target, feed_dict, kind), layers)
+        for (name, is_backward), seconds_of_layer in seconds.items():
+            rows[name]['backward_s' if is_backward else 'forward_s'] += seconds_of_layer / STEPS
+    used_elsewhere = {t for op in ops for t in op.inputs if layers[t.op.name] != layers[op.name]
+                      and not graph.is_variable(t)}
     for op in ops:
-        name = layer(op)
-        flops[name] = flops.get(name, 0) + graph.flops(op)
-        for t in op.inputs:
-            if layer(t.op) != name and not _backward(t.op.name) and not graph.is_variable(t):
-                outputs_used.setdefault(layer(t.op), set()).add(t)
-    for t in tensors:
-        if not _backward(t.op.name):
-            outputs_used.setdefault(layer(t.op), set()).add(t)
-    sizes = {name: sum(map(_size, outputs)) for name, outputs in outputs_used.items()}
-    rows = {}                                            # type: Dict[str, Dict[str, Any]]
-    rest = {'name': OTHER, 'forward_s': 0.0, 'backward_s': 0.0, 'flops': 0, 'output_bytes': 0}
-    for name in dict.fromkeys(list(flops) + [OTHER]):
-        row = {'name': name, 'forward_s': times.get((name, False), 0.0),
-               'backward_s': times.get((name, True), 0.0), 'flops': flops.get(name, 0),
-               'output_bytes': sizes.get(name, 0)}
-        if name != OTHER and (row['flops'] or row['output_bytes'] > SCALAR):
-            rows[name] = row
-        else:
+        rows[layers[op.name]]['flops'] += graph.flops(op)
+    for t in used_elsewhere.union(tensors):
+        if not _is_backward(t.op.name) and t.shape.is_fully_defined():
+            rows[layers[t.op.name]]['output_bytes'] += graph.size(t)
+    rest = rows.pop(OTHER)
+    for name, row in list(rows.items()):
+        if not row['flops'] and row['output_bytes'] <= SCALAR:
             rest['forward_s'] += row['forward_s']
             rest['backward_s'] += row['backward_s']
+            del rows[name]
     return list(rows.values()) + [rest]
 
 
 def layer(op: Any) -> str:
     """Returns the layer that an operation of the graph belongs to: conv1, lrn1, Mixed_5b,
     block3/unit_7. The sum of two gradients belongs to the layer of the first."""
-    while op.type == 'AddN' and _backward(op.name):
-        op = op.inputs[0].op
-    return layer_of_name(op.name)
+    return layer_of_name(_summed(op).name)
 
 
 def layer_of_name(name: str) -> str:
     """Returns the layer that an operation of this name belongs to. TensorFlow's optimizers add to
     the names: gradients/conv2/Conv2D_grad/Conv2DBackpropInput-0-TransposeNHWCToNCHW is of conv2."""
-    name = re.sub(r'^(?:ConstantFolding/)?(?:gradients(?:_\d+)?/)?' + NETWORK, '', name)
+    name = re.sub(PREFIX, '', name)
     return re.sub(r'(?:_grad|-\d.*)$', '', re.match(r'block\d+/unit_\d+|[^/]*', name).group())
 
 
 def full_name(op: Any) -> Tuple[str, bool]:
     """Returns the innermost layer that an operation of the graph belongs to, such as conv1 or
     Mixed_5b/Branch_0/Conv2d_0a_1x1, and whether the operation is of the backward half."""
-    while op.type == 'AddN' and _backward(op.name):
+    op = _summed(op)
+    name, _, _ = re.sub(PREFIX, '', op.name).partition('_grad/')
+    return name.rpartition('/')[0] or name, _is_backward(op.name)
+
+
+def _summed(op):
+    """The first of the gradients that an AddN of the backward half adds up; else the operation."""
+    while op.type == 'AddN' and _is_backward(op.name):
         op = op.inputs[0].op
-    name, _, _ = re.sub(r'^(?:gradients(?:_\d+)?/)?' + NETWORK, '', op.name).partition('_grad/')
-    return name.rpartition('/')[0] or name, _backward(op.name)
+    return op
 
 
 def _seconds(step_stats, layers):
@@ -130,7 +129,7 @@ def _seconds(step_stats, layers):
         for node in device.node_stats:
             words = re.split(r'[:#@\s]+', node.node_name + ' ' + node.timeline_label)
             name = next((word for word in words if word in layers), words[0])
-            key = layers.get(name) or layer_of_name(name), _backward(name)
+            key = layers.get(name) or layer_of_name(name), _is_backward(name)
             if key[0] not in layers.values():
                 key = OTHER, False
             seconds = 1e-6 * (node.op_end_rel_micros - node.op_start_rel_micros)
@@ -138,9 +137,5 @@ def _seconds(step_stats, layers):
     return totals
 
 
-def _backward(name):
+def _is_backward(name):
     return re.match(r'(?:ConstantFolding/)?gradients(?:_\d+)?/', name) is not None
-
-
-def _size(tensor):
-    return graph.size(tensor) if tensor.shape.is_fully_defined() else 0

@@ -25,11 +25,11 @@ from common.cautions import Caution
 from common.machine import host
 from common.machine.device import Device
 from common.probes import checks
+from common.record import ROOT
 from common.stop import Stop
 from common.tf1 import tf
 from common.workload import Pass, Run
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PRECISIONS = 'float32', 'tf32', 'mixed'
 
 # Allowed relative difference (L2 norm) of the results of a pass: enough for another order of
