@@ -2,6 +2,7 @@
 each round and takes turns with the others, and a verdict needs the whole interval."""
 import argparse
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -124,7 +125,7 @@ def stub(tmp_path, monkeypatch):
         script.write_text((STUB % (str(log), lines)).replace('FAULTS', faults))
         monkeypatch.setattr(rounds, 'WORKER', [sys.executable, '-S', str(script)])
         return lambda: [json.loads(line) for line in log.read_text().splitlines()]
-    monkeypatch.setattr(contenders.importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None)
     return replace
 
 
@@ -180,7 +181,7 @@ def test_which_peers_are_timed(installed, words, peers, said, stub, monkeypatch,
     monkeypatch.setattr(rounds, 'ROUNDS', tables.MIN_ROUNDS)
     told = stub()
     if installed:
-        monkeypatch.setattr(contenders, 'missing', lambda name: [])
+        monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: name)
     assert command.main(SHORT + words) == 0
     assert {name for name, *_ in told()} == peers | {'ours', 'ours again'}
     out = capsys.readouterr().out.split('\nOurs beside its peers')[0]
@@ -246,8 +247,8 @@ def test_the_rounds_before_an_error_or_ctrl_c_are_recorded_and_shown(
     path, log = tmp_path / 'peers.json', tmp_path / 'log'
     told = stub('if open(%r).read().count("start") > 21: %s' % (
         str(log), 'time.sleep(600)' if is_interrupted else 'sys.exit(5)'))
-    script = ('import sys; from suite.peers import command, contenders, rounds; '
-              'rounds.WORKER = %r; contenders.importlib.util.find_spec = lambda name: None; '
+    script = ('import sys; from suite.peers import command, rounds; '
+              'rounds.WORKER = %r; command.importlib.util.find_spec = lambda name: None; '
               'sys.exit(command.main(%r))' % (rounds.WORKER, ALEXNET + ['--json', str(path)]))
     with subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.PIPE, text=True,
                           cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -281,21 +282,20 @@ def test_the_ratio_and_its_interval(ours_s, peer_s, expected):
     assert tables.ratio(ours_s, peer_s) == pytest.approx(expected, abs=1e-3)
 
 
-def test_fewer_rounds_have_no_interval():
-    with pytest.raises(ValueError, match='5 rounds have no 95 % interval, 6 have'):
-        tables.ratio([1.0] * 5, [1.0] * 5)
-
-
-@pytest.mark.parametrize('n, limit', [(6, 0), (7, 2), (10, 8), (20, 52)])
-def test_the_signed_rank_limits_are_those_of_the_published_table(n, limit):
-    """For 5 % in both directions together."""
-    assert tables.signed_rank_limit(n) == limit
+@pytest.mark.parametrize('n', [6, 7, 10])
+def test_what_is_outside_of_an_interval_leaves_out_5_percent(n):
+    """Of all signs of n differences, in both directions together."""
+    sums = [sum(itertools.compress(range(1, n + 1), signs))
+            for signs in itertools.product((0, 1), repeat=n)]
+    shares = [sum(total <= outside for total in sums) / len(sums)
+              for outside in (tables.OUTSIDE[n], tables.OUTSIDE[n] + 1)]
+    assert shares[0] <= 0.025 < shares[1]
 
 
 def entry_of(low, high, **changed):
-    """An entry whose interval is (low, high): six rounds, of which it holds all."""
-    return dict({'benchmark': 'vgg16', 'info_string': 'Forward', 'peer': 'keras',
-                 'ours_s': [low, high] * 3, 'peer_s': [1.0] * 6, 'ours_flops': 1e9,
+    """An entry whose interval is (low, high)."""
+    return dict({'benchmark': 'vgg16', 'info_string': 'Forward', 'peer': 'keras', 'ratio': low,
+                 'ci95': [low, high], 'ours_s': [low, low], 'peer_s': [1.0, 1.0], 'ours_flops': 1e9,
                  'peer_flops': 1e9, 'differs': None, 'faults': []}, **changed)
 
 

@@ -18,10 +18,9 @@ does can only add to a step. The ratio is our time divided by the peer's, above 
 the median of the means of each two rounds (Hodges, Lehmann), with the 95 % interval of Wilcoxon's
 signed-rank test. A round in which one contender alone was disturbed hardly moves them.
 
-The margin is 1 %. Ours is slower if the whole interval is above 1.01, faster if it is below 0.99;
-the two are equivalent if it lies from 0.99 to 1.01, otherwise it is undecided. A peer with other
-layers, or whose FLOP differ by more than 0.5 %, gets no verdict. The control is our network once
-more, timed like a peer; a sentence below the table says where its interval exceeds the margin.
+Ours is slower if the whole interval is above 1.01, faster if it is below 0.99; the two are
+equivalent if it lies between, otherwise it is undecided. A peer with other layers, or whose FLOP
+differ by more than 0.5 %, gets no verdict. The control is our network once more, timed like a peer.
 
 All contenders of a network are in memory at the same time; if that is too much, use fewer peers or
 a smaller batch. The record is written after each round from the sixth on.
@@ -31,6 +30,7 @@ asked, 130 interrupted.
 """
 import argparse
 import importlib
+import importlib.util
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import inception_v3_benchmark
@@ -39,8 +39,8 @@ from common.horovod.launch import NO_SCRIPT, is_launched
 from common.machine import device
 from common.probes import precision
 from common.workload import Run
-from suite.peers import contenders, rounds, tables
-from suite.peers.contenders import CONTROL, MATCHES, OURS, PEERS
+from suite.peers import rounds, tables
+from suite.peers.contenders import CONTROL, KERAS, MATCHES, OURS, PEERS, SLIM
 
 STEPS = rounds.ROUNDS * rounds.TURNS  # --num_batches is a multiple of this
 
@@ -71,20 +71,23 @@ def time_all(args: argparse.Namespace) -> int:
 
 def time_network(network: str, run: Run) -> Iterator[List[Dict[str, Any]]]:
     """Yields the entries of a network after each round from tables.MIN_ROUNDS on."""
-    args, torch_peer = run.args, MATCHES[network].torch[0]
-    names = [name for name in contenders.available(network)
-             if args.peers is None or name not in PEERS or name in args.peers]
-    missing = contenders.missing(network)
-    if missing and (args.peers is None or torch_peer in args.peers):
-        print('%s: PyTorch is left out, because %s not installed' % (
-            network, ' and '.join(missing) + (' is' if len(missing) == 1 else ' are')), flush=True)
-    if (network == 'inception_v3' and torch_peer in names and args.batch_size == 1
-            and not args.forward_only):
-        names.remove(torch_peer)
-        print('inception_v3: torchvision is left out, because PyTorch does not train the batch '
-              'norm of the auxiliary classifier on one image: use --batch_size 2 or more, or '
-              '--forward_only', flush=True)
-    if args.peers and not set(names) & set(PEERS):
+    args, match = run.args, MATCHES[network]
+    torch_peer = match.torch[0]
+    peers = [name for name in [SLIM] + [KERAS] * bool(match.keras) + [torch_peer]
+             if args.peers is None or name in args.peers]
+    missing = [name for name in ('torch', torch_peer) if importlib.util.find_spec(name) is None]
+    why = ''
+    if missing:
+        why = 'PyTorch is left out, because %s not installed' % (
+            ' and '.join(missing) + (' is' if len(missing) == 1 else ' are'))
+    elif network == 'inception_v3' and args.batch_size == 1 and not args.forward_only:
+        why = ('torchvision is left out, because PyTorch does not train the batch norm of the '
+               'auxiliary classifier on one image: use --batch_size 2 or more, or --forward_only')
+    if why and torch_peer in peers:
+        peers.remove(torch_peer)
+        print('%s: %s' % (network, why), flush=True)
+    names = [OURS, CONTROL] + peers
+    if args.peers and not peers:
         print('%s: none of --peers is available, so only the control is timed' % network,
               flush=True)
     task = dict(run.options, network=network, device=run.device.kind,

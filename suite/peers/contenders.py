@@ -2,8 +2,7 @@
 
 This module does not import TensorFlow or PyTorch.
 """
-import importlib.util
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 # Our network, and the control: our network again, in processes of its own.
 OURS, CONTROL = 'ours', 'ours again'
@@ -32,16 +31,3 @@ MATCHES = {
                           ('torchvision', 'inception_v3', {'init_weights': False})),
     'resnet_v2':    Match('152', True, 'ResNet152V2', ('timm', 'resnetv2_152', {})),
 }
-
-
-def available(network: str) -> List[str]:
-    """Returns the contenders that are installed, ours and the control first."""
-    match = MATCHES[network]
-    return ([OURS, CONTROL, SLIM] + [KERAS] * bool(match.keras)
-            + [match.torch[0]] * (not missing(network)))
-
-
-def missing(network: str) -> List[str]:
-    """Returns the packages that the PyTorch contender needs and that are not installed."""
-    return [name for name in ('torch', MATCHES[network].torch[0])
-            if importlib.util.find_spec(name) is None]

@@ -2,7 +2,6 @@
 
 This module does not import TensorFlow.
 """
-import functools
 import itertools
 import math
 import statistics
@@ -30,7 +29,12 @@ DIFFERS = {
 OTHER_LAYERS = ('alexnet', SLIM), ('vgg16', SLIM)
 MAX_FLOP = 0.005
 
-MIN_ROUNDS = 6                       # all 5 signs agree by chance in 6 % of the cases
+# By the number of rounds: how many means of two rounds lie outside of the interval at each end, the
+# critical values of Wilcoxon's signed-rank test, two-sided at 5 %. Fewer rounds have none: all 5
+# signs agree by chance in 6 % of the cases.
+OUTSIDE = {6: 0, 7: 2, 8: 3, 9: 5, 10: 8, 11: 10, 12: 13, 13: 17, 14: 21, 15: 25, 16: 29, 17: 34,
+           18: 40, 19: 46, 20: 52}
+MIN_ROUNDS = min(OUTSIDE)
 MARGIN = 0.01                        # of the ratio: what counts as equally fast
 MARGIN_NOTE = (
     'Ours is slower if the whole interval is above 1.01, faster if it is below 0.99; the two are '
@@ -47,36 +51,20 @@ def ratio(ours_s: Sequence[float], peers_s: Sequence[float]) -> Tuple[float, flo
     which only one contender was disturbed would count by its size; here it counts as one of 20.
     The interval assumes that the logarithms scatter symmetrically.
 
-    Args: the seconds by round of both, of the same rounds.
-
-    Raises ValueError: there are fewer than MIN_ROUNDS.
+    Args: the seconds by round of both, of the same rounds, as many as OUTSIDE has.
 
     Source: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods, 3rd edition, 3.2 and 3.3.
     """
-    if len(ours_s) < MIN_ROUNDS:
-        raise ValueError('%d rounds have no 95 %% interval, %d have' % (len(ours_s), MIN_ROUNDS))
     logs = [math.log(our / their) for our, their in zip(ours_s, peers_s)]
     means = sorted((first + second) / 2
                    for first, second in itertools.combinations_with_replacement(logs, 2))
-    outside = signed_rank_limit(len(logs))
+    outside = OUTSIDE[len(logs)]
     return (math.exp(statistics.median(means)), math.exp(means[outside]),
             math.exp(means[-1 - outside]))
 
 
-@functools.lru_cache(maxsize=None)
-def signed_rank_limit(n: int) -> int:
-    """Returns the critical value of Wilcoxon's signed-rank test of n differences, two-sided at 5 %:
-    the largest W for which P(sum of the positive ranks <= W) is at most 2.5 % where either sign is
-    as likely. n is at least MIN_ROUNDS."""
-    ways = [1] + [0] * (n * (n + 1) // 2)                # to reach each sum
-    for rank in range(1, n + 1):
-        for total in reversed(range(rank, len(ways))):
-            ways[total] += ways[total - rank]
-    return sum(below <= 0.025 * 2 ** n for below in itertools.accumulate(ways)) - 1
-
-
 def verdict(entry: Dict[str, Any]) -> str:
-    """Returns the verdict of an entry of a record, from its rounds (see MARGIN_NOTE)."""
+    """Returns the verdict of an entry of a record, from its interval (see MARGIN_NOTE)."""
     if entry['faults']:
         return 'INVALID'
     if entry['peer'] == OURS:
@@ -86,7 +74,7 @@ def verdict(entry: Dict[str, Any]) -> str:
         return 'none: %+.1f %% FLOP' % (100 * more)
     if (entry['benchmark'], entry['peer']) in OTHER_LAYERS:
         return 'none: other layers'
-    _, low, high = ratio(entry['ours_s'], entry['peer_s'])
+    low, high = entry['ci95']
     if low > 1 + MARGIN:
         return 'ours is slower'
     if high < 1 - MARGIN:
@@ -94,21 +82,17 @@ def verdict(entry: Dict[str, Any]) -> str:
     return 'equivalent' if 1 - MARGIN <= low and high <= 1 + MARGIN else 'undecided'
 
 
-HEADINGS = ('network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
-            'verdict', 'GFLOP, ours', 'peer')
-
-
 def table(entries: Sequence[Dict[str, Any]]) -> List[List[str]]:
-    """Returns the rows of the table, its header first. The times are means of the rounds'
-    fastest steps; ratio, interval and verdict are computed from the rounds."""
-    rows = [list(HEADINGS)]
+    """Returns the rows of the table, its header first. The times are means of the rounds' fastest
+    steps; the verdict is that of today's rules."""
+    rows = [['network', 'pass', 'peer', 'ours, ms', 'peer, ms', 'ours / peer', '95 % interval',
+             'verdict', 'GFLOP, ours', 'peer']]
     for entry in entries:
-        value, *interval = ratio(entry['ours_s'], entry['peer_s'])
         rows.append(
             [entry['benchmark'], entry['info_string'],
              'control: ours again' if entry['peer'] == OURS else entry['peer']]
             + ['%.4g' % (1e3 * statistics.mean(entry[key])) for key in ('ours_s', 'peer_s')]
-            + ['%.3f' % value, '%.3f to %.3f' % tuple(interval), verdict(entry)]
+            + ['%.3f' % entry['ratio'], '%.3f to %.3f' % tuple(entry['ci95']), verdict(entry)]
             + ['%.1f' % (entry[key] / 1e9) for key in ('ours_flops', 'peer_flops')])
     return rows
 
@@ -116,12 +100,10 @@ def table(entries: Sequence[Dict[str, Any]]) -> List[List[str]]:
 def notes(entries: Sequence[Dict[str, Any]]) -> List[str]:
     """Returns the lines below the table: what the verdicts mean, the controls that are wider than
     the margin, the differences of the peers, the faults."""
-    lines, wide = [MARGIN_NOTE], []
-    for entry in entries:
-        _, low, high = ratio(entry['ours_s'], entry['peer_s'])
-        if entry['peer'] == OURS and not 1 - MARGIN <= low <= high <= 1 + MARGIN:
-            wide.append('%s %s (%.3f to %.3f)' % (
-                entry['benchmark'], entry['info_string'], low, high))
+    lines = [MARGIN_NOTE]
+    wide = ['%s %s (%.3f to %.3f)' % (entry['benchmark'], entry['info_string'], *entry['ci95'])
+            for entry in entries if entry['peer'] == OURS
+            and max(abs(bound - 1) for bound in entry['ci95']) > MARGIN]
     if wide:
         lines.append('The interval of the control is not within the margin of 1 %% in %s: there a '
                      'difference of that size may come from the method.' % ', '.join(wide))
