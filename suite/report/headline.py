@@ -55,7 +55,8 @@ def _of_row(pair, row, verdicts):
         title = '%s and %s: %s' % (pair.base.name, pair.other.name, NO_DIFFERENCE)
         name += ': time ' + tables.times(row)
     about = '%s: %s %s, %s %s ms / batch' % (
-        name, pair.base.name, _ms(row.base), pair.other.name, _ms(row.other))
+        name, pair.base.name, tables.step_time(row.base), pair.other.name,
+        tables.step_time(row.other))
     if len(verdicts) > 1:
         about += '. All %d rows: %s' % (len(verdicts), _counts(verdicts))
     return _headline(title, about, row.verdict, KINDS.get(row.verdict, ''))
@@ -87,11 +88,8 @@ def _counts(words):
     return ', '.join('%d %s' % (words.count(word), word) for word in dict.fromkeys(words))
 
 
-def _ms(figure):
-    return tables.step_time(figure)
-
-
 def _speed(figure):
     """The time and the rate of a valid figure, whichever is known."""
-    parts = [(_ms(figure), 'ms / batch'), (tables.images_per_s(figure), 'images / s')]
+    parts = [(tables.step_time(figure), 'ms / batch'),
+             (tables.images_per_s(figure), 'images / s')]
     return ', '.join(' '.join(part) for part in parts if part[0] != '-')
