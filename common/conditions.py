@@ -32,9 +32,9 @@ class Condition(NamedTuple):
     tolerance: float = 0
 
 
-def _precision(record, entry):
-    """'float32', or 'float32, XLA' where XLA compiled it."""
-    return entry and entry['precision'] + ', XLA' * entry.get('xla', False)    # older: no key
+def precision(entry: Dict[str, Any]) -> str:
+    """Returns the precision of a pass, and whether XLA compiled it: 'float32', 'float32, XLA'."""
+    return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
 
 
 def _threads(record, entry):
@@ -80,7 +80,7 @@ CONDITIONS = (
     Condition('pass', 'result.info_string', NOT_COMPARABLE),
     Condition('fetch', 'result.fetch', NOT_COMPARABLE),
     Condition('batch', 'result.batch_size', NOT_COMPARABLE),     # of each process
-    Condition('precision', _precision, NOT_COMPARABLE),
+    Condition('precision', lambda record, entry: entry and precision(entry), NOT_COMPARABLE),
     Condition('processes', 'processes.size', NOT_COMPARABLE, 1),
 
     Condition('device', 'environment.device.name', NOT_A_REPEAT),

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from common import chapter, networks, stats, text
 from common.chapter import VERSUS
+from common.conditions import precision
 from common.networks import PASSES
 
 
@@ -198,11 +199,6 @@ def _share_interval(entry):
     low, high = bounds
     return ' (95 %% interval %.1f to %.1f%s)' % (
         100 * (1 - high), 100 * (1 - low), ': it cannot be told from 0' * (low < 1 < high))
-
-
-def precision(entry: Dict[str, Any]) -> str:
-    """Returns the precision of a pass, and whether XLA compiled it: 'float32', 'float32, XLA'."""
-    return entry['precision'] + ', XLA' * entry.get('xla', False)      # before --xla: no key
 
 
 def startup(seconds: Dict[str, float]) -> str:

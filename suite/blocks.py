@@ -83,9 +83,11 @@ def _own_figures(source):
     """The block of the figures of one source, with their GPUs if it has several."""
     gpus = [(figure.published or {}).get('hardware', '') for figure in source.figures]
     common, names = tables.names(source.figures)
-    columns = [['', *names], ['GPU', *[
-        gpu if len(gpu) <= MAX_GPU else gpu[:MAX_GPU - 3] + '...' for gpu in gpus]],
-        ['mean, ms', *map(_milliseconds, source.figures)], ['95 % interval, ms', *[
+    columns = [
+        ['', *names],
+        ['GPU', *[gpu if len(gpu) <= MAX_GPU else gpu[:MAX_GPU - 3] + '...' for gpu in gpus]],
+        ['mean, ms', *map(_milliseconds, source.figures)],
+        ['95 % interval, ms', *[
             '-' if figure.faults else tables.interval(
                 figure.ci95_s, lambda bound: tables.four_digits(1000 * bound))
             for figure in source.figures]],

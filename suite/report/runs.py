@@ -2,6 +2,7 @@
 from typing import Any, Dict, List, Sequence, Tuple
 
 from common import report
+from common.conditions import precision
 from suite import outcome
 from suite.figures import FLOAT32, Record, Source
 from suite.report import charts
@@ -57,7 +58,7 @@ def _notes(lines):
 def _printed(data, entry, figure) -> Tuple[str, List[str], List[str]]:
     """What a run prints about a pass: the summary line, the others, and the lines of its profile.
     Of a pass that the run ended in, or that is damaged: its steps, its cautions and its faults."""
-    plain = [other for other in data['results'] if report.precision(other) == FLOAT32]
+    plain = [other for other in data['results'] if precision(other) == FLOAT32]
     try:
         head, *lines = report.result(entry)
         if entry.get('difference'):

@@ -2,6 +2,7 @@
 from typing import Any, Dict, List
 
 from common import chapter, networks, report, text
+from common.conditions import precision
 from suite import outcome
 from suite.run.execute import CompletedRun
 
@@ -43,7 +44,7 @@ def rows(completed: CompletedRun) -> List[Dict[str, str]]:
 def _figures(completed: CompletedRun, entry: Dict[str, Any]) -> Dict[str, str]:
     """The cells of one pass."""
     cells = dict(zip(report.HEADINGS[1:], report.cells(completed.record, entry)))
-    cells.update({'pass': entry['info_string'], 'precision': report.precision(entry),
+    cells.update({'pass': entry['info_string'], 'precision': precision(entry),
                   'outcome': outcome.of_pass(completed.record, entry)})
     if completed.run.is_sweep:
         cells['ms / image'] = text.significant(1e3 * entry['mean_s'] / entry['batch_size'], 4)
