@@ -31,13 +31,13 @@ def timed():
     from common.tf1 import tf
 
     def build(script, flags=(), **replaced):
-        found = []
+        built = []
 
         def keep(args):
             with tf.Graph().as_default() as graph:
                 workload = script.build(args)
-            passes = {one.info_string: one for one in workload.passes}
-            found.append(types.SimpleNamespace(graph=graph, name=workload.name,
+            passes = {its.info_string: its for its in workload.passes}
+            built.append(types.SimpleNamespace(graph=graph, name=workload.name,
                                                variant=workload.variant, passes=passes,
                                                parameters=workload.parameters))
             return 0
@@ -47,7 +47,7 @@ def timed():
             for name, value in replaced.items():
                 patch.setattr(script, name, value)
             assert script.main(['--device', 'cpu', *flags]) == 0
-        return found[0]
+        return built[0]
     return build
 
 
@@ -59,6 +59,55 @@ def cpu_session():
     def open_session(graph):
         return tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0}))
     return open_session
+
+
+@pytest.fixture(scope='session')
+def assert_fc6_and_fc7_are_dropped(cpu_session):
+    """A function that feeds fc6 and fc7 of a graph, and checks what the next layer reads."""
+    def check(graph, keep_prob):
+        with cpu_session(graph) as session:
+            for layer in 'fc6', 'fc7':
+                before = graph.get_tensor_by_name(layer + ':0')
+                assert 'MatMul' not in [op.type for op in before.consumers()]
+                after, = [op.inputs[0] for op in graph.get_operations() if op.type == 'MatMul'
+                          and op.inputs[0].op.name.startswith(layer + '_drop/')]
+                ones = {before: numpy.ones([2, 4096])}
+                assert (session.run(after, {keep_prob: 1.0, **ones}) == 1).all()
+                first, second = [session.run(after, {keep_prob: 0.5, **ones}) for _ in range(2)]
+                assert (first != second).any()
+                assert set(first.ravel().tolist()) == {0, 2}
+                assert 0.45 < (first == 0).mean() < 0.55
+    return check
+
+
+@pytest.fixture(scope='session')
+def with_slims(cpu_session, randomise):
+    """A function that gives what a run's network and slim's on the same variables and inputs
+    compute, from one step: what -> (names, ours, theirs), lists of arrays.
+
+    `fetches` has such triples of names and tensors. `updates` are the two lists of updates of the
+    moving averages, whose changes are added to what is compared.
+    """
+    from common.tf1 import slim
+
+    def compute(run, inputs, fetches, updates):
+        with run.graph.as_default():
+            averages = (slim.get_variables_by_suffix('moving_mean')
+                        + slim.get_variables_by_suffix('moving_variance'))
+        changes = []
+        with cpu_session(run.graph) as session:
+            randomise(session, seed=1)
+            before = session.run(averages)
+            arrays = session.run({what: tensors for what, (_, *tensors) in fetches.items()})
+            feed = {inputs: numpy.random.RandomState(2).uniform(size=inputs.shape)}
+            for its_updates in updates:
+                assert len(its_updates) == len(averages)
+                randomise(session, seed=1)
+                session.run(its_updates, feed)
+                changes.append([after - was for after, was in zip(session.run(averages), before)])
+        both = {what: (fetches[what][0], *arrays[what]) for what in fetches}
+        return dict(both, **{'moving averages': ([v.op.name for v in averages], *changes)})
+    return compute
 
 
 @pytest.fixture(scope='session')

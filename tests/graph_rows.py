@@ -1,4 +1,5 @@
 """Reads the hyperparameters of a network from its graph, as rows that a test holds as a table."""
+import collections
 import math
 import re
 
@@ -10,13 +11,21 @@ def rows(targets):
     """Returns a row for each convolution and matrix product that `targets` need, in graph order,
     with what follows it: 'conv1 11x11/4 SAME, truncated normal 0.1; bias 0; relu; LRN 4 1
     0.0001111 0.75; max 3x3/2 VALID'. What comes before the first is a row of its own."""
-    found = [['']]
+    parts = [['']]
     for op in graph.needed_ops(targets):
         if op.type in ('Conv2D', 'MatMul'):
-            found.append([product(op)])
+            parts.append([product(op)])
         else:
-            found[-1] += filter(None, [follower(op)])
-    return ['; '.join(parts) for parts in found]
+            parts[-1] += filter(None, [follower(op)])
+    return list(map('; '.join, parts))
+
+
+def counts(targets):
+    """Returns how many layers have what, besides their sizes and windows."""
+    return collections.Counter(
+        part for row in rows(targets)
+        for part in re.sub(r'^\S+ \dx\d/\d (\w+), ', '; ', row).split('; ')
+        if part and not re.match('max|avg', part))
 
 
 def product(op):
@@ -60,8 +69,8 @@ def variable(tensor):
     op = tensor.op
     while op.inputs:
         op = op.inputs[0].op
-    found, = [v for v in tensor.graph.get_collection('variables') if v.op is op]
-    return found
+    its_variable, = [v for v in tensor.graph.get_collection('variables') if v.op is op]
+    return its_variable
 
 
 def initialiser(of):

@@ -20,16 +20,15 @@ from common.probes import ranks
 from common.tf1 import tf
 
 RANK = int(os.environ['HOROVOD_RANK'])
-FAULTY_STEP = 4
+FAULTY_STEP = 3
 
 
 def at_a_step(action):
     """Rank 1 does it between two steps."""
-    slowest, seen = Exchange.slowest, []
+    slowest = Exchange.slowest
 
     def in_between(exchange, seconds):
-        seen.append(seconds)
-        if RANK == 1 and len(seen) == FAULTY_STEP:
+        if RANK == 1 and len(exchange.rows) == FAULTY_STEP:
             action()
         return slowest(exchange, seconds)
     Exchange.slowest = in_between
@@ -39,21 +38,20 @@ def leave_out_the_allreduces():
     """Replaces the averaged gradients by the rank's own."""
     averaged = ranks.averaged
     ranks.averaged = lambda *args: [
-        one._replace(target=[tf.identity(gradient) for gradient in one.own]) if one.own else one
-        for one in averaged(*args)]
+        its._replace(target=list(map(tf.identity, its.own))) if its.own else its
+        for its in averaged(*args)]
 
 
 def keep_gradients(folder):
     """Writes what each rank has after the pass: its own gradients, the averaged, the variables."""
     measure = benchmark.measure
 
-    def then_keep(run, session, one, *rest):
-        measure(run, session, one, *rest)
-        if one.own:
-            images, = [variable for variable in tf.global_variables()
-                       if variable not in tf.trainable_variables()]
-            for name, fetched in [('own', one.own), ('averaged', one.target), ('images', [images]),
-                                  ('variables', tf.trainable_variables())]:
+    def then_keep(run, session, timed_pass, *rest):
+        measure(run, session, timed_pass, *rest)
+        if timed_pass.own:
+            images = [v for v in tf.global_variables() if v not in tf.trainable_variables()]
+            for name, fetched in [('own', timed_pass.own), ('averaged', timed_pass.target),
+                                  ('images', images), ('variables', tf.trainable_variables())]:
                 numpy.savez(os.path.join(folder, '%s-%d.npz' % (name, RANK)),
                             *session.run(fetched))
     benchmark.measure = then_keep

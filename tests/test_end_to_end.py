@@ -96,13 +96,6 @@ def test_a_script_runs_what_it_times(script, flags, variant, forward, both, tmp_
     assert lines[-1] == '  Record: %s    Next: python -m suite compare %s chapter' % (path, path)
 
 
-def test_forward_only(tmp_path):
-    path = tmp_path / 'record.json'
-    assert alexnet_benchmark.main(SHORT + ['--forward_only', '--json', str(path)]) == 0
-    assert [result['info_string'] for result in json.loads(path.read_text())['results']] \
-        == ['Forward']
-
-
 def test_the_defaults_are_the_chapters():
     args = cli.argument_parser('').parse_args([])
     assert (args.batch_size, args.num_batches, args.num_steps_burn_in) == (32, 100, 10)

@@ -1,5 +1,4 @@
 """Inception V3 against the chapter's table 6-1 and its text, and against tf.contrib.slim's."""
-import collections
 import functools
 import importlib
 import re
@@ -256,10 +255,8 @@ def default(timed):
 def test_hyperparameters(default):
     """What a layer has besides its size, by how many have it: section 6.3, inception_v3_arg_scope;
     the stddevs of the auxiliary classifier's last two convolutions are in its text."""
-    forward, backward = [collections.Counter(
-        part for row in graph_rows.rows(default.passes[name].tensors)
-        for part in re.sub(r'^\S+ \dx\d/\d (\w+), ', '; ', row).split('; ')
-        if part and not re.match('max|avg', part)) for name in ('Forward', 'Forward-backward')]
+    forward, backward = [graph_rows.counts(default.passes[name].tensors)
+                         for name in ('Forward', 'Forward-backward')]
     assert forward == {'truncated normal 0.1': 95, 'relu': 94, 'bias 0': 1,
                        'batch norm of moving averages, epsilon 0.001': 94}
     assert backward == {'truncated normal 0.1': 96, 'truncated normal 0.01': 1,
@@ -315,50 +312,34 @@ def test_arguments():
 
 
 @pytest.fixture(scope='module')
-def both(timed, cpu_session, randomise):
+def both(timed, with_slims):
     """The network as main() times it, but without dropout, and slim's on the same variables and
-    input: name -> (names, ours, theirs), lists of arrays from one step. Two images, as batch norm
-    of one image's single pixel (Conv2d_2a_5x5) would be constant."""
+    input. Two images, as batch norm of one image's single pixel (Conv2d_2a_5x5) would be constant.
+    """
     run = timed(inception, ['--batch_size', '2'], inception_v3=functools.partial(
         inception.inception_v3, dropout_keep_prob=1.0))
     with run.graph.as_default():
         inputs = run.graph.get_tensor_by_name('random_uniform/RandomUniform:0')
         assert run.passes['Forward'].target.shape.as_list() == [2, 1000]
-        ours_updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
         with slim.arg_scope(theirs.inception_v3_arg_scope()):
             forward, their_forward_ends = theirs.inception_v3(inputs, is_training=False,
                                                               reuse=True)
             training, their_ends = theirs.inception_v3(inputs, dropout_keep_prob=1.0, reuse=True)
-        theirs_updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)[len(ours_updates):]
+        their_updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)[len(updates):]
         with slim.arg_scope(inception.inception_v3_arg_scope()):
             _, our_ends = inception.inception_v3(inputs, is_training=False, reuse=True)
         variables = tf.trainable_variables()
-        averages = (slim.get_variables_by_suffix('moving_mean')
-                    + slim.get_variables_by_suffix('moving_variance'))
-        assert len(ours_updates) == len(theirs_updates) == len(averages) == 2 * 96
         # Section 6.3: the auxiliary classifier has the weight 0.3.
         loss = tf.nn.l2_loss(training) + 0.3 * tf.nn.l2_loss(their_ends['AuxLogits'])
-        names = {'logits': ['logits'], 'gradients': [v.op.name for v in variables],
-                 'end_points': sorted(their_forward_ends),
-                 'moving averages': [v.op.name for v in averages]}
         assert set(our_ends) == set(their_forward_ends)
-        ours = {'logits': [run.passes['Forward'].target],
-                'end_points': [our_ends[name] for name in names['end_points']],
-                'gradients': run.passes['Forward-backward'].target}
-        other = {'logits': [forward],
-                 'end_points': [their_forward_ends[name] for name in names['end_points']],
-                 'gradients': tf.gradients(loss, variables)}
-        with cpu_session(run.graph) as session:
-            randomise(session, seed=1)
-            before = session.run(averages)
-            ours, other = session.run([ours, other])
-            feed = {inputs: numpy.random.RandomState(2).uniform(size=inputs.shape)}
-            for updates, values in [(ours_updates, ours), (theirs_updates, other)]:
-                randomise(session, seed=1)
-                session.run(updates, feed)
-                values['moving averages'] = [after - was for after, was in
-                                             zip(session.run(averages), before)]
-    return {name: (names[name], ours[name], other[name]) for name in names}
+        names = sorted(our_ends)
+        return with_slims(run, inputs, {
+            'logits': (['logits'], [run.passes['Forward'].target], [forward]),
+            'end_points': (names, [our_ends[name] for name in names],
+                           [their_forward_ends[name] for name in names]),
+            'gradients': ([v.op.name for v in variables], run.passes['Forward-backward'].target,
+                          tf.gradients(loss, variables))}, (updates, their_updates))
 
 
 @pytest.mark.slow
@@ -372,5 +353,6 @@ def test_the_same_weights_give_what_slim_gives(what, both, assert_same):
 def test_the_comparison_covers_every_layer(both):
     # 98 convolutions, of which 96 have batch norm (beta alone) and 2 a bias.
     assert len(both['gradients'][0]) == len(set(both['gradients'][0])) == 98 + 96 + 2
+    assert len(both['moving averages'][0]) == 2 * 96
     for name, ours, _ in zip(*both['gradients']):
         assert numpy.abs(ours).max() > 0, name

@@ -3,7 +3,7 @@ import contextlib
 from typing import Iterator, List, Optional
 
 from common import tf1
-from common.machine import nvidia
+from common.machine import host, nvidia
 from common.machine.device import Device
 from common.probes import memory
 from common.stop import Stop
@@ -62,7 +62,7 @@ def opened(run: Run, passes: List[Pass]) -> Iterator[tf.Session]:
     """
     tf1.allow_tf32(run.args.precision == 'tf32')
     needed = memory.needed_bytes(passes, tf.global_variables(), run.args.batch_size)
-    available = memory.available_bytes(run.device)
+    available = run.device.gpu.memory_bytes if run.device.gpu else host.free_bytes()
     if run.device.kind == 'cpu':
         memory.refuse(run, needed, available)
     try:

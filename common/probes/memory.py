@@ -15,7 +15,6 @@ from typing import Any, Callable, Dict, Iterable, List, Optional
 import numpy
 
 from common import graph, networks, text
-from common.machine import host
 from common.machine.device import Device
 from common.stop import Stop
 from common.workload import Pass, Run
@@ -29,13 +28,8 @@ OVERWRITE = ('Add', 'AddN', 'AddV2', 'BiasAdd', 'Mul', 'RealDiv', 'Relu', 'ReluG
 
 
 def refuse(run: Run, needed: Callable[[int], float], free_bytes: Optional[int]) -> None:
-    """Raises Stop, status 'out_of_memory', if the run needs more than the free memory.
-
-    Args:
-        run: the run.
-        needed: as needed_bytes() returns it.
-        free_bytes: None where it is unknown: then nothing is refused.
-    """
+    """Raises Stop, status 'out_of_memory', if the run needs more than the free memory by `needed`,
+    which needed_bytes() returns. Where free_bytes is None, unknown, nothing is refused."""
     batch_size = run.args.batch_size
     if free_bytes is not None and needed(batch_size) > free_bytes:
         raise Stop('Out of memory: %s at batch size %d needs about %s (an estimate), and %s are '
@@ -110,11 +104,6 @@ def held_in_step(targets: Iterable[Any], size: Callable[[Any], Any]) -> List[Any
             if not users[t] and t.op.inputs:
                 held = held - size(t)
     return rows
-
-
-def available_bytes(device: Device) -> Optional[int]:
-    """Returns the bytes of the GPU's memory, or for a CPU the free bytes; None where unknown."""
-    return device.gpu.memory_bytes if device.gpu else host.free_bytes()
 
 
 def peak_bytes(step_stats: Any, device: Device, variables: Iterable[Any]) -> Optional[int]:
