@@ -77,26 +77,49 @@ For CPU figures: nothing is missing, run the benchmarks as they are (`make bench
 """
 
 
-PROBLEMS = {                         # machine, flags, what opening a session raises, the sentence
-    'a broken driver': (BROKEN, (), None, 'CUDA does not start on this machine'),
-    'no GPU': (NONE, ('--device', 'gpu'), None, '--device gpu was given, but no NVIDIA GPU'),
-    'not registered': (GOOD, (), Stop('TensorFlow did not register it'),
+GTX_1080 = 'GeForce GTX 1080 (compute capability 6.1, driver 535.104.05): '
+AMD_EPYC = 'AMD EPYC, 1 of 2 CPUs: '
+DOES_NOT_START = 'TensorFlow 1.15.0 does not start on GeForce GTX 1080: '
+
+# A machine, flags, what opening a session raises, the exit code, the sentence.
+CASES = {
+    'a GPU': (GOOD, (), None, 0, GTX_1080 + 'the first GPU that CUDA shows'),
+    'a GPU is asked for': (GOOD, ('--device', 'gpu'), None, 0, GTX_1080 + 'as --device gpu asks'),
+    'no GPU': (NONE, ('--device', 'auto'), None, 0,
+               AMD_EPYC + 'no NVIDIA GPU and no driver was found'),
+    'the CPU is asked for': (BROKEN, ('--device', 'cpu'), None, 0,
+                             AMD_EPYC + '--device cpu was given'),
+    'a broken driver': (BROKEN, (), None, 3, 'CUDA does not start on this machine'),
+    'a GPU is asked for and there is none': (
+        NONE, ('--device', 'gpu'), None, 3, '--device gpu was given, but no NVIDIA GPU'),
+    'not registered': (GOOD, (), Stop('TensorFlow did not register it'), 3,
                        'TensorFlow did not register it'),
-    'a TensorFlow error': (GOOD, (), tf1.tf.errors.InternalError(None, None, 'out of luck'),
-                           'TensorFlow 1.15.0 does not start on GeForce GTX 1080: out of luck'),
-    'any error': (GOOD, (), RuntimeError('what?'),
-                  'TensorFlow 1.15.0 does not start on GeForce GTX 1080: what?')}
+    'a TensorFlow error': (GOOD, (), tf1.tf.errors.InternalError(None, None, 'out of luck'), 3,
+                           DOES_NOT_START + 'out of luck'),
+    'any error': (GOOD, (), RuntimeError('what?'), 3, DOES_NOT_START + 'what?')}
 
 
-@pytest.mark.parametrize('machine, flags, opened, sentence', PROBLEMS.values(), ids=PROBLEMS)
-def test_a_gpu_that_cannot_be_used(run, machine, flags, opened, sentence):
-    code, out, err = run(machine, *flags, opened=opened)
-    assert (code, err) == (3, '')
-    assert out.splitlines()[-1].startswith('Problem: ' + sentence)
-    code, out, err = run(machine, '--json', *flags, opened=opened)
-    assert (code, out) == (3, '')
-    assert err.startswith(sentence)
-    assert len(err.splitlines()) == 1
+@pytest.mark.parametrize('machine, flags, opened, code, sentence', CASES.values(), ids=CASES)
+def test_what_would_be_timed(run, monkeypatch, machine, flags, opened, code, sentence):
+    monkeypatch.setattr(nvidia, 'driver_version', lambda: '535.104.05')
+    ended, out, err = run(machine, *flags, opened=opened)
+    assert (ended, err) == (code, '')
+    assert ('\nProblem: ' if code else '\nThe benchmarks would time: ') + sentence in out
+    ended, out, err = run(machine, '--json', *flags, opened=opened)
+    assert ended == code
+    if code:
+        assert (out, err.count('\n')) == ('', 1)
+        assert err.startswith(sentence)
+        return
+    assert (err, out.count('\n')) == ('', 1)
+    answer = json.loads(out)
+    environment = answer.pop('environment')
+    kind, name = (('gpu', 'GeForce GTX 1080') if sentence.startswith(GTX_1080)
+                  else ('cpu', 'AMD EPYC'))
+    assert answer == {'kind': kind, 'name': name, 'sentence': sentence}
+    assert (environment['device']['name'], environment['tensorflow'], environment['commit'],
+            environment['gpu']) == (name, '1.15.0', record.commit(),
+                                    {'driver_version': '535.104.05'} if kind == 'gpu' else None)
 
 
 def test_errors_of_the_driver_are_named(run):
@@ -126,35 +149,6 @@ installs one).
 In a container: start it with --gpus all.
 For CPU figures: nothing is missing, run the benchmarks as they are (`make bench`).
 """)
-
-
-def test_the_cpu_can_be_asked_for_beside_a_broken_gpu(run):
-    code, out, _ = run(BROKEN, '--device', 'cpu')
-    assert code == 0
-    assert out.splitlines()[-1] == (
-        'The benchmarks would time: AMD EPYC, 1 of 2 CPUs: --device cpu was given')
-
-
-GTX_1080 = 'GeForce GTX 1080 (compute capability 6.1, driver 535.104.05): '
-AMD_EPYC = 'AMD EPYC, 1 of 2 CPUs: '
-
-
-@pytest.mark.parametrize('machine, flags, kind, name, sentence', [
-    (GOOD, [], 'gpu', 'GeForce GTX 1080', GTX_1080 + 'the first GPU that CUDA shows'),
-    (GOOD, ['--device', 'gpu'], 'gpu', 'GeForce GTX 1080', GTX_1080 + 'as --device gpu asks'),
-    (NONE, ['--device', 'auto'], 'cpu', 'AMD EPYC',
-     AMD_EPYC + 'no NVIDIA GPU and no driver was found'),
-    (GOOD, ['--device', 'cpu'], 'cpu', 'AMD EPYC', AMD_EPYC + '--device cpu was given')])
-def test_json_says_what_would_be_timed(run, machine, flags, kind, name, sentence, monkeypatch):
-    monkeypatch.setattr(nvidia, 'driver_version', lambda: '535.104.05')
-    code, out, err = run(machine, '--json', *flags)
-    assert (code, err, out.count('\n')) == (0, '', 1)
-    answer = json.loads(out)
-    environment = answer.pop('environment')
-    assert answer == {'kind': kind, 'name': name, 'sentence': sentence}
-    assert (environment['device']['name'], environment['tensorflow'], environment['commit'],
-            environment['gpu']) == (name, '1.15.0', record.commit(),
-                                    {'driver_version': '535.104.05'} if kind == 'gpu' else None)
 
 
 def test_an_interrupted_doctor(monkeypatch, capsys):

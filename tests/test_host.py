@@ -144,9 +144,6 @@ BOXES = {                            # the files, free GiB, the quota in CPUs
             C + '/memory/memory.limit_in_bytes': NO_LIMIT, C + '/memory/memory.usage_in_bytes':
             '%d\n' % GIB, C + '/memory/memory.stat': 'hierarchical_memory_limit %d\n' % (4 * GIB)}),
         3, None),
-    'no mountinfo, v2': (dict(v2(C + '/box', 8 * GIB, quota=100000),
-                              **{'proc/self/cgroup': '0::/box\n'}), 8, 1.0),
-    'no mountinfo, v1': (dict(v1(C + '/memory', 8 * GIB), **v1(C + '/cpu', quota=100000)), 8, 1.0),
 }
 
 
@@ -173,7 +170,7 @@ def test_the_limits_of_cgroups(machine, files, free_gib, quota):
 def test_the_cpus_in_a_sentence(machine, monkeypatch, usable, total, quota, words):
     monkeypatch.setattr(host, 'usable_cpus', lambda: usable)
     monkeypatch.setattr(os, 'cpu_count', lambda: total)
-    assert host.cpu_count(machine(v2(C, quota=quota))) == words
+    assert host.cpu_count(machine(dict(proc('0::/\n', V2), **v2(C, quota=quota)))) == words
 
 
 @pytest.mark.skipif(not hasattr(os, 'sched_setaffinity') or len(host.usable_cpus()) < 2,
@@ -188,7 +185,7 @@ def test_the_cpus_of_a_process_that_may_use_one():
 
 
 def test_the_facts_of_a_cpu(machine):
-    root = machine(dict(v2(C, quota=250000), **{'proc/cpuinfo': CPUINFO}))
+    root = machine(dict(proc('0::/\n', V2), **v2(C, quota=250000), **{'proc/cpuinfo': CPUINFO}))
     assert host.cpu_facts(root) == {
         'model': 'Intel(R) Xeon(R) CPU', 'physical_cores': 2, 'logical_cores': 4,
         'usable_threads': 2, 'affinity': [0, 1], 'quota_cpus': 2.5}

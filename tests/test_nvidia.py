@@ -238,14 +238,6 @@ def test_why_the_cpu_is_timed(be, monkeypatch, capsys, error, hidden_by, said):
     assert capsys.readouterr().err == 'classic runtime: %s\n' % said
 
 
-def test_the_gpu_that_works_is_timed(be):
-    be(GOOD)
-    described = 'GeForce GTX 1080 (compute capability 6.1, driver 535.104.05): '
-    assert device.choose('auto') == ('gpu', 'GeForce GTX 1080',
-                                     described + 'the first GPU that CUDA shows', GTX_1080)
-    assert device.choose('gpu').sentence == described + 'as --device gpu asks'
-
-
 def test_cpu_does_not_even_look(monkeypatch):
     monkeypatch.setattr(nvidia, 'look', lambda libraries: 1 / 0)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')

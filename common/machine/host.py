@@ -13,12 +13,6 @@ import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-# The mounts to assume if /proc/self/mountinfo lists none: controller ('': version 2, which has all
-# controllers in one folder), the cgroup that is mounted, and the folder.
-USUAL_MOUNTS = [('', '/', '/sys/fs/cgroup'),
-                ('memory', '/', '/sys/fs/cgroup/memory'),
-                ('cpu', '/', '/sys/fs/cgroup/cpu'),
-                ('cpu', '/', '/sys/fs/cgroup/cpu,cpuacct')]
 NO_LIMIT_BYTES = 2 ** 62             # version 1 writes "no limit" as the largest multiple of a page
 
 
@@ -206,7 +200,8 @@ def _cgroups(root: str, controller: str) -> List[str]:
 
 
 def _mounts(root: str) -> List[Tuple[str, str, str]]:
-    """Returns the mounted cgroups as in USUAL_MOUNTS."""
+    """Returns the mounted cgroups: the controller ('': version 2, which has all controllers in one
+    folder), the cgroup that is mounted, and the folder."""
     mounts = []
     for line in _read(root, 'proc/self/mountinfo').splitlines():
         mount, _, kind = line.partition(' - ')
@@ -216,7 +211,7 @@ def _mounts(root: str) -> List[Tuple[str, str, str]]:
                            for field in mount.split(' ')[3:5]]
             names = fields[-1].split(',') if fields[0] == 'cgroup' else ['']
             mounts += [(name, top, folder) for name in names]
-    return mounts or USUAL_MOUNTS
+    return mounts
 
 
 def _is_below(path, top):

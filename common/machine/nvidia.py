@@ -39,28 +39,25 @@ WITH_GPUS = ' (in a container: start it with --gpus all)'
 MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76     # attributes, of cuda.h
 
 STUB_LIBRARY, NO_DEVICE, INVALID_DEVICE = 34, 100, 101
+OTHER_REMEDY = 'see `nvidia-smi` and `dmesg`, reboot'
 # CUDA Driver API, "Data types used by CUDA driver", CUresult: errors of cuInit, with the remedy.
 CUDA_ERRORS = {
-    STUB_LIBRARY: 'CUDA_ERROR_STUB_LIBRARY',
-    NO_DEVICE: 'CUDA_ERROR_NO_DEVICE',
-    INVALID_DEVICE: 'CUDA_ERROR_INVALID_DEVICE',
-    802: 'CUDA_ERROR_SYSTEM_NOT_READY',
-    803: 'CUDA_ERROR_SYSTEM_DRIVER_MISMATCH',
-    804: 'CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE',
-    999: 'CUDA_ERROR_UNKNOWN',
+    STUB_LIBRARY: ('CUDA_ERROR_STUB_LIBRARY', (
+        "libcuda.so.1 is the CUDA toolkit's stub and not the driver's: take its folder "
+        '(.../lib64/stubs) out of LD_LIBRARY_PATH')),
+    NO_DEVICE: ('CUDA_ERROR_NO_DEVICE', OTHER_REMEDY),
+    INVALID_DEVICE: ('CUDA_ERROR_INVALID_DEVICE', 'it cannot open the GPU: ' + OTHER_REMEDY),
+    802: ('CUDA_ERROR_SYSTEM_NOT_READY', (
+        'on machines with NVSwitch the fabric manager must run: systemctl start '
+        'nvidia-fabricmanager (for a container: on the host)')),
+    803: ('CUDA_ERROR_SYSTEM_DRIVER_MISMATCH', (
+        'the running driver and libcuda.so.1 are of different versions: reboot (a container: '
+        'start it anew)')),
+    804: ('CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE', (
+        'libcuda.so.1 is of a forward compatibility package, which GeForce GPUs do not support: '
+        'remove it (in a container: /usr/local/cuda/compat), or update the driver')),
+    999: ('CUDA_ERROR_UNKNOWN', OTHER_REMEDY),
 }
-REMEDIES = {
-    STUB_LIBRARY: "libcuda.so.1 is the CUDA toolkit's stub and not the driver's: take its folder "
-                  '(.../lib64/stubs) out of LD_LIBRARY_PATH',
-    INVALID_DEVICE: 'it cannot open the GPU: see `nvidia-smi` and `dmesg`, reboot',
-    802: 'on machines with NVSwitch the fabric manager must run: systemctl start '
-         'nvidia-fabricmanager (for a container: on the host)',
-    803: 'the running driver and libcuda.so.1 are of different versions: reboot (a container: '
-         'start it anew)',
-    804: 'libcuda.so.1 is of a forward compatibility package, which GeForce GPUs do not support: '
-         'remove it (in a container: /usr/local/cuda/compat), or update the driver',
-}
-OTHER_REMEDY = 'see `nvidia-smi` and `dmesg`, reboot'
 
 
 def numbers(version: str) -> Version:
@@ -417,8 +414,9 @@ def diagnose(machine: Machine, needs: Needs) -> Optional[Tuple[str, str]]:
         return (name + ' is in this machine, but no driver',
                 'install NVIDIA driver %s or later%s' % (needs.driver, WITH_GPUS)
                 ) if machine.on_bus else None
-    if gpu and _wrong_gpu(gpu, machine, needs):
-        return _wrong_gpu(gpu, machine, needs)
+    wrong_gpu = _wrong_gpu(gpu, machine, needs) if gpu else None
+    if wrong_gpu:
+        return wrong_gpu
     driver = ('An NVIDIA driver of unknown version' if machine.driver == UNKNOWN
               else 'NVIDIA driver %s' % machine.driver)
     if machine.driver and _is_older(machine, needs.driver, (numbers(needs.cuda or '0')[0], 0)):
@@ -432,7 +430,7 @@ def diagnose(machine: Machine, needs: Needs) -> Optional[Tuple[str, str]]:
         return '%s is hidden by CUDA_VISIBLE_DEVICES=%s' % (name, machine.hidden_by), 'unset it'
     if error not in (0, NO_DEVICE):
         return ('CUDA does not start on this machine (cuInit returned %s)' % error_words(error),
-                REMEDIES.get(error, OTHER_REMEDY))
+                CUDA_ERRORS.get(error, ('', OTHER_REMEDY))[1])
     if is_unseen and is_seen:
         return (name + ' is in this machine, but CUDA shows no GPU',
                 'see `nvidia-smi`' + WITH_GPUS)
@@ -449,12 +447,11 @@ def diagnose(machine: Machine, needs: Needs) -> Optional[Tuple[str, str]]:
 
 def _wrong_gpu(gpu, machine, needs):
     """What is wrong and what to do if this TensorFlow has no code for the GPU; else None."""
-    words = _words(gpu, machine, needs)
-    for limit in _limits(gpu, machine, needs):
-        if limit.remedy:
-            return limit.text % words, limit.remedy
+    for text, remedy in _limits(gpu, machine, needs):
+        if remedy:
+            return text, remedy
     oldest, newest = needs.capabilities
-    described = '%(name)s (compute capability %(capability)s)' % words
+    described = '%s (compute capability %d.%d)' % ((gpu.name,) + gpu.compute_capability)
     if newest and gpu.compute_capability > newest:
         return ('%s is too new for TensorFlow %s, which supports GPUs up to %d.%d'
                 % ((described, needs.tensorflow) + newest),
@@ -469,19 +466,16 @@ def _wrong_gpu(gpu, machine, needs):
 
 def warnings(machine: Machine, needs: Needs) -> List[str]:
     """Returns the known limits of a TensorFlow's wheel on the first GPU, a sentence each."""
-    return [limit.text % _words(gpu, machine, needs) for gpu in machine.gpus[:1]
-            for limit in _limits(gpu, machine, needs) if not limit.remedy]
-
-
-def _words(gpu, machine, needs):
-    return {'name': gpu.name, 'capability': '%d.%d' % gpu.compute_capability,
-            'tensorflow': needs.tensorflow, 'driver': machine.driver or UNKNOWN,
-            'cache': os.environ.get('CUDA_CACHE_PATH') or os.path.expanduser('~/.nv/ComputeCache')}
+    return [text for gpu in machine.gpus[:1]
+            for text, remedy in _limits(gpu, machine, needs) if not remedy]
 
 
 def _limits(gpu, machine, needs):
-    """The Limits of a TensorFlow on a GPU."""
-    return [limit for limit in LIMITS
+    """The text and the remedy of each of the LIMITS that a TensorFlow has on a GPU."""
+    words = {'name': gpu.name, 'capability': '%d.%d' % gpu.compute_capability,
+             'tensorflow': needs.tensorflow, 'driver': machine.driver or UNKNOWN,
+             'cache': os.environ.get('CUDA_CACHE_PATH') or os.path.expanduser('~/.nv/ComputeCache')}
+    return [(limit.text % words, limit.remedy) for limit in LIMITS
             if not needs.is_nvidias                      # contains other code than the wheels
             and limit.tensorflow[0] <= numbers(needs.tensorflow)[:2] <= limit.tensorflow[1]
             and limit.capabilities[0] <= gpu.compute_capability <= limit.capabilities[1]
@@ -516,7 +510,7 @@ def describe(machine: Machine) -> str:
 
 def error_words(error: int) -> str:
     """Returns an error of cuInit as '803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH'."""
-    return '%d, %s' % (error, CUDA_ERRORS[error]) if error in CUDA_ERRORS else str(error)
+    return '%d, %s' % (error, CUDA_ERRORS[error][0]) if error in CUDA_ERRORS else str(error)
 
 
 def is_arm() -> bool:
