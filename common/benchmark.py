@@ -8,7 +8,7 @@ from common.cautions import Caution
 from common.horovod import launch
 from common.horovod.join import joined, naming_the_lost
 from common.machine import device, host, nvidia, session
-from common.probes import checks, cost, cpu, gpu, layers, memory, precision, ranks, xla
+from common.probes import checks, cost, cpu, gpu, layers, memory, precision, ranks, values, xla
 from common.startup import Startup
 from common.tf1 import tf
 from common.timing import Timing, time_tensorflow_run
@@ -117,13 +117,17 @@ def examine(run: Run, session: Any, timed_pass: Pass, timing: Timing, data: Dict
     entry['peak_bytes'] = memory.peak_bytes(step_stats, on, tf.global_variables())
     if args.profile:
         entry['layers'] = layers.profile(session, target, tensors, feed_dict, on.kind)
+    entry['values'] = values.measured(session, tensors, feed_dict, run.precision,
+                                      precision.XLA_RUNS if args.xla else 1)
     cautions = ([Caution(**caution) for caution in entry['warnings']]
-                + gpu.cautions(entry['gpu']) + precision.cautions(entry['difference']))
+                + gpu.cautions(entry['gpu']) + precision.cautions(entry['difference'])
+                + values.cautions(entry['values'], run.precision))
     faults = (precision.half_precision(run, session, target, feed_dict)
               + checks.parameter_count(network['parameters'], data['benchmark'], data['variant'])
               + checks.executed(entry['convolutions'])
               + checks.placement(step_stats, tensors, on)
-              + checks.finite(session, tensors, feed_dict)
+              + (checks.finite(session, tensors, feed_dict)
+                 or values.faults(entry['values'], run.precision))
               + checks.rate(ops, timing.mean, peak))
     if run.job:
         entry['scaling'], more, doubts = ranks.examine(run, session, timed_pass, timing, step_stats)

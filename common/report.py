@@ -150,6 +150,9 @@ def result(entry: Dict[str, Any]) -> List[str]:
     if entry['gpu']:
         lines.append('  GPU: ' + _gpu(entry))
     lines.append('  ' + _layers(entry['layers_that_run']))
+    if entry.get('values'):                              # older records lack it
+        lines.append('  recomputed in float64: %(precision)s; the largest error is %(error).1e, '
+                     'in %(worst)s' % entry['values'])
     if scaling:
         lines += ['  ' + line for line in _scaling(entry)]
     lines += ['  caution: ' + caution['text'] for caution in entry['warnings']]

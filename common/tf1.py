@@ -159,6 +159,7 @@ FIRST_STEP_NOISE = (NOISE[0], b'MLIR V1 optimization pass') if (2, 18) <= RELEAS
 
 from tensorflow.python.client.timeline import Timeline  # noqa: E402, F401
 from tensorflow.python.framework.ops import get_stats_for_node_def  # noqa: E402, F401
+from tensorflow.python.framework.tensor_util import constant_value  # noqa: E402, F401
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -24,31 +24,14 @@ SECRET_VALUE = re.compile(
     r'://[^/\s@]*@|\b(?:(?:nvapi-|github_pat_|eyJ)[\w-]{20}|(?:gh[a-z]_|hf_|sk-|AKIA)[A-Za-z0-9]{16})')
 HIDDEN = '...'                       # in place of a secret in a command
 
-ON, OFF = r'(?!(?:0|false)$).+', r'0|false'              # as TensorFlow reads a boolean
-# (name, value in any case, values of --precision, effect): a variable under which a run is refused,
-# because its record would be wrong. All but the effect are regular expressions that must match
-# completely. Most of these round float32 products to a shorter format.
+# (name, value in any case as a regular expression that must match completely, effect): a variable
+# under which a run is refused, because its times would mean something else. Those that change the
+# precision are not listed: common/probes/values.py measures what they do.
 REFUSED = (
-    ('TF_SYNC_ON_FINISH', OFF, '.*',
+    ('TF_SYNC_ON_FINISH', '0|false',
      'session.run would not wait for the GPU, so only the hand-over would be timed'),
-    # oneDNN: STRICT, BF16, F16, TF32 or ANY (doc/programming_model/attributes_fpmath_mode.md).
-    ('(?:ONEDNN|DNNL)_DEFAULT_FPMATH_MODE|TF_SET_ONEDNN_FPMATH_MODE', r'(?!strict$).+', '.*',
-     'oneDNN would round float32 products to a shorter format'),
-    ('NVIDIA_TF32_OVERRIDE', r'(?!0$).+', 'float32|mixed',
-     'cuBLAS and cuDNN would round float32 products to TF32; --precision tf32 asks for it'),
-    ('NVIDIA_TF32_OVERRIDE', '0', 'tf32', 'cuBLAS and cuDNN would not use TF32'),
-    # NVIDIA's builds of TensorFlow, and TensorFlow 1.15's cuDNN and cuBLAS on Volta and Turing.
-    ('TF_ENABLE_(?:CUDNN|CUBLAS)_TENSOR_OP_MATH_FP32', ON, '.*',
-     'tensor cores would round float32 products to float16'),
-    ('TF_ENABLE_AUTO_MIXED_PRECISION(?:_GRAPH_REWRITE)?', ON, '.*',
-     'a run called float32 would compute in float16; --precision mixed asks for it'),
-    (r'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_(?:LEVEL|\w+LIST_(?:ADD|REMOVE))', '.+', '.*',
-     'auto mixed precision would round other operations than it does by itself'),
-    ('TF_FP16_(?:CONV|MATMUL|RNN)_USE_FP32_COMPUTE', OFF, '.*',
-     'float16 products would be summed in float16'),
-    ('TF_CONV2D_USE_FP16_ACCUMULATE', ON, '.*', 'float16 products would be summed in float16'),
     # --tf_xla_cpu_global_jit compiles nothing by itself. A value without dashes names a file.
-    ('TF_XLA_FLAGS', r'(?:.*\s)?--tf_xla_auto_jit=(?!0\s|0$|-).*|[^-\s].*', '.*',
+    ('TF_XLA_FLAGS', r'(?:.*\s)?--tf_xla_auto_jit=(?!0\s|0$|-).*|[^-\s].*',
      'XLA would compile runs without --xla too, the float32 baseline among them; use --xla'),
 )
 
@@ -83,14 +66,10 @@ def command(words: Sequence[str]) -> List[str]:
     return shown
 
 
-def refusal(precision: str, environment: Mapping[str, str]) -> Optional[str]:
-    """Returns why a run with --precision PRECISION must not be timed under these environment
-    variables; None if it may be."""
+def refusal(environment: Mapping[str, str]) -> Optional[str]:
+    """Returns why a run must not be timed under these environment variables; None if it may be."""
     for name, value in sorted(environment.items()):
-        if name == 'NVIDIA_TF32_OVERRIDE' and environment.get('NVIDIA_TENSORFLOW_VERSION'):
-            continue                                     # set by tf1.allow_tf32
-        for refused, values, precisions, effect in REFUSED:
-            if (re.fullmatch(refused, name) and re.fullmatch(precisions, precision)
-                    and re.fullmatch(values, value.strip(), re.IGNORECASE | re.DOTALL)):
+        for refused, values, effect in REFUSED:
+            if name == refused and re.fullmatch(values, value.strip(), re.IGNORECASE | re.DOTALL):
                 return '%s=%s: %s. Unset it.' % (name, value, effect)
     return None

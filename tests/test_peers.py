@@ -405,11 +405,11 @@ def test_pytorch(cxx, note, monkeypatch, tmp_path):
     (None, ['--only', 'lenet'], 2, "invalid choice: 'lenet'"),
     (None, ['--peers', 'caffe'], 2, "invalid choice: 'caffe'"),
     (None, ['--json', '/nowhere/peers.json'], 2, 'argument --json: cannot write'),
-    ('ONEDNN_DEFAULT_FPMATH_MODE', [], 1, 'INVALID: ONEDNN_DEFAULT_FPMATH_MODE=BF16: '),
+    ('TF_SYNC_ON_FINISH', [], 1, 'INVALID: TF_SYNC_ON_FINISH=0: '),
     ('HOROVOD_RANK', [], 2, 'this command starts processes of its own')])
 def test_what_is_refused(variable, words, code, why, monkeypatch, capsys):
     if variable:
-        monkeypatch.setenv(variable, 'BF16')
+        monkeypatch.setenv(variable, '0')
         for name in ('SIZE', 'LOCAL_RANK', 'LOCAL_SIZE') if variable == 'HOROVOD_RANK' else ():
             monkeypatch.setenv('HOROVOD_' + name, '1')
     assert command.main(['--device', 'cpu'] + words) == code

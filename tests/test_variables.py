@@ -10,7 +10,6 @@ from suite import records
 
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu',
          '--forward_only']
-PREFIX = 'TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_'
 RECORD = os.path.join(record.ROOT, 'results', 'cpu-2-cores', 'alexnet.json')
 
 
@@ -68,22 +67,6 @@ def test_secrets_of_an_older_record_are_not_read(tmp_path):
 @pytest.mark.parametrize('name, value, effect', [
     ('TF_SYNC_ON_FINISH', '0', 'would not wait for the GPU'),
     ('TF_SYNC_ON_FINISH', 'false', 'would not wait for the GPU'),
-    ('ONEDNN_DEFAULT_FPMATH_MODE', 'BF16', 'oneDNN would round float32 products'),
-    ('ONEDNN_DEFAULT_FPMATH_MODE', 'any', 'oneDNN would round float32 products'),
-    ('ONEDNN_DEFAULT_FPMATH_MODE', 'tf32', 'oneDNN would round float32 products'),
-    ('DNNL_DEFAULT_FPMATH_MODE', 'f16', 'oneDNN would round float32 products'),
-    ('TF_SET_ONEDNN_FPMATH_MODE', 'BF16', 'oneDNN would round float32 products'),
-    ('NVIDIA_TF32_OVERRIDE', '1', 'would round float32 products to TF32'),
-    ('TF_ENABLE_CUDNN_TENSOR_OP_MATH_FP32', '1', 'tensor cores would round float32 products'),
-    ('TF_ENABLE_CUBLAS_TENSOR_OP_MATH_FP32', 'True', 'tensor cores would round float32 products'),
-    ('TF_ENABLE_AUTO_MIXED_PRECISION', '1', 'would compute in float16'),
-    ('TF_ENABLE_AUTO_MIXED_PRECISION_GRAPH_REWRITE', 'true', 'would compute in float16'),
-    (PREFIX + 'LEVEL', 'UNSAFE_FORCE_ALL', 'round other operations'),
-    (PREFIX + 'WHITELIST_ADD', 'Relu', 'round other operations'),
-    (PREFIX + 'ALLOWLIST_ADD', 'Relu', 'round other operations'),
-    ('TF_FP16_CONV_USE_FP32_COMPUTE', '0', 'summed in float16'),
-    ('TF_FP16_MATMUL_USE_FP32_COMPUTE', 'FALSE', 'summed in float16'),
-    ('TF_CONV2D_USE_FP16_ACCUMULATE', '1', 'summed in float16'),
     ('TF_XLA_FLAGS', '--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit', 'XLA would compile'),
     ('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit --tf_xla_auto_jit=1', 'XLA would compile'),
     ('TF_XLA_FLAGS', ' --tf_xla_auto_jit=single-gpu(2)', 'XLA would compile'),
@@ -108,26 +91,12 @@ def test_what_is_refused(name, value, effect, monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('name, value', [
-    ('TF_SYNC_ON_FINISH', '1'), ('TF_SYNC_ON_FINISH', ''), ('ONEDNN_DEFAULT_FPMATH_MODE', 'STRICT'),
-    ('TF_SET_ONEDNN_FPMATH_MODE', 'strict'), ('ONEDNN_DEFAULT_FPMATH_MODE', ''),
-    ('NVIDIA_TF32_OVERRIDE', '0'), ('TF_ENABLE_AUTO_MIXED_PRECISION', '0'),
-    ('TF_ENABLE_AUTO_MIXED_PRECISION_LOSS_SCALING', '1'), ('TF_FP16_CONV_USE_FP32_COMPUTE', '1'),
-    (PREFIX + 'IGNORE_PERFORMANCE', '1'), ('TF_CONV2D_USE_FP16_ACCUMULATE', 'false'),
+    ('TF_SYNC_ON_FINISH', '1'), ('TF_SYNC_ON_FINISH', ''), ('ONEDNN_DEFAULT_FPMATH_MODE', 'BF16'),
     ('TF_XLA_FLAGS', '--tf_xla_auto_jit=0'), ('TF_XLA_FLAGS', '--tf_xla_auto_jit=-1'),
     ('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit'), ('TF_XLA_FLAGS', ''), ('ONEDNN_VERBOSE', '1')])
 def test_what_is_not(name, value):
-    assert variables.refusal('float32', {name: value}) is None
-
-
-@pytest.mark.parametrize('precision, value, is_refused', [
-    ('float32', '0', False), ('float32', '1', True), ('mixed', '0', False), ('mixed', '1', True),
-    ('tf32', '0', True), ('tf32', '1', False), ('float32', '2', True)])
-def test_tf32_is_what_precision_says(precision, value, is_refused):
-    fault = variables.refusal(precision, {'NVIDIA_TF32_OVERRIDE': value})
-    assert (fault is not None) == is_refused
-    # NVIDIA's build of TensorFlow: tf1.allow_tf32 sets it as --precision says.
-    assert variables.refusal(precision, {'NVIDIA_TF32_OVERRIDE': value,
-                                         'NVIDIA_TENSORFLOW_VERSION': '20.10'}) is None
+    """What changes the precision is measured: tests/test_values.py."""
+    assert variables.refusal({name: value}) is None
 
 
 def test_it_is_refused_before_the_float32_baseline_runs(monkeypatch, capsys):

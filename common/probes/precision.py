@@ -82,7 +82,7 @@ def problem(precision: str, device: Device) -> Optional[str]:
 def refuse(precision: str, device: Device) -> None:
     """Raises Stop if --precision is not available on the device, or if a record of such a run would
     be wrong because of an environment variable."""
-    fault = variables.refusal(precision, os.environ)
+    fault = variables.refusal(os.environ)
     if fault:
         raise Stop(fault, 1, 'refused')
     trouble = problem(precision, device)

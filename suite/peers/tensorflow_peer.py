@@ -7,7 +7,7 @@ import inception_v3_benchmark
 from common import graph, networks, tf1
 from common.machine import device, session
 from common.networks import PASSES
-from common.probes import checks
+from common.probes import checks, values
 from common.probes.precision import half_precision
 from common.tf1 import slim, tf
 from common.workload import Pass, Run
@@ -48,7 +48,10 @@ class TensorflowContender:
                     checks.executed(checks.convolutions(step_stats, timed.tensors))
                     + half_precision(self._run, self.session, target, feed_dict)
                     + checks.placement(step_stats, timed.tensors, self._run.device)
-                    + checks.finite(self.session, timed.tensors, feed_dict))
+                    + checks.finite(self.session, timed.tensors, feed_dict)
+                    + values.faults(values.measured(
+                        self.session, timed.tensors, feed_dict, self._run.precision),
+                        self._run.precision))
         return {'version': tf1.VERSION, 'note': None, 'flops': flops, 'faults': faults}
 
 
