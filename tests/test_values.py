@@ -157,6 +157,7 @@ def test_many_products_of_one_sign_may_be_added_one_after_the_other():
     for result, is_right in (serial, True), (1.01 * serial, False):
         error = values._error(sample, (x, numpy.ones_like(x)), numpy.array([result]), [], 'float32')
         assert (error < values.FLOAT32) == is_right
+    assert values._error(sample, (0 * x, numpy.ones_like(x)), numpy.zeros(1), [], 'float32') is None
 
 
 @pytest.mark.parametrize('script, flags, replaced', [
@@ -177,7 +178,8 @@ def test_every_product_of_the_networks_is_float32(script, flags, replaced, timed
             assert 1e-8 < found['error'] < 1e-5
             number = sum(op.type in graph.COUNTED
                          for op in graph.needed_ops(timed_pass.tensors))
-            assert sum(map(len, found['errors'].values())) == number > 5
+            tested = sum(map(len, found['errors'].values()))     # few samples are of zeros
+            assert 5 < 0.8 * number <= tested <= number
 
 
 @pytest.fixture

@@ -34,8 +34,9 @@ MAX_VALUES = 2 ** 22                 # of one tensor that are copied for a filte
 # hundreds of products in TF32 or float16 below 2e-3. From WRONG on it is not rounding.
 FLOAT32, WRONG, LARGEST = 1e-4, 0.02, 1e99              # JSON has no infinity
 LIMITS = {'float32': FLOAT32, 'tf32': 2e-3, 'mixed_float16': 2e-3, 'mixed_bfloat16': WRONG}
-WORDS = (FLOAT32, 'float32'), (1e-3, 'TF32 or float16'), (WRONG, 'bfloat16 or worse'), (
-    math.inf, 'wrong altogether')
+WORDS = ((FLOAT32, 'float32'), (9e-4, 'TF32 or float16'), (2e-3, 'TF32, float16 or bfloat16'),
+         (WRONG, 'bfloat16 or worse'), (math.inf, 'wrong altogether'))
+NOT_TESTED = 'not tested'            # every sample is of zeros
 # What the formats lose by themselves: relative to a sum in float32, and of numbers near zero.
 ROUNDING, UNDERFLOW = 2.0 ** -24, {'mixed_float16': 2.0 ** -25}
 
@@ -75,11 +76,12 @@ def measured(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Di
     errors = {}                                          # type: Dict[str, List[float]]
     for sample, (operands, result, parameters) in zip(samples, values):
         error = _error(sample, operands, result, parameters, precision)
-        errors.setdefault(sample.name, []).append(float('%.2g' % error))
-    worst = max(errors, key=lambda name: max(errors[name]))
-    error = max(errors[worst])
-    return {'seed': seed, 'precision': word(error), 'worst': worst, 'error': error,
-            'errors': errors}
+        if error is not None:
+            errors.setdefault(sample.name, []).append(float('%.2g' % error))
+    worst = max(errors, key=lambda name: max(errors[name]), default='')
+    error = max(errors.get(worst, [0.0]))
+    return {'seed': seed, 'precision': word(error) if errors else NOT_TESTED, 'worst': worst,
+            'error': error, 'errors': errors}
 
 
 def faults(values: Dict[str, Any], precision: str) -> List[str]:
@@ -90,14 +92,15 @@ def faults(values: Dict[str, Any], precision: str) -> List[str]:
     if not wrong:
         return []
     name, error = wrong[0]
-    return ['%s%s computed to %.1e, which is %s, and not %s%s' % (
-        name, ' were' if name.startswith('gradients') else ' was', error, word(error), precision,
+    size = '' if error == LARGEST else 'computed to %.1e, which is ' % error
+    return ['%s%s %s%s, and not %s%s' % (
+        name, ' were' if name.startswith('gradients') else ' was', size, word(error), precision,
         ': the first of %d layers' % len(wrong) if len(wrong) > 1 else '')]
 
 
 def cautions(values: Dict[str, Any], precision: str) -> List[Caution]:
     """Returns a caution if a run with --precision computed in float32 nevertheless."""
-    if precision == 'float32' or values['error'] > FLOAT32:
+    if precision == 'float32' or not values['errors'] or values['error'] > FLOAT32:
         return []
     return [Caution('values', 'every layer was computed in float32 (to %.1e or better), not in %s: '
                     'quote it as float32' % (values['error'], precision))]
@@ -221,7 +224,8 @@ def _unpadded(tensor):
 
 
 def _error(sample, operands, result, parameters, precision):
-    """The error of a sample; LARGEST if something is nan or infinite."""
+    """The error of a sample; LARGEST if something is nan or infinite; None if all of it is zero, as
+    behind a ReLU or in the batch norm of one value, which tells nothing."""
     with numpy.errstate(all='ignore'):
         x, w = (numpy.asarray(factor, numpy.float64).reshape(len(result), -1)
                 for factor in sample.factors(*operands))
@@ -232,13 +236,13 @@ def _error(sample, operands, result, parameters, precision):
         underflow = UNDERFLOW.get(precision, float(numpy.finfo(numpy.float32).tiny))
         squares = squares + (ROUNDING / limit) ** 2 * numpy.sum(numpy.square(sums), 1) + (
             underflow / limit) ** 2 * numpy.sum(numpy.square(x) + numpy.square(w) + 1, 1)
-        counts = numpy.ones(len(result), bool)
+        counts = numpy.square(x * w).any(1) | (result != 0)
         for op, values in zip(sample.fused, parameters):
             values = [numpy.asarray(value, numpy.float64)[sample.channels] for value in values]
             if op.type == 'BiasAdd':
                 expected, squares = expected + values[0], squares + numpy.square(values[0])
             elif op.type == 'Relu':                      # a zero tells nothing of a negative sum
-                counts = (expected > 0) | (result != 0)
+                counts &= (expected > 0) | (result != 0)
                 expected = numpy.maximum(expected, 0)
             else:
                 scale, offset, mean, variance = values
@@ -247,7 +251,7 @@ def _error(sample, operands, result, parameters, precision):
                 squares = (squares + numpy.square(mean)) * numpy.square(scale) + numpy.square(
                     offset)
         if not counts.any():
-            return 0.0
+            return None
         error = math.sqrt(numpy.mean(numpy.square(result - expected)[counts])
                           / numpy.mean(squares[counts]))
     return error if error < LARGEST else LARGEST         # nan is not less
