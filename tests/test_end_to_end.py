@@ -136,7 +136,7 @@ def test_sigterm_exits_with_130_and_keeps_the_finished_steps(tmp_path):
         if 'step 10,' in line:
             break
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert 'Traceback' not in err
     record = json.loads(path.read_text())
@@ -165,7 +165,7 @@ def test_ctrl_c_after_the_run_is_no_traceback(monkeypatch, capsys):
 def test_the_screen_shows_the_benchmark_and_no_noise(words):
     process = start(*words, '--batch_size', '1', '--num_batches', '1', '--num_steps_burn_in', '0',
                     '--device', 'cpu', '--forward_only')
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0
     assert err == ''
     assert 'WARNING' not in out
