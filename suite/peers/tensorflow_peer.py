@@ -48,10 +48,10 @@ class TensorflowContender:
                     checks.executed(checks.convolutions(step_stats, timed.tensors))
                     + half_precision(self._run, self.session, target, feed_dict)
                     + checks.placement(step_stats, timed.tensors, self._run.device)
-                    + checks.finite(self.session, timed.tensors, feed_dict)
-                    + values.faults(values.measured(
-                        self.session, timed.tensors, feed_dict, self._run.precision),
-                        self._run.precision))
+                    + (checks.finite(self.session, timed.tensors, feed_dict)
+                       or values.faults(values.measured(
+                           self.session, timed.tensors, feed_dict, self._run.precision),
+                           self._run.precision)))
         return {'version': tf1.VERSION, 'note': None, 'flops': flops, 'faults': faults}
 
 
