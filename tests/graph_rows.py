@@ -117,3 +117,12 @@ def weight_decays(of_graph):
     with of_graph.as_default():
         losses = tf.losses.get_regularization_losses()
     return [round(constant(loss.op.inputs[0]), 6) for loss in losses]
+
+
+def drawn_in_every_step(run):
+    """The shape of the random images that every pass of a `timed` run draws in each of its
+    steps."""
+    images = run.graph.get_operation_by_name('random_uniform/RandomUniform')
+    assert all(images in graph.needed_ops(timed_pass.tensors)
+               for timed_pass in run.passes.values())
+    return images.outputs[0].shape.as_list()

@@ -264,10 +264,7 @@ def test_hyperparameters(default):
                         'batch norm of the batch, epsilon 0.001': 96}
     assert graph_rows.decays(default.graph) == [0.9997] * 2 * 96
     assert graph_rows.weight_decays(default.graph) == [0.00004] * 98
-    images = default.graph.get_operation_by_name('random_uniform/RandomUniform')
-    assert images.outputs[0].shape.as_list() == [32, 299, 299, 3]
-    assert all(images in graph.needed_ops(timed_pass.tensors)    # drawn in every step
-               for timed_pass in default.passes.values())
+    assert graph_rows.drawn_in_every_step(default) == [32, 299, 299, 3]
 
 
 def test_padding(default):
