@@ -90,8 +90,8 @@ def sample(path: str) -> str:
 
 
 def decade(words: str) -> str:
-    """Returns what the years brought to each network, as a list in the language of `words`."""
-    return '\n'.join('* ' + line for line in history.decade(history.default_panels(), words))
+    """Returns what the years brought to the training of ResNet-50, in the language of `words`."""
+    return '\n'.join('* ' + line for line in history.decade(history.training_panel(), words))
 
 
 def beside_peers(runtime: str) -> str:

@@ -3,6 +3,7 @@
     python -m suite history                                      the four networks, forward
     python -m suite history --network resnet_v2 --variant 50 --pass training
     python -m suite history --svg history.svg                    the same as a chart
+    python -m suite history --csv history.csv                    a row for each figure
 
 It lists the published figures of references/ and the valid GPU records of results/, or of the
 records and folders A instead. Each row has its framework and source, and the numbers of what
@@ -130,31 +131,49 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
 
 # As text
 
-ENGLISH = '%s: from %s images / s on the %s of %d to %s on the %s of %d (%s), %s times as many'
-CHINESE = '%s：从 %s 张 / 秒（%s，%d 年）到 %s 张 / 秒（%s，%d 年，%s），为 %s 倍'
+ENGLISH = ('%s, %s: from %s images / s on the %s (%d, %s, batch %s) to %s on the %s (%d, %s, batch '
+           '%s), %s times as many')
+CHINESE = ('%s，%s：从每秒 %s 张（%s，%d 年，%s，batch %s）提高到'
+           '每秒 %s 张（%s，%d 年，%s，batch %s），是前者的 %s 倍')
 
 
-def decade(shown: Sequence[Panel], words: str = ENGLISH) -> List[str]:
-    """Returns a line for each panel with the chapter's point: from that to the fastest point, in
-    the language of `words`."""
-    lines = []
-    for panel in shown:
-        if panel.chapters:
-            chapters = panel.chapters
-            best = max(panel.points, key=lambda point: point.images_per_s)
-            lines.append(words % (
-                panel.title, text.significant(chapters.images_per_s, 3), chapters.gpu,
-                chapters.year, text.significant(best.images_per_s, 4), best.gpu, best.year,
-                best.work.precision,
-                text.significant(best.images_per_s / chapters.images_per_s, 2)))
-    return lines
+def decade(panel: Panel, words: str = ENGLISH) -> List[str]:
+    """Returns what the years brought in the same variant and precision, in the language of `words`:
+    for each precision the variant with the most years between its first and its fastest figure. It
+    begins with the chapter's point or the best of the first year; a single GPU has no line."""
+    spans = {}                                           # type: Dict[str, Tuple[Point, Point]]
+    for variant, precision in dict.fromkeys((point.work.variant, point.work.precision)
+                                            for point in panel.points):
+        points = [point for point in panel.points
+                  if (point.work.variant, point.work.precision) == (variant, precision)]
+        first = panel.chapters if panel.chapters in points else max(
+            [point for point in points if point.year == points[0].year], key=_images_per_s)
+        fastest = max(points, key=_images_per_s)
+        before = spans.get(precision)
+        years = fastest.year - first.year
+        if years and by_year.model(first) != by_year.model(fastest) and not (
+                before and before[1].year - before[0].year >= years):
+            spans[precision] = first, fastest
+    return [words % (precision, fastest.work.variant, *_words(first), *_words(fastest),
+                     text.significant(fastest.images_per_s / first.images_per_s, 2))
+            for precision, (first, fastest) in spans.items()]
 
 
-def listing(shown: Sequence[Panel], addresses: Dict[str, str]) -> str:
+def _images_per_s(point):
+    return point.images_per_s
+
+
+def _words(point):
+    return (text.significant(point.images_per_s, 4), point.gpu, point.year, point.framework,
+            point.work.batch_size or '?')
+
+
+def blocks(shown: Sequence[Panel], addresses: Dict[str, str]) -> List[text.TextBlock]:
     """Returns what the years brought, the tables, what differs and the sources."""
     notes = list(dict.fromkeys(
         note for panel in shown for point in panel.points for note in point.differs))
-    blocks = []
+    years = ['%s, %s' % (panel.title, line) for panel in shown for line in decade(panel)]
+    listed = [text.TextBlock('What the years brought', [], years)] * bool(years)
     for panel in shown:
         rows = [['year', 'GPU', 'images / s', 'precision', 'batch', 'variant', 'framework',
                  'source', 'differs in']]
@@ -163,14 +182,26 @@ def listing(shown: Sequence[Panel], addresses: Dict[str, str]) -> str:
                          point.work.precision, str(point.work.batch_size or '-'),
                          point.work.variant, point.framework, point.source,
                          ' '.join('%d' % (notes.index(note) + 1) for note in point.differs)])
-        blocks.append(text.TextBlock(panel.title, rows, []))
-    blocks.append(text.TextBlock("Differs from the chapter's work in", [], [
+        listed.append(text.TextBlock(panel.title, rows, []))
+    listed.append(text.TextBlock("Differs from the chapter's workload in", [], [
         '%d  %s' % numbered for numbered in enumerate(notes, 1)]))
-    blocks.append(text.TextBlock('Sources', [], [
+    listed.append(text.TextBlock('Sources', [], [
         '%s: %s' % (name, addresses.get(name, 'measured with these scripts'))
         for name in _sources(shown)]))
-    lines = decade(shown)
-    return '\n'.join(lines + [''] * bool(lines) + [text.as_text(blocks)])
+    return listed
+
+
+COLUMNS = ('network', 'variant', 'pass', 'year', 'gpu', 'images_per_s', 'precision', 'batch_size',
+           'framework', 'source', 'differs')
+
+
+def as_csv(shown: Sequence[Panel]) -> str:
+    """Returns a row for each point, with the headings COLUMNS."""
+    return text.as_csv(COLUMNS, [dict(zip(COLUMNS, (
+        point.work.benchmark, point.work.variant, point.work.info_string, point.year, point.gpu,
+        point.images_per_s, point.work.precision, point.work.batch_size, point.framework,
+        point.source, '; '.join(point.differs))))
+        for panel in shown for point in panel.points])
 
 
 def _sources(shown):
@@ -193,21 +224,26 @@ def default_panels() -> List[Panel]:
     return panels(published()[0] + measured([RESULTS])[0], list(networks.NETWORKS), 'Forward')
 
 
+def training_panel() -> Panel:
+    """Returns the training of ResNet-50, of which there are the most figures."""
+    panel, = panels(published()[0], ['resnet_v2'], PASSES['training'], '50')
+    return panel
+
+
 def training_svg() -> str:
-    """Returns docs/history.svg: the training of ResNet-50, of which there are the most figures. The
-    chapter's GPU stands there with a forward and a backward pass, as jcjohnson published them."""
-    points, _ = published()
-    panel, = panels(points, ['resnet_v2'], PASSES['training'], '50')
+    """Returns docs/history.svg, the chart of training_panel(). The chapter's GPU stands there with
+    a forward and a backward pass, as jcjohnson published them."""
+    points, panel = published()[0], training_panel()
     passes = [point for point in points if (point.source, point.gpu, point.work.variant) == (
         'jcjohnson', CHAPTERS_GPU, 'v1_50')]
     chapters = passes[0]._replace(
         images_per_s=1 / sum(1 / point.images_per_s for point in passes))
     shown = sorted(panel.points + [chapters], key=lambda point: (point.year, point.images_per_s))
-    return svg([panel._replace(points=shown, chapters=chapters)],
-               'Training ResNet-50: images / s of one GPU by year', [
-                   'ResNet-50 V1, V1.5 or V2 in TensorFlow, PyTorch or MXNet, at the batch size of '
-                   'each publication. The %s: a forward and a backward pass, without an '
-                   'optimizer (jcjohnson).' % CHAPTERS_GPU])
+    caption = 'Training ResNet-50: images / s of one GPU by year'
+    return svg([panel._replace(points=shown, chapters=chapters)], caption, [
+        'ResNet-50 V1, V1.5 or V2 in TensorFlow, PyTorch or MXNet, at the batch size of each '
+        'publication. The %s: a forward and a backward pass, without an optimizer (jcjohnson).'
+        % CHAPTERS_GPU])
 
 
 def networks_svg() -> str:
@@ -234,9 +270,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.variant and args.variant not in variants:
         parser.error('argument --variant: %s has no %r: it has %s' % (
             args.network, args.variant, ', '.join(variants)))
-    problem = args.svg and files.argument_problem('--svg', args.svg)
-    if problem:
-        parser.error(problem)
+    if args.svg and not args.svg.endswith('.svg'):
+        parser.error('argument --svg: %s: only SVG is written, into a file that ends in .svg; a '
+                     'browser turns it into PNG or PDF' % args.svg)
+    for flag, path in ('--svg', args.svg), ('--csv', args.csv):
+        problem = path and files.argument_problem(flag, path)
+        if problem:
+            parser.error(problem)
     points, addresses = published()
     own, problems = measured(args.results or [RESULTS])
     for problem in problems if args.results else []:
@@ -246,15 +286,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if not shown:
         raise Stop('There is no figure of the pass %s of %s.' % (
             args.info_string, ' '.join(filter(None, [args.network, args.variant]))), 2)
-    if args.svg:
+    written = [(path, content) for path, content in (
+        (args.svg, svg), (args.csv, as_csv)) if path]
+    for path, content in written:
         try:
-            files.write(args.svg, svg(shown))
+            files.write(path, content(shown))
         except OSError as error:
-            raise Stop('%s: %s' % (args.svg, error.strerror)) from None
-        print('%s: %d figures from %d sources' % (args.svg, sum(
-            len(panel.points) for panel in shown), len(_sources(shown))), flush=True)
-    else:
-        print(listing(shown, addresses), end='', flush=True)
+            raise Stop('%s: %s' % (path, error.strerror)) from None
+        counts = sum(len(panel.points) for panel in shown), len(_sources(shown))
+        print('%s: %s' % (path, ' from '.join('%d %s%s' % (number, noun, 's' * (number > 1))
+                                              for number, noun in zip(counts, ['figure', 'source'])
+                                              )), flush=True)
+    if not written:
+        as_words = text.as_markdown if args.markdown else text.as_text
+        print(as_words(blocks(shown, addresses)), end='', flush=True)
     return 0
 
 
@@ -270,4 +315,6 @@ def _parser():
     add('--pass', dest='info_string', type=str.lower, choices=list(PASSES), default='forward',
         help='default: forward')
     add('--svg', metavar='PATH', help='write a chart instead of the tables')
+    add('--csv', metavar='PATH', help='write a row for each figure instead of the tables')
+    add('--markdown', action='store_true', help='Markdown instead of text')
     return parser

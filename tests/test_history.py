@@ -1,5 +1,6 @@
 """suite history: every published figure and every valid GPU record is a point, and nothing else is;
 the labels of the charts cover nothing."""
+import csv
 import json
 import math
 import os
@@ -106,10 +107,12 @@ def test_a_panel_has_one_size_and_one_pass():
 def test_the_tables_explain_every_number_and_source(capsys):
     assert history.main(['--network', 'resnet_v2', '--variant', '50', '--pass', 'Training']) == 0
     out = capsys.readouterr().out
-    tables, rest = out.split("Differs from the chapter's work in\n")
+    years, tables, rest = re.split(
+        "ResNet V2 50, training with optimizer\n|Differs from the chapter's workload in\n", out)
+    assert years.startswith('What the years brought\n')
     notes, sources = re.sub('\n {4}', ' ', rest).split('\nSources\n')     # not wrapped
     explained = dict(line.split(None, 1) for line in notes.splitlines() if line)
-    rows = [re.split(' {2,}', line.strip()) for line in tables.splitlines()[2:] if line]
+    rows = [re.split(' {2,}', line.strip()) for line in tables.splitlines()[1:] if line]
     named = {number for row in rows for number in row[8].split()}
     assert named == set(explained)
     assert {row[7] for row in rows} == set(re.findall(r'^  (\w+): \S', sources, re.MULTILINE))
@@ -133,6 +136,7 @@ def test_own_records_stand_in_the_tables_and_a_missing_one_is_named(write, tmp_p
     (['--pass', 'sideways'], "invalid choice: 'sideways'"),
     (['--variant', '50'], '--variant needs --network vgg16 or resnet_v2'),
     (['--network', 'vgg16', '--variant', '50'], "vgg16 has no '50': it has D, A"),
+    (['--svg', 'history.png'], 'argument --svg: history.png: only SVG is written'),
     (['--network', 'inception_v3', '--pass', 'forward-backward'],
      'There is no figure of the pass forward-backward of inception_v3.')])
 def test_bad_input_is_one_sentence(words, why, capsys):
@@ -194,21 +198,39 @@ def test_labels_cover_nothing(pass_name, tmp_path, write):
 def test_a_chart_is_written_or_one_sentence_says_why_not(tmp_path, capsys):
     path = str(tmp_path / 'history.svg')
     assert history.main(['--network', 'vgg16', '--svg', path]) == 0
-    out = capsys.readouterr().out
-    assert re.fullmatch(re.escape(path) + r': \d+ figures from \d+ sources\n', out)
+    assert re.fullmatch(re.escape(path) + r': \d+ figures from \d+ sources\n',
+                        capsys.readouterr().out)
     assert history.main(['--svg', str(tmp_path / 'none' / 'x.svg')]) == 2
     assert 'argument --svg: cannot write' in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_first_lines_say_what_ten_years_brought(capsys):
-    def point(gpu, year, rate, source, precision='float32'):
-        work = figures.Work('vgg16', 'D', 'Forward', None, 32, precision)
-        return history.Point(work, year, gpu, rate, 'X', (), source)
-    points = [point('GTX 1080', 2016, 210.5, 'chapter'), point('A', 2020, 400.0, 'x'),
-              point('B', 2025, 3525.0, 'y', 'float16')]
-    line, = history.decade(history.panels(points, ALL, 'Forward')
-                           + history.panels(points[1:], ALL, 'Forward'))
-    assert line == ('VGGNet D, forward: from 210 images / s on the GTX 1080 of 2016 to 3525 on the '
-                    'B of 2025 (float16), 17 times as many')
-    assert history.main(['--network', 'vgg16']) == 0
-    assert capsys.readouterr().out.startswith('VGGNet D, forward: from 211 images / s on the GTX ')
+def test_the_years_are_told_within_a_variant_and_a_precision():
+    def point(gpu, year, rate, precision='float32', variant='D'):
+        work = figures.Work('vgg16', variant, 'Forward', None, 32, precision)
+        return history.Point(work, year, gpu, rate, 'X', (), 'x')
+    chapters = point('GTX 1080', 2016, 210.5)
+    points = [chapters, point('P100', 2016, 300.0), point('A100-SXM4 40 GB', 2020, 900.0, 'tf32'),
+              point('V100', 2018, 1000.0), point('V100', 2018, 3000.0, variant='A'),
+              point('A100 PCIe', 2022, 990.0, 'tf32'), point('B200', 2025, 9000.0, 'float16')]
+    line, = history.decade(by_year.Panel('VGG', points, chapters))
+    assert line == ('float32, D: from 210.5 images / s on the GTX 1080 (2016, X, batch 32) to 1000 '
+                    'on the V100 (2018, X, batch 32), 4.8 times as many')
+    line, = history.decade(by_year.Panel('VGG', points, None))
+    assert line.startswith('float32, D: from 300.0 images / s on the P100 (2016')
+
+
+def test_markdown_and_csv_have_every_figure(tmp_path, capsys):
+    path = tmp_path / 'a.csv'
+    words = ['--network', 'vgg16', '--variant', 'A']
+    assert history.main([*words, '--markdown']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert '**VGGNet A, forward**' in lines
+    assert history.main([*words, '--csv', str(path)]) == 0
+    assert capsys.readouterr().out == '%s: 7 figures from 2 sources\n' % path
+    with path.open(encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    points = history.panels(history.published()[0], ['vgg16'], 'Forward', 'A')[0].points
+    assert [(row['gpu'], float(row['images_per_s']), row['source']) for row in rows] == [
+        (point.gpu, point.images_per_s, point.source) for point in points]
+    assert [line.split(' | ')[1] for line in lines if re.match(r'\| 20', line)] == [
+        row['gpu'] for row in rows]

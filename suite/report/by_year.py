@@ -110,6 +110,11 @@ def _panel(drawing, panel, years, top, bottom, is_mixed):
         _name(drawing, point, point == panel.chapters, places[point], (top, bottom), lines)
 
 
+def model(point: Point) -> str:
+    """Returns the GPU without its form and memory: 'A100' for an A100-SXM4 40 GB."""
+    return re.sub(r'^Tesla |-SXM\d?|-PCIe| PCIe| \d+ GB\b', '', point.gpu)
+
+
 def _radius(point):
     return OWN_RADIUS if point.is_own else RADIUS
 
@@ -143,8 +148,7 @@ def _named(panel) -> List[Point]:
 def _name(drawing, point, is_chapters, place, heights, lines):
     """Writes the label of a point where it covers nothing, also none of the lines, near its point
     and between these heights; without such a place the point has its title alone."""
-    gpu = re.sub(r'^Tesla |-SXM\d?|-PCIe| PCIe| \d+ GB\b', '', point.gpu)
-    label = ["the chapter's " * is_chapters + gpu, text.significant(point.images_per_s, 3)]
+    label = ["the chapter's " * is_chapters + model(point), text.significant(point.images_per_s, 3)]
     width, height = max(map(text_width, label)), 2 * LINE - 4
     for left, top in _corners(place, _radius(point) + 3, width, height):
         box = left, top, left + width, top + height
