@@ -3,6 +3,8 @@ import collections
 import math
 import re
 
+import numpy
+
 from common import graph
 from common.tf1 import tf
 
@@ -117,6 +119,45 @@ def weight_decays(of_graph):
     with of_graph.as_default():
         losses = tf.losses.get_regularization_losses()
     return [round(constant(loss.op.inputs[0]), 6) for loss in losses]
+
+
+def images(run):
+    """The shape and the initialiser of the images of a `timed` run, which every pass reads from a
+    variable."""
+    its_images = variable(run.graph.get_tensor_by_name('images:0'))
+    assert its_images not in run.parameters
+    assert all(its_images.op in graph.needed_ops(timed_pass.tensors)
+               for timed_pass in run.passes.values())
+    return its_images.shape.as_list(), initialiser(its_images)
+
+
+def passes(run):
+    """What each pass of a `timed` run fetches and is fed: the name of its tensor, or by how much
+    the l2_loss of which tensors counts in what is differentiated by all parameters."""
+    timed_passes = dict(run.passes)
+    backward = timed_passes.pop('Forward-backward')
+    assert [of.shape.as_list() for of in backward.target] == [
+        of.shape.as_list() for of in run.parameters]
+    losses = {}
+    for op in graph.needed_ops(backward.tensors):
+        if re.search(r'L2Loss(_\d+)?_grad/mul$', op.name):
+            output, gradient = op.inputs
+            losses[output.op.name] = _factor(gradient)
+    rows_of = {name: (its.target.op.name, _fed(its)) for name, its in timed_passes.items()}
+    return dict(rows_of, **{'Forward-backward': (losses, _fed(backward))})
+
+
+def _factor(tensor):
+    """The product of the constants that a gradient is made of."""
+    if tensor.op.type == 'Const':
+        return constant(tensor)
+    factors = [_factor(of) for of in tensor.op.inputs if of.dtype.base_dtype.is_floating]
+    return round(float(numpy.prod(factors)), 6)
+
+
+def _fed(timed_pass):
+    return {placeholder.op.name: value for placeholder, value in (
+        timed_pass.feed_dict or {}).items()}
 
 
 def drawn_in_every_step(run):

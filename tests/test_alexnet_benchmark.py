@@ -69,15 +69,19 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize('flags, expected', [
-    ([], ROWS[:5]),
-    (['--no_lrn'], [row.replace(LRN + '; ', '') for row in ROWS[:5]]),
-    (['--fc'], ROWS)])
-def test_hyperparameters(flags, expected, timed):
+@pytest.mark.parametrize('flags, variant, expected, output, fed', [
+    ([], 'lrn', ROWS[:5], 'pool5', [{}, {}]),
+    (['--no_lrn'], 'no_lrn', [row.replace(LRN + '; ', '') for row in ROWS[:5]], 'pool5', [{}, {}]),
+    (['--fc'], 'lrn_fc', ROWS, 'fc8', [{'keep_prob': 1.0}, {'keep_prob': 0.5}]),
+    (['--fc', '--no_lrn'], 'no_lrn_fc', [row.replace(LRN + '; ', '') for row in ROWS], 'fc8',
+     [{'keep_prob': 1.0}, {'keep_prob': 0.5}])])
+def test_hyperparameters(flags, variant, expected, output, fed, timed):
     run = timed(alexnet, flags)
-    images = run.graph.get_tensor_by_name('images:0')
-    assert graph_rows.initialiser(graph_rows.variable(images)) == 'normal 0.1'
+    assert (run.name, run.variant) == ('alexnet', variant)
+    assert graph_rows.images(run) == ([32, 224, 224, 3], 'normal 0.1')
     assert graph_rows.rows(run.passes['Forward'].tensors) == [''] + expected
+    assert graph_rows.passes(run) == {
+        'Forward': (output, fed[0]), 'Forward-backward': ({output: 1}, fed[1])}
 
 
 @pytest.mark.parametrize('fc, parameters, gmac', [(False, 2469696, 0.658), (True, 61100840, 0.717)])
@@ -211,17 +215,3 @@ def test_the_gradient_of_the_last_bias(both):
     else:
         numpy.testing.assert_allclose(gradients[9], output.sum(axis=(0, 1)), rtol=1e-4)
 
-
-def test_main(timed):
-    run = timed(alexnet)
-    assert (run.name, run.variant, list(run.passes)) \
-        == ('alexnet', 'lrn', ['Forward', 'Forward-backward'])
-    assert run.passes['Forward'].target.shape.as_list() == [32, 6, 6, 256]
-    assert [g.shape.as_list() for g in run.passes['Forward-backward'].target] \
-        == [shape for _, shape in CONVOLUTIONS]
-    run = timed(alexnet, ['--fc', '--no_lrn'])
-    assert run.variant == 'no_lrn_fc'
-    keep_prob = run.graph.get_tensor_by_name('keep_prob:0')
-    assert run.passes['Forward'].feed_dict == {keep_prob: 1.0}
-    assert run.passes['Forward-backward'].feed_dict == {keep_prob: 0.5}
-    assert not [op for op in run.graph.get_operations() if op.type == 'LRN']

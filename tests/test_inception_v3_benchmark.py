@@ -265,6 +265,10 @@ def test_hyperparameters(default):
     assert graph_rows.decays(default.graph) == [0.9997] * 2 * 96
     assert graph_rows.weight_decays(default.graph) == [0.00004] * 98
     assert graph_rows.drawn_in_every_step(default) == [32, 299, 299, 3]
+    assert graph_rows.passes(default) == {
+        'Forward': ('InceptionV3/Logits/SpatialSqueeze', {}),
+        'Forward-backward': ({'InceptionV3_1/Logits/SpatialSqueeze': 1,
+                              'InceptionV3_1/AuxLogits/SpatialSqueeze': 0.3}, {})}
 
 
 def test_padding(default):

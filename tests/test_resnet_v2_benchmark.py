@@ -223,6 +223,9 @@ def test_hyperparameters(timed):
     assert graph_rows.decays(run.graph) == [0.997] * 2 * 49
     assert graph_rows.weight_decays(run.graph) == [0.0001] * 54
     assert graph_rows.drawn_in_every_step(run) == [32, 224, 224, 3]
+    assert graph_rows.passes(run) == {
+        'Forward': ('resnet_v2_50/logits/BiasAdd', {}),
+        'Forward-backward': ({'resnet_v2_50_1/logits/BiasAdd': 1}, {})}
 
 
 # The grid and the kernel of slim's own tests; each value is the sum of 9 products (fewer at the
