@@ -491,6 +491,26 @@ def test_nothing_is_wider_than_the_window_and_no_text_than_was_assumed(fifty, tm
 
 @in_browser
 @pytest.mark.slow
+def test_printed_the_runs_are_left_out_unless_one_is_opened(fifty, tmp_path):
+    """The number of pages, with all runs closed, without them, and with five of them open."""
+    def pages(text):
+        path, printed = tmp_path / 'a.html', tmp_path / 'a.pdf'
+        path.write_text(text, encoding='utf-8')
+        flags = [flag for flag in FLAGS if flag != '--dump-dom']
+        subprocess.run([BROWSER, *flags, '--user-data-dir=%s' % (tmp_path / 'browser'),
+                        '--print-to-pdf=%s' % printed, 'file://%s' % path], check=True,
+                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+        return len(re.findall(rb'/Type /Page\b', printed.read_bytes()))
+    text = fifty.read_text(encoding='utf-8')
+    before, runs = text.split('<h2>Each run</h2>')
+    plain = pages(text)
+    assert plain == pages(before + '</section></main>') <= 20
+    assert plain < pages(before + '<h2>Each run</h2>' + runs.replace(
+        '<details>', '<details open>', 15)) < pages(text.replace('<details>', '<details open>'))
+
+
+@in_browser
+@pytest.mark.slow
 @pytest.mark.parametrize('flags, verdict, number', [
     ((), '.verdict', 'h1'), (('--fail-if-slower', '5'), 'h1', 'header p:nth-of-type(2)')])
 def test_the_first_screen_of_a_phone_has_a_number_and_a_verdict(flags, verdict, number, page,
