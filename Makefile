@@ -9,13 +9,14 @@ endif
 .SHELLFLAGS := -euc
 # A benchmark that runs beside the tests measures the tests.
 .NOTPARALLEL:
-.PHONY: help bench test test-all test-range test-image doctor horovod locks clean
+.PHONY: help bench compare test test-all test-range test-image doctor horovod locks clean
 export RUNTIME PYTHON PYTHON37
 
 help:
 	@cat <<'END'
 	make bench                      run the four benchmarks, into a new folder in results-local/
 	make bench ARGS="--variants"    the same with these flags of python -m suite run
+	make compare A=before B=after   compare two folders of results; ARGS="--fail-if-slower 5" is a gate
 	make test                       lint, then the quick half of the tests; needs no GPU
 	make test-all                   lint, then all tests, on both runtimes
 	make test-range                 compare outputs on other TensorFlows, from 1.13 to 2.20 (docs/tensorflow.md); takes an hour
@@ -32,6 +33,14 @@ help:
 bench:
 	@env=$$(python3 tools/environment.py bench)
 	exec $$env/bin/python -m suite run $(ARGS)
+
+# With the Python of whichever environment is there: nothing is built.
+compare:
+	@for python in .venv/bin/python .venv-modern/bin/python .venv-modern-cpu/bin/python; do
+	    if [ -x $$python ]; then exec $$python -m suite compare $(A) $(B) $(ARGS); fi
+	done
+	echo 'There is no environment yet: make bench makes one.' >&2
+	exit 3
 
 define LINT
 $$env/bin/python -m ruff check

@@ -114,13 +114,17 @@ def examine(run: Run, session: Any, timed_pass: Pass, timing: Timing, data: Dict
     entry['convolutions'] = checks.convolutions(step_stats, tensors, xla.clustered_convolutions(
         step_stats) if args.xla else None)
     entry.update(cost.of_pass(ops, tensors, timing.mean, peak, args.fetch))
+    entry['copy_share'] = None                           # a CPU copies next to nothing
+    if on.kind == 'gpu' and args.fetch == 'tensors':
+        entry['copy_share'] = cost.copy_share(session, timed_pass.target, feed_dict)
     entry['peak_bytes'] = memory.peak_bytes(step_stats, on, tf.global_variables())
     if args.profile:
         entry['layers'] = layers.profile(session, target, tensors, feed_dict, on.kind)
     entry['values'] = values.measured(session, tensors, feed_dict, run.precision,
                                       precision.XLA_RUNS if args.xla else 1)
     cautions = ([Caution(**caution) for caution in entry['warnings']]
-                + gpu.cautions(entry['gpu']) + precision.cautions(entry['difference'])
+                + gpu.cautions(entry['gpu']) + cost.cautions(entry)
+                + precision.cautions(entry['difference'])
                 + values.cautions(entry['values'], run.precision))
     faults = (precision.half_precision(run, session, target, feed_dict)
               + checks.parameter_count(network['parameters'], data['benchmark'], data['variant'])

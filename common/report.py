@@ -3,6 +3,10 @@
 This module does not import TensorFlow.
 """
 import collections
+import os
+import shlex
+import shutil
+import sys
 from typing import Any, Dict, List, Optional
 
 from common import chapter, networks, stats, text
@@ -50,7 +54,7 @@ def print_latest(record: Dict[str, Any]) -> None:
 def print_summary(record: Dict[str, Any], path: Optional[str]) -> None:
     """Prints the table of a run, its faults and cautions, and the next step for the user. `path` is
     the file of the record, None if none was written."""
-    _print(summary(record) + [next_step(path)])
+    _print(summary(record) + [next_step(record, path)])
 
 
 def _print(lines):
@@ -59,7 +63,7 @@ def _print(lines):
 
 # The summary
 
-HEADINGS = ['', 'ms / batch', 'images / s', 'TFLOP / s', 'of peak', 'memory', VERSUS]
+HEADINGS = ['', 'ms / batch', 'images / s', 'TFLOP / s', 'of peak', 'memory', 'copied', VERSUS]
 
 
 def summary(record: Dict[str, Any]) -> List[str]:
@@ -115,15 +119,29 @@ def cells(record: Dict[str, Any], entry: Dict[str, Any]) -> List[str]:
             text.significant(entry['flops_per_s'] / 1e12),
             '' if share is None else '%.0f %%' % (100 * share),
             '' if peak_bytes is None else text.size(peak_bytes),
+            text.size(entry['fetched_bytes']) if entry.get('fetched_bytes') else '',
             chapter.comparison(record, entry)]
 
 
-def next_step(path: Optional[str]) -> str:
+def next_step(record: Dict[str, Any], path: Optional[str]) -> str:
     """Returns the last line: the file of the record, and the command to use next."""
     if path is None:
         return ('  No record was written; --json PATH saves one. --details prints percentiles, '
                 'intervals and the start.')
-    return '  Record: %s    Next: python -m suite compare %s chapter' % (path, path)
+    is_in_chapter = any(chapter.figure(record, entry) for entry in record['results'])
+    return '  Record: %s    Next: %s' % (path, command(
+        'compare', path, *['chapter'] * is_in_chapter))
+
+
+def command(*words: str) -> str:
+    """Returns the command line of `python -m suite WORDS` as it has to be typed: with this Python,
+    by its path from the current folder if it lies below it."""
+    python = sys.executable
+    if python == shutil.which('python'):
+        python = 'python'
+    elif python.startswith(os.path.join(os.getcwd(), '')):
+        python = os.path.relpath(python)
+    return ' '.join(map(shlex.quote, [python, '-m', 'suite', *words]))
 
 
 # The details

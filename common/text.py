@@ -5,7 +5,7 @@ import io
 import math
 import re
 import textwrap
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 WIDTH = 100                          # columns of a terminal
 MIN_NAME = 16                        # of them for the first column of a table, which is wrapped
@@ -62,9 +62,9 @@ def percent(share: float) -> str:
 
 
 def size(number: float) -> str:
-    """Returns a number of bytes as '1.2 GB' or '18.7 MB'."""
+    """Returns a number of bytes as '1.2 GB', '18.7 MB' or '73.7 kB'."""
     return significant(number / 1e9, 2) + ' GB' if number >= 1e9 else (
-        significant(number / 1e6) + ' MB')
+        significant(number / 1e6) + ' MB') if number >= 1e6 else significant(number / 1e3) + ' kB'
 
 
 def thousands(number: float) -> str:
@@ -123,6 +123,16 @@ def as_csv(columns: Sequence[str], rows: Iterable[Dict[str, Any]]) -> str:
 
 
 # Blocks
+
+def grouped(notes: Iterable[Tuple[str, str]]) -> List[Tuple[str, str]]:
+    """Returns (name, note) pairs with one for all notes that are the same but for their numbers:
+    ('3 passes, such as Forward', 'two modes, ...')."""
+    groups = {}                                          # type: Dict[str, Tuple[str, Dict]]
+    for name, note in notes:
+        groups.setdefault(re.sub(r'[\d.]+', '#', note), (note, {}))[1][name] = True
+    return [(('%d passes, such as ' % len(names) if len(names) > 1 else '') + next(iter(names)),
+             note) for note, names in groups.values()]
+
 
 def as_text(blocks: Iterable[TextBlock]) -> str:
     """Returns the blocks for a terminal of WIDTH columns."""

@@ -90,8 +90,8 @@ case $word in
 esac
 
 folder='' quick='' protocol='--protocol quick'
-[ -z "$name" ] || protocol=$(python -c 'from common import networks; from suite.run import plan
-print(*networks.words(plan.PROTOCOLS["quick"]))')
+[ -z "$name" ] || protocol=$(python -c 'import sys; from common import networks; from suite.run import plan
+print(*networks.words(plan.protocol_options("quick", sys.argv[1])))' "$name")
 case " $* " in
     *' --help '* | *' -h '*) ;;
     *)

@@ -1,12 +1,11 @@
 """What `suite compare` says: tables of figures and of what they are compared with, the conditions
 that differ, notes."""
 import itertools
-import re
 from typing import List, Optional, Sequence
 
 from common import conditions, text
 from common.text import TextBlock
-from suite import gate, tables
+from suite import gate, history, tables
 from suite.figures import Source
 from suite.pairs import Pair, against_float32, curves, ideal
 
@@ -40,6 +39,11 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
     shown.append(TextBlock('What is compared', [], [
         '%s: %s' % (source.name, tables.described(source)) for source in compared]
         + _mixes(sources) + _differences(sources, pairs)))
+    mine = [source for source in sources if source.records]
+    if len(mine) == 1:
+        lines = history.standings(mine[0])
+        shown += [TextBlock('Among published figures of the same network, pass and precision', [],
+                            _few(lines, details))] * bool(lines)
     apart = [line for pair in pairs for line in pair.apart]
     if len(sources) == 1 and apart and not details:
         apart = ['%d published figures of these networks measure other workloads: --details lists '
@@ -159,18 +163,13 @@ def _few(lines, details):
 def _notes(sources, details):
     """Why figures are not valid, or should not be quoted: a line for all passes of a source of
     which the same is said but for the numbers; with details, one for each."""
-    groups = {}                                          # the names of passes, by what is said
+    lines = []
     for source in sources:
         keys = tables.varying(source.figures)
-        for figure in source.figures:
-            name = tables.named(figure, keys)
-            notes = ['%s: %s' % (figure.word, fault) for fault in figure.faults]
-            for note in dict.fromkeys(notes + list(figure.warnings)):
-                key = source.name, (name, note) if details else re.sub(r'[\d.]+', '#', note)
-                groups.setdefault(key, (note, {}))[1][name] = True
-    lines = []
-    for (source_name, _), (note, named) in groups.items():
-        name = ('%d passes, such as ' % len(named) if len(named) > 1 else '') + next(iter(named))
-        lines.append('%s%s, %s: %s' % ('* ' * (not note.startswith('INVALID')), source_name, name,
-                                       note))
+        notes = [(tables.named(figure, keys), note) for figure in source.figures
+                 for note in dict.fromkeys(['%s: %s' % (figure.word, fault)
+                                            for fault in figure.faults] + list(figure.warnings))]
+        lines += ['%s%s, %s: %s' % ('* ' * (not note.startswith('INVALID')), source.name, name,
+                                    note)
+                  for name, note in (notes if details else text.grouped(notes))]
     return lines

@@ -33,6 +33,7 @@ Exit codes:
     4    --fail-if-slower: no row is FAIL, but some are UNDECIDED
 """
 import argparse
+import itertools
 import math
 import os
 import sys
@@ -59,21 +60,34 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                for name, short in zip(args.results, short_names(args.results))]
     for problem in [problem for source in sources for problem in source.problems]:
         print(problem, file=sys.stderr)
-    try:
-        if args.html:
-            page.write(args.html, sources, references(), args.fail_if_slower)
-        if args.csv:
-            files.write(args.csv, text.as_csv(tables.CSV_COLUMNS, tables.csv_rows(sources)))
-    except OSError as error:
-        raise Stop('%s: %s' % (error.filename, error.strerror)) from None
+    pairs = pairs_of(sources, references())
+    _write(args, sources, pairs)
     if not sources[0].figures:
         raise Stop('%s has no figures, so nothing is compared' % sources[0].name, 2)
-    pairs = pairs_of(sources, references())
     shown = blocks.of(sources, pairs, args.details, args.fail_if_slower)
     print((text.as_markdown if args.markdown else text.as_text)(shown), end='', flush=True)
     if len(sources) > 1 and not any(row.ratio for pair in pairs for row in pair.rows):
         raise Stop(NOTHING_SHARED, 2)
     return 0 if args.fail_if_slower is None else gate.exit_code(pairs, args.fail_if_slower)
+
+
+def _write(args, sources, pairs):
+    """Writes the files that are asked for, after all of their contents are made. A source without a
+    record, such as a name with a typing error, replaces no file."""
+    contents = [
+        (args.html, lambda: page.text_of(sources, references(), args.fail_if_slower)),
+        (args.csv, lambda: text.as_csv(tables.CSV_COLUMNS, itertools.chain(
+            tables.csv_rows(sources), gate.csv_rows(pairs, args.fail_if_slower)))),
+        (args.junit, lambda: gate.junit(gate.judge(pairs, args.fail_if_slower),
+                                        args.fail_if_slower))]
+    empty = [source.name for source in sources if not (source.figures or source.records)]
+    if empty and any(path for path, _ in contents):
+        raise Stop('%s has no records: nothing is written' % empty[0], 2)
+    for path, content in [(path, content()) for path, content in contents if path]:
+        try:
+            files.write(path, content)
+        except OSError as error:
+            raise Stop('%s: %s' % (path, error.strerror)) from None
 
 
 def _parser():
@@ -86,6 +100,7 @@ def _parser():
     add('--markdown', action='store_true', help='Markdown instead of text')
     add('--csv', metavar='PATH', help='also write a row for each pass, with all numbers')
     add('--html', metavar='PATH', help='also write a page with charts, which opens offline')
+    add('--junit', metavar='PATH', help='also write the outcomes of --fail-if-slower as JUnit XML')
     add('--fail-if-slower', type=float, metavar='PERCENT',
         help='say PASS, FAIL or UNDECIDED for each row, and exit with 0, 1 or 4')
     return parser
@@ -93,16 +108,18 @@ def _parser():
 
 def _problem(args):
     """What is wrong with the flags together, or None."""
-    for flag, path in ('--html', args.html), ('--csv', args.csv):
+    outputs = [('--html', args.html), ('--csv', args.csv), ('--junit', args.junit)]
+    for number, (flag, path) in enumerate(outputs):
         if path and path.endswith('.json'):
             return 'argument %s: %r would be taken for a record' % (flag, path)
         trouble = path and files.argument_problem(flag, path)
         if trouble:
             return trouble
-    if args.html and args.csv and os.path.realpath(args.html) == os.path.realpath(args.csv):
-        return 'argument --csv: it is the file of --html'
+        for other, earlier in outputs[:number]:
+            if path and earlier and os.path.realpath(path) == os.path.realpath(earlier):
+                return 'argument %s: it is the file of %s' % (flag, other)
     if args.fail_if_slower is None:
-        return None
+        return args.junit and '--junit needs --fail-if-slower' or None
     if not 0 <= args.fail_if_slower < math.inf:
         return 'argument --fail-if-slower: %g is not a percentage of at least 0' % (
             args.fail_if_slower)

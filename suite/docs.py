@@ -38,9 +38,9 @@ PART = re.compile(r'(?sm)^<!-- (\w+: [^\n]*) -->\n(.*?)<!-- end -->$')
 ENGLISH = (['network', 'variant', 'pass', 'GTX 1080 in the chapter, 2016, s / batch'],
            '%s, TensorFlow %s (results/%s), s / batch', 'about ', 'not measured',
            'Batch 32, float32, fetched as tensors: mean +/- standard deviation of the steps.')
-CHINESE = (['网络', '变体', '计算过程', '书中的 GTX 1080，2016 年，秒 / batch'],
+CHINESE = (['网络', '变体', '阶段', '书中的 GTX 1080，2016 年，秒 / batch'],
            '%s，TensorFlow %s（results/%s），秒 / batch', '约 ', '未测量',
-           'batch 为 32，float32，每步取回结果张量：各步耗时的平均值 +/- 标准差。')
+           'batch 为 32，float32，每步取回结果张量：各步耗时的平均值 ± 标准差。')
 
 
 # The parts
@@ -84,8 +84,10 @@ def _with_sd(figure):
 
 def sample(path: str) -> str:
     """Returns what a run prints at its end, from its record, a path relative to the root."""
-    lines = report.summary(records.load(os.path.join(ROOT, path)))
-    lines.append(report.next_step(os.path.basename(path)))
+    record = records.load(os.path.join(ROOT, path))
+    lines = report.summary(record)
+    lines.append(report.next_step(record, os.path.basename(path)).replace(
+        report.command(), '.venv/bin/python -m suite'))
     return '\n'.join(('    ' + line).rstrip() for line in lines).strip('\n')
 
 
@@ -178,7 +180,7 @@ PARTS: Dict[Tuple[str, str], Callable[[], str]] = {
     ('README.md', 'decade: references'): lambda: decade(history.ENGLISH),
     ('README.md', 'table: chapter'): chapter_table,
     ('README.zh-CN.md', 'decade: references'): lambda: decade(history.CHINESE),
-    ('README.zh-CN.md', 'table: chapter'): lambda: chapter_table(CHINESE),
+    ('README.zh-CN.md', 'table: chapter'): lambda: chapter_table(CHINESE).replace('+/-', '±'),
     ('docs/flags.md', 'output: ' + SAMPLES[0]): lambda: sample(SAMPLES[0]),
     ('docs/performance.md', 'table: peers-classic'): lambda: beside_peers('classic'),
     ('docs/performance.md', 'table: peers-modern'): lambda: beside_peers('modern'),

@@ -51,7 +51,8 @@ class Figure(NamedTuple):
     process alone, and communication the share of the allreduce in a step. published: the PUBLISHED
     of a published figure, by name; None for records. conditions: of a figure of records, as
     common.conditions.of has them.
-    word: of a figure of records, its outcome as suite.outcome has it.
+    word: of a figure of records, its outcome as suite.outcome has it. steps: the mean and the
+    standard deviation of the steps of each record, by which copies are found.
     """
     work: Work
     mean_s: Optional[float] = None
@@ -68,6 +69,7 @@ class Figure(NamedTuple):
     published: Optional[Dict[str, str]] = None
     conditions: Dict[str, Any] = {}
     word: str = ''
+    steps: Tuple[Interval, ...] = ()
 
 
 class Record(NamedTuple):
@@ -212,6 +214,7 @@ def _record(name, data):
         if entry['samples_s']:
             summary = stats.summarise(entry['samples_s'])
             measured = {
+                'steps': ((summary.mean_s, summary.sd_s),),
                 'mean_s': summary.mean_s, 'ci95_s': summary.ci95_s, 'sd_s': summary.sd_s,
                 'warnings': tuple(caution['text'] for part in (data, entry)
                                   for caution in part.get('warnings', [])),
@@ -288,8 +291,8 @@ def combined(figures: Sequence[Figure]) -> Figure:
         return first
     words = [figure.word for figure in figures if figure.faults]
     faults = [fault for figure in figures for fault in figure.faults]
-    if len({(figure.mean_s, figure.sd_s) for figure in figures if figure.sd_s}) < len(
-            [figure for figure in figures if figure.sd_s]):              # to the last digit
+    steps = tuple(mean_and_sd for figure in figures for mean_and_sd in figure.steps)
+    if len(set(steps)) < len(steps):                     # to the last digit
         faults.append('its %d records are not repeats: two have identical steps' % n)
     first = first._replace(records=tuple(name for figure in figures for name in figure.records))
     if faults:
@@ -301,7 +304,7 @@ def combined(figures: Sequence[Figure]) -> Figure:
             mean_s, t_interval(n) * statistics.stdev(means) / math.sqrt(n))
     warnings = tuple(warning for figure in figures for warning in figure.warnings)
     return first._replace(
-        mean_s=mean_s, ci95_s=ci95_s, sd_s=None, warnings=warnings,
+        mean_s=mean_s, ci95_s=ci95_s, sd_s=None, warnings=warnings, steps=steps,
         alone_s=_mean([figure.alone_s for figure in figures]),
         communication=_mean([figure.communication for figure in figures]),
         conditions=conditions.merged([figure.conditions for figure in figures]),

@@ -1,7 +1,9 @@
 """The gate of `suite compare --fail-if-slower`: PASS, FAIL or UNDECIDED for each row."""
 import math
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from xml.etree import ElementTree
 
+from common import conditions
 from suite import pairs
 from suite.figures import MIN_PROCESSES, t_interval
 from suite.tables import named, times, varying
@@ -54,6 +56,35 @@ def exit_code(compared: Sequence[pairs.Pair], percent: float) -> int:
     pass."""
     word = overall(judge(compared, percent))
     return EXIT_CODES[word] if word == FAIL or all(pair.rows for pair in compared) else 2
+
+
+def csv_rows(compared: Sequence[pairs.Pair], percent: Optional[float]) -> Iterator[Dict[str, Any]]:
+    """Yields a row, by tables.CSV_COLUMNS, for each row of the pairs: the ratio of the times, its
+    interval, and the outcome of the gate, or without one the verdict."""
+    for pair in compared:
+        for row in pair.rows:
+            low, high = row.interval or (None, None)
+            yield dict(zip(conditions.WORK, row.other.work), source=pair.other.name,
+                       base=pair.base.name, time_ratio=row.ratio, ratio_low=low, ratio_high=high,
+                       outcome=row.verdict if percent is None else outcome(row, percent)[0])
+
+
+def junit(judged: Sequence[Tuple[str, str]], percent: float) -> str:
+    """Returns the outcomes as JUnit XML, which every CI shows: FAIL is a failure, UNDECIDED is
+    skipped."""
+    words = [word for word, _ in judged]
+    counts = {'name': 'suite compare', 'tests': str(len(words)), 'errors': '0',
+              'failures': str(words.count(FAIL)), 'skipped': str(words.count(UNDECIDED))}
+    suites = ElementTree.Element('testsuites', counts)
+    suite = ElementTree.SubElement(suites, 'testsuite', dict(counts, name=title(percent)))
+    for word, line in judged:
+        name, _, why = line.partition(': ')
+        case = ElementTree.SubElement(suite, 'testcase', classname='suite.compare', name=name)
+        if word != PASS:
+            ElementTree.SubElement(case, 'failure' if word == FAIL else 'skipped',
+                                   message='%s: %s' % (word, why))
+    return ('<?xml version="1.0" encoding="UTF-8"?>\n'
+            + ElementTree.tostring(suites, encoding='unicode') + '\n')
 
 
 def title(percent: float) -> str:

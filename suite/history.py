@@ -28,7 +28,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from common import files, networks, text
 from common.arguments import returns_exit_code
 from common.stop import Stop
-from suite import figures
+from suite import figures, tables
 from suite.figures import RESULTS
 from suite.report import by_year, charts
 from suite.report.by_year import Panel, Point
@@ -127,6 +127,33 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
             shown.append(Panel('%s, %s' % (title, info_string.lower()), chosen,
                                next(iter(chapters), None)))
     return shown
+
+
+def standings(source: figures.Source) -> List[str]:
+    """Returns a line for each valid figure of one process: between which published GPUs its
+    images / s lie, of the same network, size, pass and precision, with what they ran."""
+    places = [(tables.named(figure), _standing(figure)) for figure in source.figures
+              if figure.records and not figure.faults and figure.work.processes == 1]
+    return ['%s: %s' % (name, place) for name, place in places if place]
+
+
+def _standing(figure):
+    work, rate = figure.work, figures.rate(figure)
+    size = work.variant if work.benchmark in SIZED else None
+    points = [point for panel in panels(published()[0], [work.benchmark], work.info_string, size)
+              for point in panel.points if point.work.precision == work.precision]
+    points.sort(key=_images_per_s)
+    slower = [point for point in points if point.images_per_s <= rate][-1:]
+    faster = [point for point in points if point.images_per_s > rate][:1]
+    named = ['the %s (%d: %s in %s, batch %s)' % (
+        point.gpu, point.year, text.significant(point.images_per_s), point.framework,
+        point.work.batch_size or '?') for point in slower + faster]
+    if not points:
+        return None
+    return '%s images / s, %s' % (text.significant(rate), (
+        'between ' + ' and '.join(named)) if slower and faster else (
+            'less than the slowest published, ' if faster else 'more than the fastest published, ')
+            + named[0])
 
 
 # As text

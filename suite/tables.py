@@ -1,5 +1,6 @@
 """Figures as text: their names, times, rates and ratios, and the rows of --csv."""
 import itertools
+import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import conditions, stats, text
@@ -10,11 +11,14 @@ DIGITS = 4                           # significant ones of a measured time or ra
 # A row of --csv: a pass of a record, or a published figure.
 CSV_STATISTICS = ('n', 'mean_s', 'sd_s', 'median_s', 'min_s', 'max_s', 'p95_s', 'p99_s')
 CSV_MEASURED = ('flops_per_s', 'share_of_peak', 'peak_bytes', 'fetched_bytes', 'energy_per_image_j')
-CSV_CONDITIONS = tuple(condition.name for condition in conditions.CONDITIONS
-                       if condition.name not in conditions.WORK)
+# The other conditions by their headings, in snake_case and with the unit: power_limit_w.
+CSV_CONDITIONS = {
+    re.sub('[ -]+', '_', (condition.name + ' ' + condition.unit.partition(' ')[2]).strip().lower()):
+    condition.name for condition in conditions.CONDITIONS if condition.name not in conditions.WORK}
 CSV_COLUMNS = (('source', 'record', 'date') + conditions.WORK + ('outcome',) + CSV_STATISTICS
                + ('ci95_low_s', 'ci95_high_s', 'images_per_s') + CSV_MEASURED
-               + ('cautions', 'faults') + CSV_CONDITIONS + ('variables', 'differs'))
+               + ('base', 'time_ratio', 'ratio_low', 'ratio_high')       # rows of their own
+               + ('cautions', 'faults', *CSV_CONDITIONS, 'variables', 'differs'))
 
 
 # Names
@@ -78,9 +82,22 @@ def described(source: Source) -> str:
     facts = source.facts
     if source.records:
         driver = ', driver ' + facts['driver'] if 'driver' in facts else ''
-        return '%s%s, TensorFlow %s (%s)' % (facts['device'], driver, facts['tensorflow'],
-                                             facts['runtime'])
+        return '%s%s, TensorFlow %s (%s)%s' % (facts['device'], driver, facts['tensorflow'],
+                                               facts['runtime'], _protocol(source.figures))
     return '; '.join(facts[key] for key in PUBLISHED if key in facts) or 'nothing that can be used'
+
+
+def _protocol(figures):
+    """', 3 processes x 100 steps', of all figures; 'quick' where that is too few steps for an
+    interval."""
+    counts = sorted({len(figure.records) for figure in figures})
+    steps = sorted({figure.conditions['steps'] for figure in figures
+                    if 'steps' in figure.conditions})
+    if not steps:
+        return ''
+    ends = [' to '.join(map(str, sorted({several[0], several[-1]}))) for several in (counts, steps)]
+    return ', %s process%s x %s steps%s' % (
+        ends[0], 'es' * (counts[-1] > 1), ends[1], ' (quick)' * (steps[0] < stats.MIN_STEPS))
 
 
 # Cells
@@ -167,7 +184,8 @@ def csv_rows(sources: Sequence[Source]) -> Iterator[Dict[str, Any]]:
 
 def _csv_row(record, entry, figure):
     environment = record.data['environment']
-    row = {key: condition(figure, key) for key in CSV_CONDITIONS if key in figure.conditions}
+    row = {heading: figure.conditions[name] for heading, name in CSV_CONDITIONS.items()
+           if name in figure.conditions}
     row.update(zip(conditions.WORK, figure.work), record=record.name, outcome=figure.word,
                date=environment['date'], cautions='; '.join(figure.warnings),
                faults='; '.join(figure.faults),

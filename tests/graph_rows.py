@@ -125,7 +125,7 @@ def images(run):
     """The shape and the initialiser of the images of a `timed` run, which every pass reads from a
     variable."""
     its_images = variable(run.graph.get_tensor_by_name('images:0'))
-    assert its_images not in run.parameters
+    assert its_images not in run.graph.get_collection('trainable_variables')
     assert all(its_images.op in graph.needed_ops(timed_pass.tensors)
                for timed_pass in run.passes.values())
     return its_images.shape.as_list(), initialiser(its_images)

@@ -161,13 +161,13 @@ try() {
     expect 3 '--user' -v "$own/foreign:/results" "$image"
     expect 3 'add --tmpfs /tmp' --read-only --read-only-tmpfs=false "$image" alexnet
     expect 0 'a quick run on the CPU' --read-only --tmpfs /tmp --user $USER_ID:$USER_ID -v "$folder:/results" \
-        "$image" alexnet
+        "$image" alexnet --batch_size 2
     check 'the record belongs to the user' [ "$(find "$folder" -name 'alexnet*.json' -uid $USER_ID | wc -l)" = 1 ]
     check 'it names the commit' [ "$(read_record "$folder" 'log["environment"]["commit"]')" = $COMMIT ]
     check "it names CUDA $2" \
         [ "$(read_record "$folder" 'log["environment"]["variables"]["CUDA_VERSION"]')" = "$2" ]
     rm -rf "${folder:?}"/*
-    expect 0 'Protocol: quick' --user $USER_ID:$USER_ID -v "$folder:/results" "$image" --only vgg16
+    expect 0 'Protocol: quick' --user $USER_ID:$USER_ID -v "$folder:/results" "$image" --only vgg16 --batch_size 2
     check 'the suite leaves a record' [ "$(read_record "$folder" 'log["status"]')" = finished ]
     stop_in_mid_run "$image"
     # shellcheck disable=SC2016  # for the shell in the image

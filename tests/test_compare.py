@@ -301,7 +301,13 @@ def test_csv_has_a_row_for_each_pass(write, tmp_path):
     assert compare.main([path, 'chapter', '--csv', str(tmp_path / 'all.csv')]) == 0
     with open(str(tmp_path / 'all.csv'), newline='') as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 + len(load('chapter').figures)
+    assert len(rows) == 2 + len(load('chapter').figures) + 2         # and two ratios
+    assert [(row['source'], row['base'], row['pass'], float(row['time_ratio']), row['outcome'])
+            for row in rows[-2:]] == [
+        ('a', 'chapter', 'Forward', pytest.approx(0.2 / 0.026), 'published: no verdict'),
+        ('a', 'chapter', 'Forward-backward', pytest.approx(0.2 / 0.078),
+         'published: no verdict')]
+    assert all(re.fullmatch('[a-z0-9_]+', heading) for heading in rows[0])
     first, second, third = rows[:3]
     assert (first['source'], first['pass'], first['batch'], first['outcome']) == (
         'a', 'Forward', '32', 'ok')
@@ -312,6 +318,14 @@ def test_csv_has_a_row_for_each_pass(write, tmp_path):
     assert first['driver'] == '535.1' and first['threads'] == 'as TensorFlow chooses'
     assert [third[key] for key in ('source', 'outcome', 'mean_s', 'device', 'date')] == [
         'chapter', 'published', '0.026', 'GeForce GTX 1080', '2016']
+
+
+def test_nothing_is_replaced_by_a_command_that_fails(write, tmp_path, capsys):
+    good, path = tmp_path / 'r.csv', write('a.json', record(entry([0.1, 0.3])))
+    good.write_text('good')
+    for words in [['befroe', path], [path, 'befroe'], [path, path, 'befroe']]:
+        assert compare.main([*words, '--csv', str(good), '--html', str(tmp_path / 'r.html')]) == 2
+    assert good.read_text() == 'good' and not (tmp_path / 'r.html').exists()
 
 
 def test_texts_of_a_record_are_no_formula_and_no_html(write, tmp_path, capsys):
@@ -392,7 +406,7 @@ def test_a_run_on_a_gpu_fills_its_column_of_the_readme(write, tmp_path):
     assert docs.chapter_table(results='none').splitlines()[:3] == [
         '| network | variant | pass | GTX 1080 in the chapter, 2016, s / batch |',
         '| --- | --- | --- | --- |', '| alexnet | lrn | Forward | 0.026 +/- 0.000 |']
-    runs = plan.make(command.argument_parser().parse_args([]), 'gpu')
+    runs = plan.make(command.argument_parser().parse_args(['--fetch', 'tensors']), 'gpu')
     for i, run in enumerate(runs):
         write('h100/%s.json' % run.name, dict(
             record(entry([0.001 * (i + 1)] * 100),

@@ -156,7 +156,7 @@ def test_without_a_gpu_the_run_is_quick_and_one_sentence_says_why(app, device):
     (app.parent / 'dev' / 'nvidiactl').touch()
     if device:                                           # some other GPU
         (app.parent / 'dev' / device).touch()
-    quick = ' '.join(networks.words(plan.PROTOCOLS['quick']))
+    quick = ' '.join(networks.words(plan.protocol_options('quick', 'vgg16')))
     for args, added in [
             (['vgg16', '--num_batches', '7'],
              ' --device cpu %s --num_batches 7' % quick),

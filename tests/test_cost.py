@@ -1,6 +1,9 @@
 """The peak rate against the manufacturer's own figures."""
+import types
+
 import pytest
 
+from common.probes import cost
 from common.probes.cost import peak_flops
 
 
@@ -34,3 +37,23 @@ def test_peak_counts_a_multiply_add_as_two():
     ((6, 1), None)])
 def test_what_is_unknown_is_none(capability, clock_mhz):
     assert peak_flops(capability, 20, clock_mhz) is None
+
+
+@pytest.mark.parametrize('tensors_s, ops_s, share', [
+    ([9.0, 0.2, 0.3, 0.25], [8.0, 0.15, 0.17, 0.16], 0.25),
+    ([9.0, 0.2, 0.3, 0.25], [8.0, 0.21, 0.22, 0.3], 0.0)])
+def test_the_share_of_the_copy_comes_from_the_fastest_steps_after_the_first(tensors_s, ops_s,
+                                                                            share):
+    now, durations_s, fetched = [0.0], iter(tensors_s + ops_s), []
+    target = [types.SimpleNamespace(op='an operation')]
+
+    class Session:
+        def run(self, fetches, feed_dict):
+            fetched.append(fetches)
+            now[0] += next(durations_s)
+    assert cost.copy_share(Session(), target, None, clock=lambda: now[0]) == pytest.approx(share)
+    assert fetched == [target] * 4 + [['an operation']] * 4
+    cautions = cost.cautions({'copy_share': share, 'fetched_bytes': 553430176})
+    expected = ('copying its results (553 MB) to the host takes 25 % of the step, as in the '
+                'chapter: --fetch ops times the computation alone')
+    assert [caution.text for caution in cautions] == [expected] * (share > 0.1)

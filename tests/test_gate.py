@@ -1,6 +1,7 @@
 """The gate of compare --fail-if-slower: PASS, FAIL or UNDECIDED, the exit code, the rows named."""
 import json
 import os
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,12 +13,13 @@ with open(os.path.join(ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
     RECORD = json.load(file)
 WORK = Work('alexnet', 'lrn', 'Forward', 'tensors', 32, 'float32')
 TIGHT, WIDE = (0.999, 1.0, 1.001), (0.9, 1.0, 1.1)
-BASE, SAME, TWICE = (0.1, 0.1001, 0.1002), (0.1001, 0.1002, 0.1003), (0.2, 0.2001, 0.2002)
-SCATTERED = (0.08, 0.1, 0.12)
+BASE, SAME, TWICE = (0.1, 0.1001, 0.1002), (0.10011, 0.10021, 0.10031), (0.2, 0.2001, 0.2002)
+SCATTERED = (0.08, 0.10011, 0.12)
 
 
 def repeats(scale, means=TIGHT):
-    return combined([Figure(WORK, scale * mean_s, None, None, (str(i),))
+    return combined([Figure(WORK, scale * mean_s, None, None, (str(i),),
+                            steps=((scale * mean_s, i),))
                      for i, mean_s in enumerate(means)])
 
 
@@ -79,11 +81,13 @@ NAME = 'alexnet %s Forward tensors batch 32 float32: '
     ([(TWICE, {})], [(BASE, {})], 0, 0, ['PASS']),
     ([(BASE, {})], [(TWICE, {})], 5, 1, ['FAIL', 'FAIL: ' + NAME % 'lrn' + '+99.9 % (+99.3 to ']),
     ([(BASE, {})], [(SCATTERED, {})], 5, 4, [
-        'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+0 % (-39 to +64 %); about 83 processes on']),
+        'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+0 % (-39 to +64 %); about 84 processes on']),
     ([(BASE, {})], [(TWICE[:1], {})], 5, 4, [
         'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+100 %; one process: no verdict; at least 3']),
     ([(BASE, {})], [(BASE, {})], 5, 4, [
         'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+0.0 %; identical steps']),
+    ([(BASE, {})], [((*SAME[1:], BASE[1]), {})], 5, 4, [     # one of them is a copy
+        'UNDECIDED', 'UNDECIDED: ' + NAME % 'lrn' + '+0.1 %; identical steps']),
     # Failures come first. What passes is not named.
     ([(BASE, {'variant': variant}) for variant in ('lrn', 'no_lrn', 'lrn_fc')],
      [(SCATTERED, {}), (TWICE, {'variant': 'no_lrn'}), (SAME, {'variant': 'lrn_fc'})], 5, 1,
@@ -114,6 +118,23 @@ def test_the_exit_code_and_the_rows_that_do_not_pass(
         assert line.startswith('  ' + expected)
     assert 'limit +%d %%' % percent in out               # beside the ratios, in the same unit
     assert compare.main(paths) == 0                      # no gate, no failure
+
+
+def test_every_ci_can_show_the_outcomes(folder, tmp_path):
+    for variant, means_s in ('lrn', SAME), ('no_lrn', TWICE), ('lrn_fc', SCATTERED):
+        folder('before', BASE, variant=variant)
+        after = folder('after', means_s, variant=variant)
+    path = tmp_path / 'gate.xml'
+    assert compare.main([str(tmp_path / 'before'), after, '--fail-if-slower', '5', '--junit',
+                         str(path)]) == 1
+    suites = ElementTree.parse(str(path)).getroot()
+    suite, = suites
+    assert {key: suite.get(key) for key in ('tests', 'failures', 'skipped', 'errors')} == {
+        'tests': '3', 'failures': '1', 'skipped': '1', 'errors': '0'}
+    assert [(case.get('name'), [(outcome.tag, outcome.get('message')[:12]) for outcome in case])
+            for case in suite] == [
+        (NAME[:-2] % 'lrn', []), (NAME[:-2] % 'no_lrn', [('failure', 'FAIL: +99.9 ')]),
+        (NAME[:-2] % 'lrn_fc', [('skipped', 'UNDECIDED: +')])]
 
 
 def test_a_source_of_which_nothing_can_be_judged_is_no_pass(folder, tmp_path, capsys):

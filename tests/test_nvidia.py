@@ -52,6 +52,8 @@ RTX_5090 = with_gpu('NVIDIA GeForce RTX 5090', 12, 0, driver='570.86.15')
 SAME = object()
 TOO_NEW = (' is too new for TensorFlow 1.15.0, which supports GPUs up to 7.5: use the modern '
            'runtime (README, "Which GPU")')
+TOO_NEW_TO_HOPPER = TOO_NEW + (
+    ", or for TensorFlow 1 itself NVIDIA's image nvcr.io/nvidia/tensorflow:23.03-tf1-py3")
 TOO_OLD = ' is too old for TensorFlow %s, which needs compute capability %s or later: use %s'
 OLD_DRIVER = ' is too old for %s: install %s or later'
 FOR_CLASSIC, FOR_MODERN = ('TensorFlow 1.15.0', '410.48'), ('TensorFlow 2.21.0', '525.60.13')
@@ -83,18 +85,18 @@ MACHINES = [
     (GTX_680, 'GeForce GTX 680 (compute capability 3.0)' + TOO_OLD
      % ('1.15.0', '3.5', 'a later GPU'), 'GeForce GTX 680 (compute capability 3.0)' + TOO_OLD
      % ('2.21.0', '6.0', 'a later GPU'), 3),
-    (A100, 'NVIDIA A100 (compute capability 8.0)' + TOO_NEW, None, 'modern'),
-    (H200, 'NVIDIA H200 (compute capability 9.0)' + TOO_NEW, None, 'modern'),
+    (A100, 'NVIDIA A100 (compute capability 8.0)' + TOO_NEW_TO_HOPPER, None, 'modern'),
+    (H200, 'NVIDIA H200 (compute capability 9.0)' + TOO_NEW_TO_HOPPER, None, 'modern'),
     (RTX_5090, 'NVIDIA GeForce RTX 5090 (compute capability 12.0)' + TOO_NEW, None, 'modern'),
     (B200._replace(driver='565.57.01', cuda_version=(12, 7)),
      'NVIDIA B200 (compute capability 10.0)' + TOO_NEW,
      'NVIDIA driver 565.57.01' + OLD_DRIVER
      % ('NVIDIA B200 (compute capability 10.0) with TensorFlow 2.21.0', '570'), 3),
     (A100._replace(driver='470.82.01', cuda_version=(11, 4)),
-     'NVIDIA A100 (compute capability 8.0)' + TOO_NEW,
+     'NVIDIA A100 (compute capability 8.0)' + TOO_NEW_TO_HOPPER,
      'NVIDIA driver 470.82.01' + OLD_DRIVER % FOR_MODERN, 3),
     (A100._replace(driver='470.82.01', cuda_version=(12, 4)),            # a compatibility package
-     'NVIDIA A100 (compute capability 8.0)' + TOO_NEW, None, 'modern'),
+     'NVIDIA A100 (compute capability 8.0)' + TOO_NEW_TO_HOPPER, None, 'modern'),
     (WSL._replace(cuda_version=(11, 4)), None,
      'An NVIDIA driver of unknown version' + OLD_DRIVER % FOR_MODERN, 'classic'),
     (GOOD._replace(driver='396.26'),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import ANY
 
 import pytest
 
@@ -106,6 +107,7 @@ def stubs(tmp_path, monkeypatch):
         (scripts / networks.script(name)).write_text(STUB.replace('RECORD', RECORD))
     monkeypatch.setattr(plan, 'ROOT', str(scripts))
     monkeypatch.setattr(execute, 'find_device', lambda requested: GPU)
+    monkeypatch.setitem(plan.DEFAULT_FETCH, 'gpu', 'tensors')        # half as many runs
     monkeypatch.setenv('STUB_DEVICE', GPU['name'])
     monkeypatch.setenv('STUB_TENSORFLOW', '2.0')
     monkeypatch.setenv('STUB_CONDITIONS', conditions())
@@ -148,8 +150,8 @@ def test_what_is_announced(stubs, monkeypatch, capsys):
     assert command.main(['--only', 'alexnet', '--output', 'out']) == 0
     assert capsys.readouterr().out.splitlines()[:4] == [
         'Device: ' + CPU['sentence'],
-        'Protocol: quick (default on a CPU): batch size 2, 5 steps after a burn-in of 1',
-        '*** Quick protocol: it shows that the scripts work, not how fast they are. ***',
+        'Protocol: quick (default on a CPU): batch size 32, 3 steps after a burn-in of 1',
+        ANY,                                             # test_suite_run_plan has it
         'Results: out']
 
 
@@ -294,9 +296,10 @@ def test_a_sweep_ends_where_memory_does_and_is_not_repeated(stubs, capsys):
     assert '[1 of at most 34] vgg16-D-tensors-b1: started; 0:00:00 elapsed, unknown left' in out
     assert 'vgg16-D-tensors: the largest batch that ran is 4; 8: out of memory\n' in out
     assert 'inception_v3-aux-tensors: the largest batch that ran is 2; 4: crashed: SIGKILL\n' in out
-    assert re.search(r'batch +ms / image +ms / batch +images / s +TFLOP / s +memory +outcome', out)
+    assert re.search(r'batch +ms / image +ms / batch +images / s +TFLOP / s +memory +copied +'
+                     r'outcome', out)
     assert re.search(r'VGG-16 \(D\) +Forward-backward +4 +1\.000 +4 \+/- 9 +1 000 +0\.158 +'
-                     r'20\.0 MB +ok\n', out)
+                     r'20\.0 MB +1\.18 MB +ok\n', out)
 
     stubs(inception_v3__aux__tensors__b8='out of memory')
     assert command.main(flags) == 0
@@ -364,31 +367,31 @@ def test_ctrl_c_lets_the_child_write_its_record_and_says_how_to_go_on(number, st
     process = start()
     assert any('inception_v3' in line for line in iter(process.stdout.readline, ''))
     folder = os.path.join('results-local', os.listdir('results-local')[0])
-    wait_for(os.path.join(folder, 'inception_v3-aux-tensors-b2.log'), 'waiting')
+    wait_for(os.path.join(folder, 'inception_v3-aux-tensors-b32.log'), 'waiting')
     process.send_signal(number)
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
-    assert re.search(r'inception_v3-aux-tensors-b2: interrupted, \d+ s\n', out)
+    assert re.search(r'inception_v3-aux-tensors-b32: interrupted, \d+ s\n', out)
     assert re.search(r'(?m)^VGG-16 \(D\) +Forward ', out)     # the table of what finished
     assert err == ('Interrupted. To resume: %s -m suite run --only vgg16 inception_v3 --output '
                    '%s\n' % (sys.executable, folder))
-    with open(os.path.join(folder, 'inception_v3-aux-tensors-b2.json')) as file:
+    with open(os.path.join(folder, 'inception_v3-aux-tensors-b32.json')) as file:
         assert json.load(file)['status'] == 'interrupted'
 
-    assert stubs() == ['vgg16-D-tensors-b2', 'inception_v3-aux-tensors-b2']
+    assert stubs() == ['vgg16-D-tensors-b32', 'inception_v3-aux-tensors-b32']
     assert start('--output', folder).wait(timeout=LIMIT_S) == 0
-    assert stubs() == ['inception_v3-aux-tensors-b2']
+    assert stubs() == ['inception_v3-aux-tensors-b32']
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_first_run(number, stubs):
     stubs(vgg16='wait')
     process = start('--output', 'out')
-    wait_for('out/vgg16-D-tensors-b2.log', 'waiting')
+    wait_for('out/vgg16-D-tensors-b32.log', 'waiting')
     process.send_signal(number)
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
-    assert re.search(r'vgg16-D-tensors-b2: interrupted, \d+ s\n\n$', out)   # and no table
+    assert re.search(r'vgg16-D-tensors-b32: interrupted, \d+ s\n\n$', out)   # and no table
     assert err.count('\n') == 1 and 'Interrupted. To resume: ' in err
 
 
@@ -404,14 +407,14 @@ def test_ctrl_c_before_the_first_run(stubs):
 def test_a_killed_parent_takes_the_child_with_it_and_the_folder_is_free(stubs):
     stubs(inception_v3='wait')
     process = start('--output', 'out')
-    wait_for('out/inception_v3-aux-tensors-b2.log', 'waiting')
+    wait_for('out/inception_v3-aux-tensors-b32.log', 'waiting')
     process.kill()
     process.communicate(timeout=LIMIT_S)
     deadline = time.monotonic() + LIMIT_S
     stubs()
     while start('--output', 'out').wait(timeout=LIMIT_S) == 2:   # in use: the child is about to end
         assert time.monotonic() < deadline
-    assert stubs() == ['inception_v3-aux-tensors-b2']
+    assert stubs() == ['inception_v3-aux-tensors-b32']
 
 
 # Nothing ends in a traceback

@@ -5,7 +5,7 @@ from suite.run import command, plan, progress
 
 
 def planned(*flags):
-    return plan.make(command.argument_parser().parse_args(flags), 'gpu')
+    return plan.make(command.argument_parser().parse_args(['--fetch', 'tensors', *flags]), 'gpu')
 
 
 DAY = '2016-12-10 21:08:31.851750: '

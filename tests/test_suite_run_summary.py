@@ -1,16 +1,17 @@
 """suite run: the table and the notes at the end."""
+import os
 import re
 
 import pytest
 
-from common import chapter, networks
+from common import chapter, networks, report
 from suite.run import command, execute, plan, summary
 
 CAUTION = {'kind': 'drift', 'text': 'x'}
 
 
 def planned(*flags):
-    return plan.make(command.argument_parser().parse_args(flags), 'gpu')
+    return plan.make(command.argument_parser().parse_args(['--fetch', 'tensors', *flags]), 'gpu')
 
 
 def completed(benchmark, variant, fetch='tensors', batch_size=32, is_sweep=False,
@@ -108,6 +109,18 @@ def test_the_file_of_the_chapters_figures_fits():
                 for run in planned('--variants') for name in networks.PASSES]
     assert len(list(filter(None, compared))) == len(chapter.figures()) == 8
     assert all(text.startswith(('0.', 'about 0.')) for text in compared if text)
+
+
+def test_the_last_lines_are_the_cautions_the_folder_and_the_next_command(monkeypatch):
+    monkeypatch.setattr(report.sys, 'executable', os.path.join(os.getcwd(), '.venv/bin/python'))
+    drift = {'kind': 'drift', 'text': 'the steps drift by 2.5 %'}
+    runs = [completed('alexnet', 'lrn', warnings=[drift]), completed('vgg16', 'D')]
+    runs[1].record['results'][0]['warnings'] = [dict(drift, text='the steps drift by 3.1 %')]
+    assert summary.ending(runs, 'out put') == [
+        'caution: 3 passes, such as AlexNet with LRN, Forward: the steps drift by 2.5 %',
+        "Records: out put    Next: .venv/bin/python -m suite compare 'out put' chapter"]
+    others = [completed('vgg16', 'D', batch_size=4)]
+    assert summary.ending(others, 'out')[-1].endswith('Next: .venv/bin/python -m suite compare out')
 
 
 @pytest.mark.parametrize('content', ['{"figures": ', '{}', ''])

@@ -33,6 +33,7 @@ Version = Tuple[int, ...]
 WSL_FOLDER = '/usr/lib/wsl/lib/'
 UNKNOWN = 'unknown'                  # a driver whose version cannot be read
 SMI_S = 20                           # a machine of many GPUs without persistence takes a while
+NVIDIA_TF1_IMAGE = 'nvcr.io/nvidia/tensorflow:23.03-tf1-py3'       # 1.15.5, up to Hopper
 NVIDIA_IMAGE = 'nvcr.io/nvidia/tensorflow:25.02-tf2-py3'
 WITH_GPUS = ' (in a container: start it with --gpus all)'
 
@@ -455,7 +456,10 @@ def _wrong_gpu(gpu, machine, needs):
     if newest and gpu.compute_capability > newest:
         return ('%s is too new for TensorFlow %s, which supports GPUs up to %d.%d'
                 % ((described, needs.tensorflow) + newest),
-                'use the modern runtime (README, "Which GPU")')
+                'use the modern runtime (README, "Which GPU")' + (
+                    ", or for TensorFlow 1 itself NVIDIA's image " + NVIDIA_TF1_IMAGE
+                    if numbers(needs.tensorflow) < (2,) and gpu.compute_capability <= HOPPER[1]
+                    else ''))
     if gpu.compute_capability < oldest:
         return ('%s is too old for TensorFlow %s, which needs compute capability %d.%d or later'
                 % ((described, needs.tensorflow) + oldest),

@@ -2,9 +2,11 @@
 
 The peak of a GPU that is not in the table FP32_PER_SM is unknown; it is not guessed.
 """
-from typing import Any, Dict, Optional, Sequence, Tuple
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from common import graph
+from common import graph, text
+from common.cautions import Caution
 
 # float32 multiply-adds per clock and SM, by compute capability. CUDA C++ Programming Guide: to 7.x
 # the table 'Throughput of Native Arithmetic Instructions' (release 10), from 8.0 on the number of
@@ -25,6 +27,10 @@ FP32_PER_SM = {
 }
 
 
+COPY_STEPS = 3                       # of each kind, whose fastest counts
+MAX_COPY_SHARE = 0.1                 # of a step; with more a caution is given
+
+
 def of_pass(ops: Sequence[Any], tensors: Sequence[Any], mean_s: float, peak: Optional[float],
             fetch: str) -> Dict[str, Any]:
     """Returns keys of a pass in the record: its FLOP and their rate, what is copied to the host,
@@ -42,6 +48,30 @@ def of_pass(ops: Sequence[Any], tensors: Sequence[Any], mean_s: float, peak: Opt
             'share_of_peak': flops / mean_s / peak if peak else None,
             'fetched_bytes': sum(map(graph.size, tensors)) if fetch == 'tensors' else 0,
             'layers_that_run': graph.layers_that_run(tensors)}
+
+
+def copy_share(session: Any, target: Any, feed_dict: Optional[Dict],
+               clock: Callable[[], float] = time.perf_counter) -> float:
+    """Returns the share of a step in which its results are copied to the host: from untimed steps
+    with and without the copy, after one in which TensorFlow optimises the graph."""
+    fastest_s = []
+    for fetch in 'tensors', 'ops':
+        durations_s = []
+        for _ in range(1 + COPY_STEPS):
+            start_s = clock()
+            session.run(graph.fetches(target, fetch), feed_dict=feed_dict)
+            durations_s.append(clock() - start_s)
+        fastest_s.append(min(durations_s[1:]))
+    return max(0.0, 1 - fastest_s[1] / fastest_s[0])
+
+
+def cautions(entry: Dict[str, Any]) -> List[Caution]:
+    """Returns the caution that a pass spends much of its time on copying, if it does."""
+    share = entry['copy_share'] or 0
+    return [Caution('copy', 'copying its results (%s) to the host takes %.0f %% of the step, as in '
+                    'the chapter: --fetch ops times the computation alone' % (
+                        text.size(entry['fetched_bytes']), 100 * share))
+            ] * (share > MAX_COPY_SHARE)
 
 
 def peak_flops(compute_capability: Tuple[int, int], sms: int,

@@ -2,7 +2,7 @@
 folder.
 
 The protocol depends on the device, unless --protocol is given: on a GPU it is the chapter's, on a
-CPU a quick one, which shows that the scripts work and not how fast they are. --sweep tries batch
+CPU a quick one: the chapter's batch, few steps, and mostly the forward pass. --sweep tries batch
 sizes 1, 2, 4, ... until one does not fit into memory (on a CPU: or until a step takes longer than
 10 s).
 
@@ -58,6 +58,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         resume += ['--output', folder] if args.output is None else []
         print('Interrupted. To resume: ' + ' '.join(map(shlex.quote, resume)), file=sys.stderr)
         return 130
+    print('\n'.join(summary.ending(completed, folder)), flush=True)
     return max(run.exit_code for run in completed)
 
 
@@ -73,8 +74,8 @@ def argument_parser() -> argparse.ArgumentParser:
         for name, counts in plan.PROTOCOLS.items()))
     add('--variants', action='store_true',
         help='all variants, not only those that the chapter times')
-    add('--fetch', choices=['tensors', 'ops', 'both'], default='tensors',
-        help='as for the scripts; both: a run of each (default: tensors)')
+    add('--fetch', choices=['tensors', 'ops', 'both'],
+        help='as for the scripts; both: a run of each (default: both on a GPU, tensors on a CPU)')
     add('--precision', choices=['float32', 'tf32', 'mixed'], default='float32',
         help='as for the scripts, which then run float32 too, to compare with (default: float32)')
     add('--xla', action='store_true', help='as for the scripts, likewise')

@@ -3,11 +3,12 @@ from typing import Any, Dict, List
 
 from common import chapter, networks, report, text
 from common.conditions import precision
-from suite import outcome
+from suite import figures, history, outcome
 from suite.run.execute import CompletedRun
 
+CHAPTER = 'chapter, ms'
 WORK = ['network', 'pass', 'fetch', 'precision', 'batch', 'process']
-HEADINGS = WORK + ['ms / image'] + report.HEADINGS[1:] + ['outcome']
+HEADINGS = WORK + ['ms / image', CHAPTER] + report.HEADINGS[1:] + ['outcome']
 LEFT = ['pass', 'fetch', 'precision', chapter.VERSUS, 'outcome']
 # A column that has only its usual value is left out.
 USUAL = {'process': '1', 'precision': 'float32', 'outcome': 'ok', 'fetch': 'tensors'}
@@ -44,12 +45,31 @@ def rows(completed: CompletedRun) -> List[Dict[str, str]]:
 def _figures(completed: CompletedRun, entry: Dict[str, Any]) -> Dict[str, str]:
     """The cells of one pass."""
     cells = dict(zip(report.HEADINGS[1:], report.cells(completed.record, entry)))
+    published = chapter.figure(completed.record, entry)
     cells.update({'pass': entry['info_string'], 'precision': precision(entry),
+                  CHAPTER: published and '%s%.0f' % (
+                      'about ' * published['about'], 1e3 * published['mean_s']) or '',
                   'outcome': outcome.of_pass(completed.record, entry)})
     if completed.run.is_sweep:
         cells['ms / image'] = text.significant(1e3 * entry['mean_s'] / entry['batch_size'], 4)
         cells['memory'] = cells['memory'] or 'unknown'
     return cells
+
+
+def ending(completed: List[CompletedRun], folder: str) -> List[str]:
+    """Returns the last lines: where the figures stand among published ones, each caution once for
+    all runs, where the records are, and the next command."""
+    cautions = [('%s, %s' % (networks.title(ended.run.benchmark, ended.run.variant),
+                             entry['info_string']), caution['text'])
+                for ended in completed for entry in ended.passes
+                for where in (ended.record, entry) for caution in where.get('warnings', [])]
+    lines = ['caution: %s: %s' % note for note in text.grouped(cautions)]
+    is_in_chapter = any(chapter.figure(ended.record, entry)
+                        for ended in completed for entry in ended.passes)
+    places = history.standings(figures.load(folder)) if len(completed) == len(
+        {ended.run.benchmark + ended.run.variant for ended in completed}) else []
+    return places + lines + ['Records: %s    Next: %s' % (folder, report.command(
+        'compare', folder, *['chapter'] * is_in_chapter))]
 
 
 def notes(completed: List[CompletedRun]) -> List[str]:
