@@ -24,8 +24,8 @@ NUM_CLASSES = 1000
 
 
 def print_activations(t):
-    """Prints the name and the shape of a tensor: ` conv1   [32, 56, 56, 64]`."""
-    print('', t.op.name, ' ', t.get_shape().as_list())
+    """Prints the name and the shape of a tensor: `conv1   [32, 56, 56, 64]`."""
+    print(t.op.name, ' ', t.get_shape().as_list())
 
 
 def fully_connected(inputs, name, n_out, parameters, relu=True):

@@ -27,8 +27,8 @@ def trunc_normal(stddev):
 
 
 def print_activations(name, t):
-    """Prints the name of a stage and the shape of its output: ` Mixed_5b   [32, 35, 35, 256]`."""
-    print('', name, ' ', t.get_shape().as_list())
+    """Prints the name of a stage and the shape of its output: `Mixed_5b   [32, 35, 35, 256]`."""
+    print(name, ' ', t.get_shape().as_list())
 
 
 def inception_v3_arg_scope(weight_decay=0.00004, stddev=0.1,

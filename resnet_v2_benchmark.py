@@ -29,8 +29,8 @@ class Block(collections.namedtuple('Block', ['scope', 'unit_fn', 'args'])):
 
 
 def print_activations(name, t):
-    """Prints the name of a stage and the shape of its output: ` block1   [32, 28, 28, 256]`."""
-    print('', name, ' ', t.get_shape().as_list())
+    """Prints the name of a stage and the shape of its output: `block1   [32, 28, 28, 256]`."""
+    print(name, ' ', t.get_shape().as_list())
 
 
 def subsample(inputs, factor, scope=None):

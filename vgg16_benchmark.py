@@ -31,8 +31,8 @@ CONFIGURATIONS = {
 
 
 def print_activations(t):
-    """Prints the name and the shape of a tensor: ` conv1_1   [32, 224, 224, 64]`."""
-    print('', t.op.name, ' ', t.get_shape().as_list())
+    """Prints the name and the shape of a tensor: `conv1_1   [32, 224, 224, 64]`."""
+    print(t.op.name, ' ', t.get_shape().as_list())
 
 
 def conv_op(input_op, name, kh, kw, n_out, dh, dw, p):

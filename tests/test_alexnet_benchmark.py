@@ -9,14 +9,14 @@ from common.tf1 import tf
 
 # Section 6.1: what the chapter's program prints first, for a batch of 32.
 LINES = [
-    ' conv1   [32, 56, 56, 64]',
-    ' pool1   [32, 27, 27, 64]',
-    ' conv2   [32, 27, 27, 192]',
-    ' pool2   [32, 13, 13, 192]',
-    ' conv3   [32, 13, 13, 384]',
-    ' conv4   [32, 13, 13, 256]',
-    ' conv5   [32, 13, 13, 256]',
-    ' pool5   [32, 6, 6, 256]',
+    'conv1   [32, 56, 56, 64]',
+    'pool1   [32, 27, 27, 64]',
+    'conv2   [32, 27, 27, 192]',
+    'pool2   [32, 13, 13, 192]',
+    'conv3   [32, 13, 13, 384]',
+    'conv4   [32, 13, 13, 256]',
+    'conv5   [32, 13, 13, 256]',
+    'pool5   [32, 6, 6, 256]',
 ]
 CONVOLUTIONS = [
     ('conv1/weights', [11, 11, 3, 64]), ('conv1/biases', [64]),
@@ -46,9 +46,9 @@ def test_the_fully_connected_layers(capsys):
     with tf.Graph().as_default():
         fc8, parameters = alexnet.inference(tf.zeros([32, 224, 224, 3]), fc=True)
         assert capsys.readouterr().out.splitlines() == LINES + [
-            ' fc6   [32, 4096]',
-            ' fc7   [32, 4096]',
-            ' fc8   [32, 1000]',
+            'fc6   [32, 4096]',
+            'fc7   [32, 4096]',
+            'fc8   [32, 1000]',
         ]
         assert parameters == tf.trainable_variables()
     assert [(v.op.name, v.shape.as_list()) for v in parameters] == CONVOLUTIONS + FULLY_CONNECTED

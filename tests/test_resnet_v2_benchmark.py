@@ -144,15 +144,15 @@ def test_152_layers_and_batches_of_32_are_the_default(timed, capsys):
     lines = capsys.readouterr().out.splitlines()
     # Figure 6-17's sizes; a block's is that of its last unit, which has the stride.
     assert [line for line in lines if re.search(r'\[32, ', line)] == [
-        ' conv1   [32, 112, 112, 64]',
-        ' pool1   [32, 56, 56, 64]',
-        ' block1   [32, 28, 28, 256]',
-        ' block2   [32, 14, 14, 512]',
-        ' block3   [32, 7, 7, 1024]',
-        ' block4   [32, 7, 7, 2048]',
-        ' pool5   [32, 1, 1, 2048]',
-        ' logits   [32, 1, 1, 1000]',
-        ' predictions   [32, 1, 1, 1000]',
+        'conv1   [32, 112, 112, 64]',
+        'pool1   [32, 56, 56, 64]',
+        'block1   [32, 28, 28, 256]',
+        'block2   [32, 14, 14, 512]',
+        'block3   [32, 7, 7, 1024]',
+        'block4   [32, 7, 7, 2048]',
+        'pool5   [32, 1, 1, 2048]',
+        'logits   [32, 1, 1, 1000]',
+        'predictions   [32, 1, 1, 1000]',
     ]
 
 

@@ -15,7 +15,7 @@ STEPS = DAY + 'step 0, duration = 0.026\n' + DAY + 'step 10, duration = 0.026\n'
 
 
 @pytest.mark.parametrize('log, where', [
-    (' conv1   [32, 56, 56, 64]\n', 'Forward'),
+    ('conv1   [32, 56, 56, 64]\n', 'Forward'),
     (STEPS, 'Forward, step 10 of 100'),
     (STEPS + FORWARD + 'Forward: 26 ms / batch\n', 'Forward-backward'),
     (STEPS + FORWARD + STEPS, 'Forward-backward, step 10 of 100'),

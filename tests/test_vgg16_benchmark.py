@@ -151,14 +151,14 @@ def test_configuration_d_and_batches_of_32_are_the_default(timed, capsys):
     assert run.passes['Forward'].target.shape.as_list() == [32]
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if '[32, ' in line][:6] == [
-        ' conv1_1   [32, 224, 224, 64]',
-        ' conv1_2   [32, 224, 224, 64]',
-        ' pool1   [32, 112, 112, 64]',
-        ' conv2_1   [32, 112, 112, 128]',
-        ' conv2_2   [32, 112, 112, 128]',
-        ' pool2   [32, 56, 56, 128]',
+        'conv1_1   [32, 224, 224, 64]',
+        'conv1_2   [32, 224, 224, 64]',
+        'pool1   [32, 112, 112, 64]',
+        'conv2_1   [32, 112, 112, 128]',
+        'conv2_2   [32, 112, 112, 128]',
+        'pool2   [32, 56, 56, 128]',
     ]
-    assert lines[-1] == ' fc8   [32, 1000]'
+    assert lines[-1] == 'fc8   [32, 1000]'
 
 
 def test_dropout(assert_fc6_and_fc7_are_dropped):
