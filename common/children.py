@@ -4,8 +4,11 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 from typing import Any, Iterator, List, Sequence
+
+from common.stop import SIGNALS
 
 PR_SET_PDEATHSIG = 1                 # linux/prctl.h
 
@@ -14,6 +17,8 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
     """Starts a child in a session of its own, so that Ctrl-C does not reach it twice, from the
     terminal and from us. If this process is killed, the child is killed too: it would otherwise
     run on and slow down the next benchmark."""
+    if sys.platform == 'win32':                          # which has neither sessions nor forks
+        return subprocess.Popen(command, **options)
     prctl = getattr(ctypes.CDLL(None), 'prctl', None)    # before the fork; only on Linux
 
     def die_with_parent():
@@ -31,7 +36,7 @@ def _signals_wait() -> Iterator[None]:
     callbacks of other modules run then, and their exceptions are printed and forgotten."""
     came: List[int] = []
     handlers = {number: signal.signal(number, lambda number, _: came.append(number))
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+                for number in SIGNALS
                 if threading.current_thread() is threading.main_thread()
                 and callable(signal.getsignal(number))}
     try:

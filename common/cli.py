@@ -17,7 +17,7 @@ from common import files
 from common.arguments import integer
 from common.horovod import launch
 from common.probes.precision import PRECISIONS
-from common.stop import Stop
+from common.stop import SIGNALS, Stop, on_signals
 from common.tf1 import tf
 
 MAX_THREADS = 1024                   # millions fill the memory of the machine
@@ -99,7 +99,11 @@ def main(parser: argparse.ArgumentParser,
     except OSError as error:         # of file_problem: the disk is full
         return _fail('Cannot write %s' % files.why_failed(error), 3)
     try:
-        return exit_code(lambda: run_benchmark(args), args.batch_size)
+        code = exit_code(lambda: run_benchmark(args), args.batch_size)
+        if code == 130 and argv is None:                 # the process ends: no second signal counts
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+        return code
     except KeyboardInterrupt:        # between the end of the run and that of the process
         return _fail('Interrupted.', 130)
 
@@ -123,11 +127,7 @@ def exit_code(run: Callable[[], int], batch_size: int) -> int:
     and returns its exit code. SIGTERM, and the closing of the terminal except under nohup, are
     treated as Ctrl-C: finished steps are kept."""
     on_main_thread = threading.current_thread() is threading.main_thread()
-    handlers = {}
-    if on_main_thread:
-        handlers = {number: signal.signal(number, signal.default_int_handler)
-                    for number in (signal.SIGTERM, signal.SIGHUP)
-                    if signal.getsignal(number) != signal.SIG_IGN}
+    handlers = on_signals() if on_main_thread else {}
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')     # --device cpu sets it
     try:
         return run()

@@ -111,6 +111,8 @@ def _why_unwritable(path):
         if any(_is_same(path, stream) for stream in (sys.stdout, sys.stderr)):
             return 'the output goes there'
         os.stat(path)                                    # the name is too long, a loop of links
+        if not os.access(path, os.W_OK):
+            return 'it is write-protected'
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -149,12 +151,12 @@ def _write_out(file, text):
 
 
 def _replace(temporary, path):
-    """Renames the file; copies it where the target is a mount point, which cannot be renamed
-    over."""
+    """Renames the file; copies it where the target is a mount point, another user's file in a
+    sticky folder, or open in another program on Windows, none of which can be renamed over."""
     try:
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno != errno.EBUSY:
+        if error.errno not in (errno.EBUSY, errno.EPERM, errno.EACCES):
             raise
         with open(temporary, encoding='utf-8') as source, open(path, 'w', encoding='utf-8') as file:
             _write_out(file, source.read())

@@ -137,10 +137,14 @@ def save(record: Dict[str, Any], path: Optional[str]) -> None:
         files.write(path, files.json_text(record) + '\n')
 
 
+TRACKED = 'alexnet_benchmark.py'                         # in any checkout of this project
+
+
 def commit(root: str = ROOT) -> Optional[str]:
     """Returns the commit of the checkout whose root is this folder, as 40 digits, with '+' if
-    tracked files differ from it. Where the folder is not the root of a checkout (in an image, or
-    unpacked from an archive), returns BENCHMARK_COMMIT; None if that is not set."""
+    tracked files differ from it. Where the folder is not the root of a checkout of these files (in
+    an image, or unpacked from an archive, even into the root of another repository), returns
+    BENCHMARK_COMMIT; None if that is not set."""
     # In a git hook GIT_DIR and others name the repository of the hook.
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith('GIT_')}
@@ -151,7 +155,7 @@ def commit(root: str = ROOT) -> Optional[str]:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout).rstrip('\n')
     try:
         top, head = git('rev-parse', '--show-toplevel', 'HEAD').rsplit('\n', 1)
-        if os.path.realpath(top) == os.path.realpath(root):
+        if os.path.realpath(top) == os.path.realpath(root) and git('ls-files', TRACKED):
             return head + '+' * bool(git('status', '--porcelain', '--untracked-files=no'))
     except (OSError, subprocess.CalledProcessError):     # no git, or no repository
         pass

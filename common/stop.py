@@ -1,5 +1,29 @@
 """Why a run stops before its end: the one exception that carries a sentence, an exit code and the
-status of the record. This module needs the standard library alone."""
+status of the record, and the signals. This module needs the standard library alone."""
+import os
+import signal
+from typing import Any, Dict, Sequence
+
+# Windows has no SIGHUP.
+SIGNALS = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP')
+           if hasattr(signal, name)]
+
+
+def on_signals(always: Sequence[int] = ()) -> Dict[int, Any]:
+    """Makes the first of SIGNALS raise KeyboardInterrupt, as Ctrl-C does. A second one, which
+    systemd and batch systems send soon, is ignored, so that what was timed is saved; a third ends
+    the process at once. A signal that is ignored (nohup, a shell's background command) stays so,
+    unless it is one of `always`. Returns the handlers that were set before, by number."""
+    came = []
+
+    def handle(number, _):
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt
+        if len(came) > 2:
+            os._exit(130)
+    return {number: signal.signal(number, handle) for number in SIGNALS
+            if number in always or signal.getsignal(number) != signal.SIG_IGN}
 
 
 class Stop(Exception):

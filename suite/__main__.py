@@ -16,6 +16,7 @@ import sys
 import traceback
 
 from common import files
+from common.stop import on_signals
 
 VERBS = {'run': 'suite.run.command', 'compare': 'suite.compare', 'history': 'suite.history',
          'peers': 'suite.peers.command', 'docs': 'suite.docs', 'doctor': 'common.machine.doctor'}
@@ -44,6 +45,10 @@ def main() -> int:
 
 
 def _start(verb):
+    if verb in ('run', 'peers') and sys.platform == 'win32':
+        print('python -m suite %s needs Linux, or WSL 2: on Windows run the scripts one by one '
+              'with --json, and compare their records.' % verb, file=sys.stderr)
+        return 3
     try:
         if verb in ('doctor', 'peers'):                  # what is wrong with TensorFlow comes first
             importlib.import_module('common.tf1')
@@ -57,14 +62,7 @@ def _start(verb):
     return module.main()
 
 
-def end_as_ctrl_c_does() -> None:
-    """Makes SIGTERM, and the closing of the terminal except under nohup, do what Ctrl-C does. Sets
-    SIGINT too, because a shell's background commands ignore it, and their children inherit that."""
-    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-
-
 if __name__ == '__main__':
-    end_as_ctrl_c_does()
+    # Also where a shell's background command ignores them: its children would inherit that.
+    on_signals(always=[signal.SIGINT, signal.SIGTERM])
     sys.exit(files.guarded(main))

@@ -13,7 +13,7 @@ import alexnet_benchmark
 import inception_v3_benchmark
 import resnet_v2_benchmark
 import vgg16_benchmark
-from common import cli, networks, tf1
+from common import cli, networks, report, tf1
 from suite.records import schema, validator
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -93,7 +93,7 @@ def test_a_script_runs_what_it_times(script, flags, variant, forward, both, tmp_
         networks.title(record['benchmark'], variant), ', nothing fetched' * ('ops' in flags),
         tf1.VERSION, record['environment']['device']['name'])
     assert [line.split()[0] for line in lines[table + 2:table + 2 + len(passes)]] == passes
-    assert lines[-1] == '  Record: %s    Next: python -m suite compare %s chapter' % (path, path)
+    assert lines[-1] == '  Record: %s    Next: %s' % (path, report.command('compare', str(path)))
 
 
 def test_the_defaults_are_the_chapters():
@@ -143,6 +143,42 @@ def test_sigterm_exits_with_130_and_keeps_the_finished_steps(tmp_path):
     assert record['status'] == 'interrupted'
     assert record['results'][0]['info_string'] == 'Forward'
     assert len(record['results'][0]['samples_s']) > 10
+
+
+def test_on_windows_a_script_runs_and_leaves_its_record(tmp_path):
+    """Simulated: without the modules and functions that Windows lacks. Its console may know neither
+    UTF-8 nor the name of the CPU."""
+    path = tmp_path / 'record.json'
+    done = subprocess.run(
+        [sys.executable, os.path.join('tests', 'windows.py'), 'alexnet_benchmark.py', *SHORT,
+         '--json', str(path)], cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL,
+        env=dict(os.environ, PYTHONIOENCODING='ascii'))
+    assert (done.returncode, b'Traceback' in done.stderr) == (0, False), done.stderr
+    assert b' conv1   [1, 56, 56, 64]' in done.stdout and b'INVALID' not in done.stdout
+    assert json.loads(path.read_text())['status'] == 'finished'
+
+
+def test_a_second_signal_is_ignored_and_a_third_ends_the_process():
+    """The second comes while the first is handled."""
+    code = """if True:
+        import os, signal, time
+        from common import stop
+        stop.on_signals()
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            print('saved', flush=True)
+            %s
+            time.sleep(0.1)
+            print('still here', flush=True)"""
+    for third, out, exit_code in [('', 'saved\nstill here\n', 0),
+                                  ('os.kill(os.getpid(), signal.SIGTERM)', 'saved\n', 130)]:
+        done = subprocess.run([sys.executable, '-c', code % third], cwd=ROOT, capture_output=True,
+                              text=True)
+        assert (done.stdout, done.returncode, done.stderr) == (out, exit_code, '')
 
 
 @pytest.mark.parametrize('signal_', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -72,7 +72,7 @@ def failing(number):
     return fail
 
 
-@pytest.mark.parametrize('function, number', [('fsync', errno.ENOSPC), ('replace', errno.EACCES)])
+@pytest.mark.parametrize('function, number', [('fsync', errno.ENOSPC), ('replace', errno.EIO)])
 def test_a_file_is_the_old_one_or_the_new_one(function, number, tmp_path, monkeypatch):
     path = tmp_path / 'page.html'
     files.write(str(path), 'old')
@@ -84,11 +84,13 @@ def test_a_file_is_the_old_one_or_the_new_one(function, number, tmp_path, monkey
     assert os.listdir(str(tmp_path)) == ['page.html']
 
 
-def test_a_file_that_is_mounted_by_itself_is_written_in_place(tmp_path, monkeypatch):
+@pytest.mark.parametrize('number', [errno.EBUSY, errno.EPERM, errno.EACCES])
+def test_a_file_that_cannot_be_renamed_over_is_written_in_place(number, tmp_path, monkeypatch):
+    """A mount point, another user's file in a sticky folder, a file that is open on Windows."""
     path = tmp_path / 'a.json'
     path.write_text('the old one, which is longer')
     file_number = path.stat().st_ino
-    monkeypatch.setattr(files.os, 'replace', failing(errno.EBUSY))
+    monkeypatch.setattr(files.os, 'replace', failing(number))
     files.write(str(path), 'new \u4e2d')
     assert path.read_text(encoding='utf-8') == 'new \u4e2d'
     assert path.stat().st_ino == file_number
@@ -120,6 +122,14 @@ def test_why_a_file_cannot_be_written(name, why, tmp_path, monkeypatch):
     else:
         assert problem is None
     assert sorted(os.listdir(str(tmp_path))) == ['log', 'loop', 'pipe']
+
+
+def test_a_write_protected_file_is_refused_before_the_run(tmp_path, monkeypatch):
+    """As an immutable one is, also to root."""
+    path = tmp_path / 'a.json'
+    path.touch()
+    monkeypatch.setattr(files.os, 'access', lambda path, mode: mode != os.W_OK)
+    assert files.argument_problem('--json', str(path)).endswith(': it is write-protected')
 
 
 def test_a_pipe_is_not_replaced(tmp_path):

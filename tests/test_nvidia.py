@@ -266,18 +266,6 @@ def test_this_machine_can_be_looked_at():
     assert set(machine.missing) <= set(CLASSIC.libraries)
 
 
-@pytest.mark.parametrize('module', ['common', 'alexnet_benchmark', 'suite.__main__'])
-def test_windows_is_told_of_wsl_in_one_sentence(module):
-    """Windows has no fcntl and no resource."""
-    done = subprocess.run(
-        [sys.executable, '-c', "import sys; sys.platform = 'win32'; sys.modules['fcntl'] = "
-         "sys.modules['resource'] = None; import %s" % module],
-        cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (3, '')
-    assert done.stderr == (
-        'These benchmarks run on Linux: on Windows, run them in WSL 2, which can use the GPU.\n')
-
-
 # The limits of the wheels
 
 # TensorFlow, machine, driver, CUDA of its library; what is refused, what is warned of.

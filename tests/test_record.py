@@ -146,9 +146,9 @@ def checkout(tmp_path, monkeypatch):
 
 def commit_in(folder):
     folder.mkdir()
-    (folder / 'file').write_text('text of %s' % folder)
+    (folder / record.TRACKED).write_text('text of %s' % folder)
     git(folder, 'init', '-q')
-    git(folder, 'add', 'file')
+    git(folder, 'add', record.TRACKED)
     git(folder, '-c', 'user.name=A', '-c', 'user.email=a@example.com', 'commit', '-q', '-m', 'One')
     return folder, git(folder, 'rev-parse', 'HEAD')
 
@@ -166,9 +166,9 @@ def test_the_commit_of_a_checkout(checkout):
     assert record.commit(str(folder)) == commit          # not by the name of a tag
     (folder / 'untracked').touch()
     assert record.commit(str(folder)) == commit
-    (folder / 'file').write_text('changed')
+    (folder / record.TRACKED).write_text('changed')
     assert record.commit(str(folder)) == commit + '+'
-    git(folder, 'add', 'file')
+    git(folder, 'add', record.TRACKED)
     assert record.commit(str(folder)) == commit + '+'
 
 
@@ -178,6 +178,14 @@ def test_an_archive_inside_another_repository_has_no_commit_of_its_own(checkout,
     assert record.commit(str(folder / 'archive')) is None
     monkeypatch.setenv('BENCHMARK_COMMIT', 'b' * 40)
     assert record.commit(str(folder / 'archive')) == 'b' * 40
+
+
+def test_an_archive_in_the_root_of_another_repository_has_no_commit_either(checkout):
+    folder, _ = checkout
+    git(folder, 'mv', record.TRACKED, 'main.c')
+    git(folder, '-c', 'user.name=A', '-c', 'user.email=a@example.com', 'commit', '-q', '-m', 'Two')
+    (folder / record.TRACKED).touch()
+    assert record.commit(str(folder)) is None
 
 
 def test_the_variables_of_another_repository_do_not_count(checkout, tmp_path, monkeypatch):

@@ -345,7 +345,7 @@ def start(*flags, device_code=CPU_DOCTOR):
     code = ('import signal, sys; from common import files; from suite import __main__ as suite; '
             'from suite.run import execute, plan; '
             'signal.signal(signal.SIGINT, signal.SIG_IGN); '
-            'suite.end_as_ctrl_c_does(); '
+            'suite.on_signals([signal.SIGINT, signal.SIGTERM]); '
             'plan.ROOT = %r; execute.DOCTOR = %r; sys.exit(files.guarded(suite.main))'
             % (plan.ROOT, doctor(device_code)))
     return subprocess.Popen(

@@ -16,7 +16,7 @@ stop() { echo "$1" >&2; exit 2; }
 command -v python >/dev/null || stop 'No python is on PATH: activate an environment, such as . .venv-modern/bin/activate'
 mkdir -p "$1"/{logs,profile,xla,peers} || exit 2
 folder=$(cd "$1" && pwd) parts=$folder/programme.txt running='' failed=0 LIMIT_S=${LIMIT_S:-1500}
-cd "$(dirname "$0")/.." || exit 2
+cd -P "$(dirname "$0")/.." || exit 2
 shift
 [ -s "$parts" ] || echo "flags: $*" >"$parts" || exit 2
 [ "$(head -n 1 "$parts")" = "flags: $*" ] || stop "$parts belongs to a call with other $(head -n 1 "$parts"): name another folder"

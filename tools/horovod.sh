@@ -10,7 +10,7 @@
 # the lock, TensorFlow, Python, the compilers, NCCL's header, and the variables of the build.
 set -eu
 
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -15,7 +15,7 @@ import tomllib
 
 from tools import environment
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MODERN, X86, BOTH = ('310', '311', '312', '313'), ('x86_64',), ('x86_64', 'aarch64')
 
 # A lock, the lists (without requirements/ and .txt) that it is made from, its Pythons and machines.

@@ -20,7 +20,7 @@ import tempfile
 
 from common import networks
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 # The Python of each version.
 RANGE = {'1.13.2': '3.7', '1.14.0': '3.7', '2.4.4': '3.8', '2.8.4': '3.9', '2.10.1': '3.10',
          '2.12.1': '3.9', '2.13.1': '3.8', '2.14.1': '3.11', '2.15.1': '3.11', '2.16.2': '3.12',

@@ -253,7 +253,8 @@ def look(libraries: Sequence[str]) -> Machine:
 def _libcuda() -> Any:
     """The driver's library; None where it cannot be opened. In WSL 2 the loader may not know its
     folder; once it is open, TensorFlow finds it by its name."""
-    for path in 'libcuda.so.1', WSL_FOLDER + 'libcuda.so.1':
+    names = ['libcuda.so.1', WSL_FOLDER + 'libcuda.so.1']
+    for path in ['nvcuda.dll'] if sys.platform == 'win32' else names:
         try:
             return ctypes.CDLL(path)
         except OSError:
@@ -352,8 +353,12 @@ def _on_bus():
 
 def missing_libraries(libraries: Sequence[str]) -> List[str]:
     """Returns which of these libraries cannot be opened, neither by the loader nor in the CUDA
-    packages that pip installs."""
-    folders = [folder for base in sys.path for folder in glob.glob(base + '/nvidia/*/lib')]
+    packages that pip installs. On Windows, where they have other names, none: TensorFlow says
+    which it cannot load."""
+    if sys.platform == 'win32':
+        return []
+    folders = [folder for base in sys.path
+               for folder in glob.glob(glob.escape(base) + '/nvidia/*/lib')]
     missing = []
     for library in libraries:
         if any(os.path.exists(os.path.join(folder, library)) for folder in folders):

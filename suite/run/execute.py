@@ -229,7 +229,7 @@ def _run_one(run, path, held, progress):
 def run_child(run: PlannedRun, path: str, held: int, tick: Callable[[], None]) -> int:
     """Runs a script, calls tick() about once a second, returns the exit code of the process.
 
-    On Ctrl-C the child writes its record and ends after the step; a second Ctrl-C kills it.
+    On Ctrl-C the child writes its record and ends after the step; a third Ctrl-C kills both.
     """
     if os.path.exists(path + '.json'):                   # of a run that did not finish
         os.unlink(path + '.json')
@@ -245,9 +245,5 @@ def run_child(run: PlannedRun, path: str, held: int, tick: Callable[[], None]) -
                 tick()
     except BaseException:
         child.send_signal(signal.SIGINT)
-        try:
-            child.wait()
-        except KeyboardInterrupt:
-            child.kill()
-            child.wait()
+        child.wait()
         raise
