@@ -19,7 +19,8 @@ __all__ = ['Pass', 'Run', 'Workload', 'measure', 'run']
 
 def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload]) -> int:
     """Times the passes of a network in turn, prints the chapter's lines and a summary of each,
-    checks that the figures are valid, and writes the record to args.json after each pass.
+    checks that the figures are valid, and writes the record to args.json before the first pass and
+    after each.
 
     Args:
         args: the parsed flags of a script.
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Workload
         timer.end('graph')
         data = record.new(run)
         with record.saved(data, args.json), naming_the_lost(job):
+            record.save(data, args.json)                 # it stays if the process is killed
             precision.refuse(args.precision, on)
             with gpu.opened(on.gpu) as (nvml, why_none):
                 if precision.is_requested(run):

@@ -125,8 +125,10 @@ def load(name: str, kind: Optional[str] = None, deep: bool = True) -> Source:
             facts.append(conditions.of(data))
             if data['status'] != 'finished':
                 why = [data['error']] if data['error'] else data['faults']
-                problems.append('%s: the run did not finish (%s)%s' % (
-                    path, data['status'], ': ' * bool(why) + '; '.join(why)))
+                log = os.path.splitext(path)[0] + '.log'
+                problems.append('%s: the run did not finish (%s)%s%s' % (
+                    path, outcome.of_run(data), ': ' * bool(why) + '; '.join(why),
+                    ', see %s' % log if os.path.isfile(log) else ''))
     if len(others) == 1:
         problems.append('%s: %s' % (others[0], reading.NO_RECORD))
     elif others:

@@ -156,7 +156,7 @@ def _apart(source, base):
                     named(figure), speed(figure), '; '.join(why)))
     lacking = [name for name in networks.NETWORKS if name not in benchmarks
                and any(figure.work.benchmark == name for figure in source.figures)]
-    return lines + (['%s has no %s' % (base.name, ', '.join(lacking))] if lacking else [])
+    return lines + ['%s has no figures of %s' % (base.name, ', '.join(lacking))] * bool(lacking)
 
 
 def _differences(figure, other):

@@ -4,6 +4,7 @@ import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import conditions, stats, text
+from suite import outcome
 from suite.figures import Figure, Interval, Source, differing, rate
 from suite.records import PUBLISHED
 
@@ -78,12 +79,15 @@ def _line(parts, figure, keys):
 
 
 def described(source: Source) -> str:
-    """Returns on what it ran, or who published it, in one line."""
+    """Returns on what it ran and which runs did not finish, or who published it, in one line."""
     facts = source.facts
     if source.records:
         driver = ', driver ' + facts['driver'] if 'driver' in facts else ''
-        return '%s%s, TensorFlow %s (%s)%s' % (facts['device'], driver, facts['tensorflow'],
-                                               facts['runtime'], _protocol(source.figures))
+        ended = ', '.join('%s (%s)' % (record.name, outcome.of_run(record.data))
+                          for record in source.records if record.data['status'] != 'finished')
+        return '%s%s, TensorFlow %s (%s)%s%s' % (
+            facts['device'], driver, facts['tensorflow'], facts['runtime'],
+            _protocol(source.figures), '; did not finish: %s' % ended if ended else '')
     return '; '.join(facts[key] for key in PUBLISHED if key in facts) or 'nothing that can be used'
 
 

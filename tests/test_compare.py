@@ -224,6 +224,11 @@ def test_an_interrupted_pass_is_called_so(write, capsys):
     path = write('runs/3.json', dict(record(cut), status='interrupted'))
     figure, = load(os.path.dirname(path)).figures
     assert len(figure.records) == 3 and not figure.faults        # it does not spoil the others
+    log = write('runs/3.log', 'what it printed')
+    assert compare.main([os.path.dirname(path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == path + ': the run did not finish (interrupted), see %s\n' % log
+    assert '; did not finish: 3 (interrupted)\n' in captured.out.replace('\n    ', ' ')
     assert compare.main([path]) == 0
     out = capsys.readouterr().out
     assert 'interrupted' in out and 'INVALID' not in out

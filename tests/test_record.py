@@ -9,6 +9,7 @@ import pytest
 import alexnet_benchmark
 from common import files, record, tf1
 from common.tf1 import tf
+from suite.figures import load
 from suite.records import validator
 
 SHORT = ['--batch_size', '1', '--num_batches', '2', '--num_steps_burn_in', '0', '--device', 'cpu']
@@ -47,8 +48,13 @@ def test_the_record_of_a_refused_run(run, monkeypatch):
 @pytest.mark.parametrize('error, code, status', [
     (KeyboardInterrupt(), 130, 'interrupted'), (FULL, 3, 'failed')])
 def test_the_finished_steps_of_a_pass_are_kept_whatever_ends_it(error, code, status, run,
-                                                                monkeypatch):
-    monkeypatch.setattr('common.timing.print', raising(error), raising=False)
+                                                                monkeypatch, tmp_path):
+    def fail(*_, **__):
+        line, = load(str(tmp_path / 'record.json')).problems     # if the process were killed here
+        assert line.endswith(': the run did not finish (killed)')
+        raise error
+
+    monkeypatch.setattr('common.timing.print', fail, raising=False)
     exit_code, written = run()
     assert (exit_code, written['status']) == (code, status)
     assert len(written['results'][0]['samples_s']) == 1
@@ -109,7 +115,8 @@ def test_the_record_says_what_ran(run, monkeypatch):
 
 
 def test_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(files.os, 'fsync', raising(FULL))
+    first = iter([files.os.fsync])                       # the record before the first pass fits
+    monkeypatch.setattr(files.os, 'fsync', lambda file: next(first, raising(FULL))(file))
     assert alexnet_benchmark.main(SHORT + ['--json', str(tmp_path / 'record.json')]) == 3
     captured = capsys.readouterr()
     assert 'No space left on device' in captured.err
