@@ -157,7 +157,8 @@ def as_markdown(blocks: Iterable[TextBlock]) -> str:
         if block.table:
             lines += markdown(block.table) + ['']
         if block.lines:
-            lines += ['* ' + line.replace('<', '&lt;') for line in block.lines] + ['']
+            lines += ['* ' + re.sub('^[*]', r'\\*', line.replace('<', '&lt;'))
+                      for line in block.lines] + ['']
     return '\n'.join(lines).rstrip() + '\n'
 
 

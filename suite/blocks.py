@@ -42,7 +42,7 @@ def of(sources: Sequence[Source], pairs: Sequence[Pair], details: bool = False,
     mine = [source for source in sources if source.records]
     if len(mine) == 1:
         lines = history.standings(mine[0])
-        shown += [TextBlock('Among published figures of the same network, pass and precision', [],
+        shown += [TextBlock('Among published figures of the same pass and precision', [],
                             _few(lines, details))] * bool(lines)
     apart = [line for pair in pairs for line in pair.apart]
     if len(sources) == 1 and apart and not details:

@@ -131,7 +131,7 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
 
 def standings(source: figures.Source) -> List[str]:
     """Returns a line for each valid figure of one process: between which published GPUs its
-    images / s lie, of the same network, size, pass and precision, with what they ran."""
+    images / s lie, of any variant of the same size, pass and precision, with what they ran."""
     places = [(tables.named(figure), _standing(figure)) for figure in source.figures
               if figure.records and not figure.faults and figure.work.processes == 1]
     return ['%s: %s' % (name, place) for name, place in places if place]
@@ -145,9 +145,10 @@ def _standing(figure):
     points.sort(key=_images_per_s)
     slower = [point for point in points if point.images_per_s <= rate][-1:]
     faster = [point for point in points if point.images_per_s > rate][:1]
-    named = ['the %s (%d: %s in %s, batch %s)' % (
+    named = ['the %s (%d: %s in %s, batch %s%s)' % (
         point.gpu, point.year, text.significant(point.images_per_s), point.framework,
-        point.work.batch_size or '?') for point in slower + faster]
+        point.work.batch_size or '?', '' if point.work.variant == work.variant
+        else ', variant ' + point.work.variant) for point in slower + faster]
     if not points:
         return None
     return '%s images / s, %s' % (text.significant(rate), (

@@ -67,6 +67,21 @@ def test_the_chapter_and_a_gpu_with_remarks():
                    for point in points)
 
 
+@pytest.mark.parametrize('variant, rate, place', [
+    ('lrn', 100, 'less than the slowest published, the A (2015: 200 in X, batch ?)'),
+    ('lrn', 250,
+     'between the A (2015: 200 in X, batch ?) and the B (2018: 300 in X, batch 8, variant fc)'),
+    ('fc', 300, 'more than the fastest published, the B (2018: 300 in X, batch 8)')])
+def test_where_a_figure_stands_and_what_the_published_ran(variant, rate, place, monkeypatch):
+    work = figures.Work('alexnet', 'lrn', 'Forward', None, None, 'float32')
+    points = [history.Point(work, 2015, 'A', 200, 'X', (), 'x'), history.Point(
+        work._replace(variant='fc', batch_size=8), 2018, 'B', 300, 'X', (), 'x')]
+    monkeypatch.setattr(history, 'published', lambda: (points, {}))
+    own = figures.Figure(work._replace(variant=variant, batch_size=30), 30 / rate, records=('1',))
+    line, = history.standings(figures.Source('own', {}, [own], [], []))
+    assert line == 'alexnet %s Forward batch 30 float32: %s images / s, %s' % (variant, rate, place)
+
+
 def test_own_records_are_found_at_any_depth(write, tmp_path):
     write('a/b/c.json', record())
     write('a/cpu.json', record(kind='cpu'))

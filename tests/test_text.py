@@ -40,6 +40,11 @@ def test_a_table_aligns_numbers_at_the_right():
         'fc     12.0  INVALID']
 
 
+def test_a_marked_line_is_one_item_of_a_markdown_list():
+    block = text.TextBlock('Notes', [], ['* a < b', 'c'])
+    assert text.as_markdown([block]) == '**Notes**\n\n* \\* a &lt; b\n* c\n'
+
+
 def test_markdown_escapes_the_bar():
     assert text.markdown([['a', 'b'], ['1|2', '3']]) == ['| a | b |', '| --- | --- |',
                                                          '| 1\\|2 | 3 |']
