@@ -90,9 +90,14 @@ FAULTS = [
     ('moved', lambda session, t: numpy.roll(session.run(t), 1, -1), 'wrong altogether')]
 
 
-@pytest.mark.parametrize('build, options', CASES, ids=lambda value: str(
-    getattr(value, '__name__', value)))
-def test_float32_is_recognised_and_faults_are_found(build, options, cpu_session):
+@pytest.mark.parametrize('build, options, copied', [
+    (*case, values.MAX_VALUES) for case in CASES] + [
+    (*case, 0) for case in CASES if case[1].get('type_') == FILTER], ids=lambda value: str(
+        getattr(value, '__name__', value)))
+def test_float32_is_recognised_and_faults_are_found(build, options, copied, cpu_session,
+                                                    monkeypatch):
+    """With MAX_VALUES of 0 the device adds the products up, and one element tells less."""
+    monkeypatch.setattr(values, 'MAX_VALUES', copied)
     with tf.Graph().as_default() as default:
         target = build(**options)
         with cpu_session(default) as session:
@@ -105,8 +110,17 @@ def test_float32_is_recognised_and_faults_are_found(build, options, cpu_session)
                 found = values.measured(session, [target], {wrong: value(session, wrong)},
                                         'float32', seed=1)
                 sentence, = values.faults(found, 'float32')
-                assert word in sentence and found['worst'] in sentence, name
+                assert (word if copied else 'not float32') in sentence, name
+                assert found['worst'] in sentence
     assert len(found['errors']) == 1
+
+
+def test_each_layer_has_its_own_places_and_a_seed_repeats_them():
+    with tf.Graph().as_default():
+        targets = [convolution(CONV), convolution(CONV)]
+        first, again, other = [[sample.reads[0][1].tolist() for sample in values.sampled(
+            targets, numpy.random.RandomState(seed))] for seed in (1, 1, 2)]
+    assert first == again != other and first[0] != first[1]
 
 
 def test_the_result_is_read_behind_what_is_fused(cpu_session):
@@ -149,15 +163,33 @@ def test_what_is_said_of_errors(precision, errors, fault, caution):
         [True] if caution else [])
 
 
-def test_many_products_of_one_sign_may_be_added_one_after_the_other():
+@pytest.mark.parametrize('length', [1000, 25088, 100000])
+def test_many_products_of_one_sign_may_be_added_one_after_the_other(length, cpu_session):
     """Which in float32 loses more than 1e-4 of the root of their squares."""
-    x = RANDOM.uniform(0.5, 1, 100000).astype(numpy.float32)
-    serial = numpy.cumsum(x, dtype=numpy.float32)[-1]    # numpy adds pairs in sum
-    sample = values.Sample('conv1', (), None, None, [], [], lambda x, w: (x, w))
-    for result, is_right in (serial, True), (1.01 * serial, False):
-        error = values._error(sample, (x, numpy.ones_like(x)), numpy.array([result]), [], 'float32')
-        assert (error < values.FLOAT32) == is_right
-    assert values._error(sample, (0 * x, numpy.ones_like(x)), numpy.zeros(1), [], 'float32') is None
+    with tf.Graph().as_default() as default:
+        x, w = (tf.constant(RANDOM.uniform(0, 1, shape).astype(numpy.float32))
+                for shape in ((16, length), (length, 1)))
+        y = tf.matmul(x, w)
+        with cpu_session(default) as session:
+            serial = numpy.cumsum(session.run(x) * session.run(w).T, 1)[:, -1:]
+            for result, is_right in (serial, True), (1.01 * serial, False):
+                found = values.measured(session, [y], {y: result}, 'float32')
+                assert (found['error'] < values.FLOAT32) == is_right
+            assert values.measured(session, [y], {x: numpy.zeros((16, length))}, 'float32')[
+                'precision'] == values.NOT_TESTED
+
+
+@pytest.mark.parametrize('batch_size', ['32', '84', '512'])
+def test_what_is_copied_has_a_limit_for_every_batch(batch_size, timed):
+    """Read from the graph, without a run: the products but for the filters' gradients need three
+    times what the forward pass does."""
+    run = timed(vgg16_benchmark, ['--batch_size', batch_size])
+    with run.graph.as_default():
+        forward, backward = (sum(
+            graph.size(t) for reads, parameters in values._gathered(values.sampled(
+                timed_pass.tensors, RANDOM))[0] for t in [*reads, *sum(parameters, [])])
+            for timed_pass in run.passes.values())
+    assert backward < 4 * values.MAX_VALUES + 3 * forward < 64e6
 
 
 @pytest.mark.parametrize('script, flags, replaced', [

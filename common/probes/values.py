@@ -1,11 +1,20 @@
 """Recomputes a sample of every convolution and matrix product of a pass in float64.
 
-Outside the timed steps: sixteen random elements of each product's result (four of a filter's
+Outside the timed steps: sixteen random elements of each product's result (up to four of a filter's
 gradient) are read on the device, together with what they are computed from, in one session.run, so
 that random images and dropout are the same for all. numpy recomputes them. The error of a product,
 the root of the mean square of the differences over the root of the mean sum of the squared terms,
 tells the arithmetic that ran: float32 gives 7e-8 to 3e-6, TF32 and float16 about 4e-4, bfloat16
 1e-3 to 4e-3.
+
+Long sums of one sign lose more in float32, because each addition rounds a sum that is much larger
+than its terms: of 25,088 terms between 0 and 1, added one after the other, 2e-4 (at most 6e-4), of
+401,408 already 2e-2; in blocks of 256 2e-5 and 3e-4. So twice what such roundings of all partial
+sums amount to, if they are independent, is no error: 1.7e-3 and 3e-2 there. Where the terms have
+both signs this is 1e-5 and 5e-5, and TF32 is seen in sums of up to six million terms, such as the
+gradients of VGG's first filters at batch 128. A layer that is off by one per cent is always seen.
+(Products that are all equal round to the same side each time: 4,608 of them lose up to 4e-3 if they
+are added one by one. No network here has constant weights.)
 
 Grappler and oneDNN fuse a convolution with the padding before it and with the bias, batch norm by
 moving averages and ReLU after it, if nothing else reads what is between. So the result is read
@@ -28,7 +37,7 @@ from common.probes import layers
 from common.tf1 import constant_value, tf
 
 ELEMENTS, GRADIENT_ELEMENTS = 16, 4
-MAX_VALUES = 2 ** 22                 # of one tensor that are copied for a filter's gradient
+MAX_VALUES = 2 ** 23                 # that are copied for the gradients of all filters together
 
 # The error that is allowed for a precision: Winograd in float32 is below 1e-4; the largest of
 # hundreds of products in TF32 or float16 below 2e-3. From WRONG on it is not rounding.
@@ -38,22 +47,20 @@ WORDS = ((FLOAT32, 'float32'), (9e-4, 'TF32 or float16'), (2e-3, 'TF32, float16 
          (WRONG, 'bfloat16 or worse'), (math.inf, 'wrong altogether'))
 NOT_TESTED = 'not tested'            # every sample is of zeros
 # What the formats lose by themselves: relative to a sum in float32, and of numbers near zero.
-ROUNDING, UNDERFLOW = 2.0 ** -24, {'mixed_float16': 2.0 ** -25}
+EPSILON, UNDERFLOW = 2.0 ** -23, {'mixed_float16': 2.0 ** -25}
 
 FUSED_AFTER = 'BiasAdd', 'FusedBatchNorm', 'FusedBatchNormV2', 'FusedBatchNormV3', 'Relu'
 
 
 class Sample(NamedTuple):
-    """What is read of one product: its two operands, elements of the result, the operations fused
-    with it and their parameters; and the function that makes of the operands' values the factors,
-    two arrays of (elements, products)."""
+    """What is read of one product: elements of the result, then its operands, each as (tensor,
+    indices or None, axis; None in gather_nd); the operations fused with it; and the function that
+    makes of the operands' values the products x * w, x * x + w * w + 1, arrays of (elements,
+    products), and of how many products each is the sum."""
     name: str
-    operands: Tuple[Any, Any]
-    result: Any
-    channels: numpy.ndarray
+    reads: List[Tuple[Any, Optional[numpy.ndarray], Optional[int]]]
     fused: List[Any]
-    parameters: List[List[Any]]
-    factors: Callable[[Any, Any], Tuple[Any, Any]]
+    products: Callable[[Any, Any], Tuple[Any, Any, int]]
 
 
 def measured(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Dict[Any, Any]],
@@ -70,12 +77,12 @@ def measured(session: tf.Session, targets: Iterable[Any], feed_dict: Optional[Di
     seed = int.from_bytes(os.urandom(4), 'big') if seed is None else seed
     with session.graph.as_default(), tf.name_scope('values'):
         samples = sampled(targets, numpy.random.RandomState(seed))
-        reads = [(sample.operands, sample.result, sample.parameters) for sample in samples]
+        fetches, indices = _gathered(samples)
     for _ in range(runs):
-        values = session.run(reads, feed_dict)
+        values = session.run(fetches, {**(feed_dict or {}), **indices})
     errors = {}                                          # type: Dict[str, List[float]]
-    for sample, (operands, result, parameters) in zip(samples, values):
-        error = _error(sample, operands, result, parameters, precision)
+    for sample, (reads, parameters) in zip(samples, values):
+        error = _error(sample, reads, parameters, precision)
         if error is not None:
             errors.setdefault(sample.name, []).append(float('%.2g' % error))
     worst = max(errors, key=lambda name: max(errors[name]), default='')
@@ -112,48 +119,60 @@ def word(error: float) -> str:
 
 
 def sampled(targets: Iterable[Any], random: numpy.random.RandomState) -> List[Sample]:
-    """Adds to the graph what reads the samples of all products that `targets` need."""
+    """Returns the samples of all products that `targets` need, in the order of the graph."""
     targets = list(targets)
     ops = graph.needed_ops(targets)
     readers = {t: [None] for t in targets}               # type: Dict[Any, List[Any]]
     for op in ops:
         for t in op.inputs:
             readers.setdefault(t, []).append(op)
-    samples, elements_of, constants = [], {}, {}         # type: List[Sample], Dict, Dict
-
-    def constant(indices):                               # layers of one shape share them
-        indices = indices.astype(numpy.int32)
-        key = indices.shape, indices.tobytes()
-        if key not in constants:
-            constants[key] = tf.constant(indices)
-        return constants[key]
-
-    def slices(tensor, indices, axis):
-        return tf.gather(tensor, constant(indices), axis=constant(numpy.array(axis)))
-
+    gradients = sum(op.type == 'Conv2DBackpropFilter' for op in ops)
+    samples = []
     for op in ops:
         if op.type not in graph.COUNTED:
             continue
-        count = ELEMENTS
+        count = copied = ELEMENTS
         if op.type == 'Conv2DBackpropFilter':
             pixels = max(t.shape[:3].num_elements() for t in (op.inputs[0], op.inputs[2]))
-            count = max(1, min(GRADIENT_ELEMENTS, MAX_VALUES // pixels))
-        shape = tuple(op.outputs[0].shape.as_list())
-        if shape not in elements_of:
-            elements_of[shape] = numpy.stack([random.randint(0, size, ELEMENTS)
-                                              for size in shape], 1)
-        elements = elements_of[shape][:count]
-        operands, factors = (_matmul(op, elements, slices) if op.type == 'MatMul'
-                             else _convolution(op, elements, slices, constant))
+            copied = min(GRADIENT_ELEMENTS, MAX_VALUES // (2 * gradients * pixels))
+            count = max(copied, 1)
+        shape = op.outputs[0].shape.as_list()
+        elements = (random.random_sample((count, len(shape))) * shape).astype(numpy.int32)
+        operands, products = (_matmul(op, elements) if op.type == 'MatMul' else
+                              _convolution(op, elements, are_copied=copied > 0))
         end, fused = op.outputs[0], []                   # type: Any, List[Any]
         while len(readers.get(end, [])) == 1 and _is_fused(readers[end][0], end):
             fused.append(readers[end][0])
             end = fused[-1].outputs[0]
         name, is_backward = layers.full_name(op)
-        samples.append(Sample('gradients of ' * is_backward + name, operands,
-                              tf.gather_nd(end, constant(elements)), elements[:, -1], fused,
-                              [list(op.inputs)[1:] for op in fused], factors))
+        samples.append(Sample('gradients of ' * is_backward + name,
+                              [(end, elements, None)] + operands, fused, products))
     return samples
+
+
+def _gathered(samples):
+    """Adds to the graph what reads the samples. Returns what session.run fetches, and the indices
+    that it is fed: all of one width are one tensor, which is split."""
+    arrays, feed, parts = {}, {}, {}
+    for sample in samples:
+        for _, indices, _ in sample.reads:
+            if indices is not None:
+                arrays.setdefault(indices.shape[1:], []).append(indices)
+    for width, several in arrays.items():
+        whole = numpy.concatenate(several)
+        placeholder = tf.placeholder(tf.int32, whole.shape)
+        feed[placeholder] = whole
+        parts[width] = iter(tf.split(placeholder, list(map(len, several))))
+    axes = [tf.constant(axis) for axis in range(4)]
+
+    def gathered(tensor, indices, axis):
+        if indices is None:
+            return tensor
+        part = next(parts[indices.shape[1:]])
+        return (tf.gather_nd(tensor, part) if axis is None else
+                tf.gather(tensor, part, axis=axes[axis]))
+    return [([gathered(*read) for read in sample.reads],
+             [list(op.inputs)[1:] for op in sample.fused]) for sample in samples], feed
 
 
 def _is_fused(op, tensor):
@@ -162,19 +181,20 @@ def _is_fused(op, tensor):
             and not (op.type.startswith('FusedBatchNorm') and op.get_attr('is_training')))
 
 
-def _matmul(op, elements, slices):
-    """The operands and factors of a matrix product."""
+def _matmul(op, elements):
+    """What is read of a matrix product, and its products."""
     axes = 1 if op.get_attr('transpose_a') else 0, 0 if op.get_attr('transpose_b') else 1
-    return tuple(slices(t, elements[:, i], axis)
-                 for i, (t, axis) in enumerate(zip(op.inputs, axes))), lambda a, b: (
-        numpy.moveaxis(a, axes[0], 0), numpy.moveaxis(b, axes[1], 0))
+    return [(t, elements[:, i], axis) for i, (t, axis) in enumerate(zip(op.inputs, axes))], (
+        lambda a, b: _products(numpy.moveaxis(a, axes[0], 0), numpy.moveaxis(b, axes[1], 0)))
 
 
-def _convolution(op, elements, slices, constant):
-    """The operands and factors of a convolution (NHWC), or of one of its gradients.
+def _convolution(op, elements, are_copied):
+    """What is read of a convolution (NHWC), or of one of its gradients, and its products.
 
     In each of them output position o and tap k of the filter meet at input position
-    o * stride + k * dilation - padding; taps beyond the image contribute zero.
+    o * stride + k * dilation - padding; taps beyond the image contribute zero. An element of a
+    filter's gradient needs one channel of the images and of the output's gradient, of the whole
+    batch: unless these `are_copied`, the device adds the images' products up, in float64.
     """
     images = op.outputs[0] if op.type == 'Conv2DBackpropInput' else op.inputs[0]
     filters = op.outputs[0] if op.type == 'Conv2DBackpropFilter' else op.inputs[1]
@@ -201,19 +221,32 @@ def _convolution(op, elements, slices, constant):
         are_inside.append(is_inside & (0 <= position) & (position < size))
         positions.append(numpy.clip(position, 0, size - 1))
     rows, columns = positions
-    mask = (are_inside[0][:, :, None] & are_inside[1][:, None, :])[..., None]
-    if op.type == 'Conv2DBackpropFilter':
-        mask = mask[:, None, :, :, 0]
-        return (slices(unpadded, elements[:, 2], 3), slices(outputs, elements[:, 3], 3)), (
-            lambda x, dy: (mask * numpy.stack([x[:, row][:, :, column, i] for i, (row, column)
-                                               in enumerate(zip(rows, columns))]),
-                           numpy.moveaxis(dy, 3, 0)))
-    read, axis = (unpadded, 3) if op.type == 'Conv2D' else (outputs, 2)
-    indices = numpy.stack(numpy.broadcast_arrays(
-        elements[:, 0, None, None], rows[:, :, None], columns[:, None, :]), 3)
-    return (tf.gather_nd(read, constant(indices)),
-            slices(filters, elements[:, 3], axis)), (
-        lambda x, w: (x * mask, numpy.moveaxis(w, axis, 0)))
+    mask = are_inside[0][:, :, None] & are_inside[1][:, None, :]
+    if op.type != 'Conv2DBackpropFilter':
+        read, axis = (unpadded, 3) if op.type == 'Conv2D' else (outputs, 2)
+        indices = numpy.stack(numpy.broadcast_arrays(
+            elements[:, 0, None, None], rows[:, :, None], columns[:, None, :]), 3)
+        return [(read, indices.reshape(-1, 3), None), (filters, elements[:, 3], axis)], (
+            lambda x, w: _products(x.reshape(mask.shape + (-1,)) * mask[..., None],
+                                   numpy.moveaxis(w, axis, 0)))
+    if are_copied:
+        return [(unpadded, elements[:, 2], 3), (outputs, elements[:, 3], 3)], (
+            lambda x, dy: _products(
+                mask[:, None] * numpy.stack([x[:, row][:, :, column, i] for i, (row, column)
+                                             in enumerate(zip(rows, columns))]),
+                numpy.moveaxis(dy, 3, 0)))
+    x, dy = (tf.cast(t[:, :, :, int(channel)], tf.float64)
+             for t, channel in zip((unpadded, outputs), elements[0, 2:]))
+    x = tf.gather(tf.gather(x, rows[0], axis=1), columns[0], axis=2) * mask.astype(float)
+    return [(tf.reduce_sum(t, 0), None, None) for t in (x * dy, x * x + dy * dy + 1)], (
+        lambda *sums: (*(of.reshape(1, -1) for of in sums), int(outputs.shape[0])))
+
+
+def _products(x, w):
+    """The products of two factors, and the sums of their squares and 1, which tell how much is lost
+    where they are too small for a format."""
+    x, w = (numpy.asarray(factor, numpy.float64).reshape(len(factor), -1) for factor in (x, w))
+    return x * w, x * x + w * w + 1, 1
 
 
 def _unpadded(tensor):
@@ -223,22 +256,20 @@ def _unpadded(tensor):
     return tensor.op.inputs[0], [int(before) for before, _ in constant_value(tensor.op.inputs[1])]
 
 
-def _error(sample, operands, result, parameters, precision):
+def _error(sample, reads, parameters, precision):
     """The error of a sample; LARGEST if something is nan or infinite; None if all of it is zero, as
     behind a ReLU or in the batch norm of one value, which tells nothing."""
+    (result, *operands), channels = reads, sample.reads[0][1][:, -1]
     with numpy.errstate(all='ignore'):
-        x, w = (numpy.asarray(factor, numpy.float64).reshape(len(result), -1)
-                for factor in sample.factors(*operands))
-        sums, limit = numpy.cumsum(x * w, 1), LIMITS[precision]
-        expected, squares = sums[:, -1], numpy.sum(numpy.square(x * w), 1)
-        # Adding millions of products of one sign after the other, as in the gradient of a filter,
-        # loses more in float32; so do factors and products that are too small for the format.
+        products, small, number = sample.products(*operands)
+        sums, limit = numpy.cumsum(products, 1), LIMITS[precision]
+        expected, squares = sums[:, -1], numpy.sum(numpy.square(products), 1)
         underflow = UNDERFLOW.get(precision, float(numpy.finfo(numpy.float32).tiny))
-        squares = squares + (ROUNDING / limit) ** 2 * numpy.sum(numpy.square(sums), 1) + (
-            underflow / limit) ** 2 * numpy.sum(numpy.square(x) + numpy.square(w) + 1, 1)
-        counts = numpy.square(x * w).any(1) | (result != 0)
+        squares = (squares + (EPSILON / limit) ** 2 * number * numpy.sum(numpy.square(sums), 1)
+                   + (underflow / limit) ** 2 * numpy.sum(small, 1))
+        counts = products.any(1) | (result != 0)
         for op, values in zip(sample.fused, parameters):
-            values = [numpy.asarray(value, numpy.float64)[sample.channels] for value in values]
+            values = [numpy.asarray(value, numpy.float64)[channels] for value in values]
             if op.type == 'BiasAdd':
                 expected, squares = expected + values[0], squares + numpy.square(values[0])
             elif op.type == 'Relu':                      # a zero tells nothing of a negative sum
