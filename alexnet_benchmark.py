@@ -11,6 +11,7 @@ Convolutional Neural Networks" (NIPS 2012), in that
   * weights are initialised with stddev 0.1 and biases with 0;
   * fc8 has no ReLU, though the text of chapter and paper gives one to every layer;
   * LRN has depth_radius 4, bias 1, alpha 0.001 / 9 instead of n 5, k 2, alpha 0.0001.
+What differs from the chapter: docs/chapter.md.
 
     python alexnet_benchmark.py [--no_lrn] [--fc]
 """

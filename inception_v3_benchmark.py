@@ -9,6 +9,7 @@ scopes are misnamed (two in Mixed_5c, two in Mixed_6a, one in Mixed_7b): publish
 these names.
 The chapter times only the forward pass; the gradients with respect to all trainable variables,
 which it leaves to the reader, are built in: the loss is l2_loss(logits) + 0.3 l2_loss(AuxLogits).
+What differs from the chapter: docs/chapter.md.
 
     python inception_v3_benchmark.py
 """

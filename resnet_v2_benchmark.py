@@ -10,6 +10,7 @@ It differs from the papers in that
   * the first pool pads as SAME.
 The chapter times only the forward pass; the gradients with respect to all trainable variables,
 which it leaves to the reader, are built in.
+What differs from the chapter: docs/chapter.md.
 
     python resnet_v2_benchmark.py [--depth {50,101,152,200}]
 """

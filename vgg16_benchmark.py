@@ -8,6 +8,7 @@ It differs from the paper in that
   * fc8 has a ReLU, as all layers of fc_op;
   * weights are initialised after Xavier, the biases of the fully connected layers with 0.1;
   * the LRN of A-LRN has the parameters of the chapter's AlexNet, not the paper's AlexNet.
+What differs from the chapter: docs/chapter.md.
 
     python vgg16_benchmark.py [--configuration {A,A-LRN,B,C,D,E}]
 """
