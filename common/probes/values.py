@@ -8,13 +8,13 @@ tells the arithmetic that ran: float32 gives 7e-8 to 3e-6, TF32 and float16 abou
 1e-3 to 4e-3.
 
 Long sums of one sign lose more in float32, because each addition rounds a sum that is much larger
-than its terms: of 25,088 terms between 0 and 1, added one after the other, 2e-4 (at most 6e-4), of
-401,408 already 2e-2; in blocks of 256 2e-5 and 3e-4. So twice what such roundings of all partial
-sums amount to, if they are independent, is no error: 1.7e-3 and 3e-2 there. Where the terms have
-both signs this is 1e-5 and 5e-5, and TF32 is seen in sums of up to six million terms, such as the
+than its terms: of 25,088 terms between 0 and 1, added one by one, 2e-4 (at most 6e-4), of 401,408
+already 2e-2; in blocks of 256, as kernels add, 2e-5 and 3e-4. So twice the largest rounding of each
+partial sum is allowed, as the root of the sum of their squares: 1.3e-3 and 2e-2 there. Where the
+terms have both signs it is 1e-5 and 5e-5, and TF32 is seen in up to six million terms, such as the
 gradients of VGG's first filters at batch 128. A layer that is off by one per cent is always seen.
-(Products that are all equal round to the same side each time: 4,608 of them lose up to 4e-3 if they
-are added one by one. No network here has constant weights.)
+(Not allowed for: 4,608 equal products, whose roundings all go to the same side, lose up to 4e-3 if
+they are added one by one. No network here has constant weights.)
 
 Grappler and oneDNN fuse a convolution with the padding before it and with the bias, batch norm by
 moving averages and ReLU after it, if nothing else reads what is between. So the result is read
