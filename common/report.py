@@ -135,7 +135,10 @@ def next_step(record: Dict[str, Any], path: Optional[str]) -> str:
 
 def command(*words: str) -> str:
     """Returns the command line of `python -m suite WORDS` as it has to be typed: with this Python,
-    by its path from the current folder if it lies below it."""
+    by its path from the current folder if it lies below it; in our image as BENCHMARK_COMMAND."""
+    in_image = os.environ.get('BENCHMARK_COMMAND')
+    if in_image:
+        return ' '.join([in_image, *map(shlex.quote, words)])
     python = sys.executable
     if python == shutil.which('python'):
         python = 'python'

@@ -96,6 +96,9 @@ SUITE = 'suite: run --output RESULTS/DATE%s\n'
     (['inception_v3_benchmark', '--fail', 'a word with blanks'], 3,
      SAVED % ' --fail a word with blanks', 1),
     (['doctor'], 0, 'suite: doctor\n', 0),
+    (['history', '--svg', 'a b'], 0, 'suite: history --svg a b\n', 0),
+    (['docs', '--check'], 0, 'suite: docs --check\n', 0),
+    (['sh', '-c', 'echo "a  b"; exit 3'], 3, 'a  b\n', 0),
     (['compare', 'chapter', '--csv', 'a b'], 0, 'suite: compare chapter --csv a b\n', 0),
     (['horovodrun', '-np', '4', 'python', 'vgg16_benchmark.py', '--fail', 'a b'], 3,
      'called: vgg16_benchmark.py --fail a b\n', 0)])
@@ -109,7 +112,7 @@ def test_what_is_called(words, code, out, records, app):
 
 @pytest.mark.parametrize('words, code, says', [
     (['resnet'], 2, "Unknown benchmark 'resnet'"), (['*'], 2, r"Unknown benchmark '\*'"),
-    (['alexnet vgg16'], 2, "Unknown benchmark 'alexnet vgg16'"), (['bash'], 2, '--help'),
+    (['alexnet vgg16'], 2, "Unknown benchmark 'alexnet vgg16'"), (['fish'], 2, 'bash, sh .*--help'),
     (['horovodrun', '-np', '4', 'python', 'vgg16_benchmark.py'], 3, 'IMAGE=classic-horovod')])
 def test_what_is_refused(words, code, says, app):
     found, out, error = run(app, *words)
@@ -148,6 +151,33 @@ def test_without_a_mount_it_runs_and_says_that_nothing_is_kept(app):
     assert (code, out) == (0, 'called: alexnet_benchmark.py\n')
     assert 'nothing is mounted' in error
     assert run(app)[:2] == (0, 'suite: run --output /tmp/results/DATE\n')
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(app):
+    (app.parent / 'results').rmdir()
+    (app.parent / 'results').touch()
+    code, out, error = run(app)
+    assert (code, out) == (3, '') and 'is a file: mount a folder there' in error
+
+
+def test_a_gpu_without_compute_is_refused(app):
+    code, out, error = run(app, 'alexnet', variables={'NVIDIA_DRIVER_CAPABILITIES': 'utility'})
+    assert (code, out) == (3, '')
+    assert error.startswith('NVIDIA_DRIVER_CAPABILITIES=utility lacks compute')
+
+
+@pytest.mark.parametrize('words', [['alexnet', '--device', 'gpu'], ['--protocol', 'chapter']])
+def test_what_the_user_has_chosen_is_not_called_quick(words, app):
+    (app.parent / 'dev' / 'nvidia0').unlink()
+    code, out, error = run(app, *words)
+    assert (code, error) == (0, '') and '--num_batches' not in out
+    assert '--protocol quick' not in out
+
+
+def test_a_helper_that_fails_leads_to_no_full_run_on_the_cpu(app):
+    (app.parent / 'dev' / 'nvidia0').unlink()
+    (app / 'suite' / 'run' / 'plan.py').write_text('raise ValueError')
+    assert run(app, 'alexnet')[:2] == (3, '')
 
 
 @pytest.mark.parametrize('device', ['nvidia1', 'dxg', None])

@@ -20,11 +20,10 @@ import datetime
 import os
 import platform
 import re
-import shlex
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
-from common import networks
+from common import networks, report
 from common.arguments import integer, returns_exit_code
 from common.horovod import launch
 from suite.run import execute, plan, summary
@@ -54,9 +53,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             is_interrupted = True
     print('\n'.join([''] + summary.table(completed) + summary.notes(completed)), flush=True)
     if is_interrupted:
-        resume = [sys.executable, '-m', 'suite', 'run'] + words
-        resume += ['--output', folder] if args.output is None else []
-        print('Interrupted. To resume: ' + ' '.join(map(shlex.quote, resume)), file=sys.stderr)
+        folders = ['--output', folder] if args.output is None else []
+        print('Interrupted. To resume: ' + report.command('run', *words, *folders),
+              file=sys.stderr)
         return 130
     print('\n'.join(summary.ending(completed, folder)), flush=True)
     return max(run.exit_code for run in completed)
