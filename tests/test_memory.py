@@ -1,6 +1,7 @@
 """What a run needs, estimated from the graphs of the four networks, and the sentence of a run for
 which the memory does not suffice."""
 import argparse
+import functools
 import json
 
 import pytest
@@ -18,9 +19,10 @@ MIB, MB = 2 ** 20, 10 ** 6
 ALEXNET = ['--device', 'cpu', '--num_batches', '1', '--num_steps_burn_in', '0']
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def needed(timed):
     """A function that returns the needed_bytes of a script with these flags."""
+    @functools.lru_cache(maxsize=None)
     def estimate(script, *flags):
         run = timed(script, flags)
         batch_size = int(flags[1])
@@ -83,7 +85,7 @@ NO_SMALLER = 'no smaller batch size fits either'
 @pytest.mark.parametrize('batch_size, free, needs, are_free, advice', [
     (4096, 3200 * MB, '9.8 GB', '3.2 GB', 'use --batch_size 1024'),
     (1000000, 700 * MB, '2209 GB', '700 MB', 'use --batch_size 128'),
-    (64, 50 * MB, '422 MB', '50.0 MB', NO_SMALLER), (1, 0, '182 MB', '0 MB', NO_SMALLER)])
+    (64, 50 * MB, '422 MB', '50.0 MB', NO_SMALLER), (1, 0, '182 MB', '0 kB', NO_SMALLER)])
 def test_a_run_that_does_not_fit_is_refused_before_it_starts(
         batch_size, free, needs, are_free, advice, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(host, 'free_bytes', lambda: free)
