@@ -206,6 +206,7 @@ def test_gradients(both):
         assert abs(quotient - (gradient * direction).sum()) < 1e-3 * size, i
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_last_bias(both):
     """The l2_loss of fc8 has fc8 as its gradient; that of pool5 has, at the largest of each window
     of conv5, pool5."""

@@ -96,7 +96,8 @@ def test_an_error_of_tensorflow_keeps_the_pass_before(error, status, line, run, 
 def test_the_record_says_what_ran(run, monkeypatch):
     monkeypatch.setenv('TF_A_SWITCH', '1')
     monkeypatch.setenv('A_SECRET', 'x')
-    _, written = run('--fc')
+    code, written = run('--fc')
+    assert (code, written['variant']) == (0, 'lrn_fc')
     environment = written['environment']
     assert environment['variables']['TF_A_SWITCH'] == '1'
     assert 'A_SECRET' not in environment['variables']
