@@ -11,6 +11,7 @@ endif
 .NOTPARALLEL:
 .PHONY: help bench compare test test-all test-range test-image doctor horovod locks clean
 export RUNTIME PYTHON PYTHON37
+# $(value ARGS): a $ in it is the shell's, not make's.
 
 help:
 	@cat <<'END'
@@ -32,12 +33,12 @@ help:
 
 bench:
 	@env=$$(python3 tools/environment.py bench)
-	exec $$env/bin/python -m suite run $(ARGS)
+	exec $$env/bin/python -m suite run $(value ARGS)
 
 # With the Python of whichever environment is there: nothing is built.
 compare:
 	@for python in .venv/bin/python .venv-modern/bin/python .venv-modern-cpu/bin/python; do
-	    if [ -x $$python ]; then exec $$python -m suite compare $(A) $(B) $(ARGS); fi
+	    if [ -x $$python ]; then exec $$python -m suite compare $(value A) $(value B) $(value ARGS); fi
 	done
 	echo 'There is no environment yet: make bench makes one.' >&2
 	exit 3
@@ -88,7 +89,7 @@ test-all:
 	done
 
 test-range:
-	@python3 -m tools.test_range $(ARGS)
+	@python3 -m tools.test_range $(value ARGS)
 
 test-image:
 	@exec bash tests/image.sh
@@ -104,5 +105,5 @@ locks:
 	@exec python3 -m tools.locks
 
 clean:
-	rm -rf .venv .venv-modern .venv-modern-cpu .venv-uv .python37 .python37-not-found .pytest_cache .ruff_cache
+	rm -rf .venv .venv-modern .venv-modern-cpu .venv-uv .python37 .python37-not-found .lock .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

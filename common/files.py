@@ -67,6 +67,37 @@ def write(path: str, text: str) -> None:
         raise OSError(error.errno, error.strerror, path) from None
 
 
+def lock(folder: str, waiting: Optional[str] = None) -> int:
+    """Locks a folder against other calls, also of other hosts that share it, until the returned
+    descriptor is closed; so do the children that inherit it. Says so where that is impossible.
+
+    Args:
+        waiting: printed on stderr before it waits for another call.
+
+    Raises OSError: the folder is not writable. BlockingIOError: another call has it, and `waiting`
+    is None.
+    """
+    import fcntl  # only here: Windows has none
+
+    # NFS locks only what is open for writing, so no folder.
+    held = os.open(os.path.join(folder, '.lock'), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                raise
+            print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(held, fcntl.LOCK_EX)
+    except BlockingIOError:
+        os.close(held)
+        raise
+    except OSError as error:
+        print('%s cannot be locked (%s): use it for one command at a time'
+              % (os.path.abspath(folder), error.strerror), file=sys.stderr, flush=True)
+    return held
+
+
 def json_text(value: Any, indent: int = 0) -> str:
     """Returns a value as JSON, indented by one blank a level. A list of numbers or strings is
     written on one line, so that the samples of a pass take one line and not a hundred; so is

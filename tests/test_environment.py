@@ -1,4 +1,5 @@
 """tools/environment.py on faked machines; and the lists and locks. Nothing is downloaded."""
+import fcntl
 import os
 import re
 import shutil
@@ -285,10 +286,11 @@ def test_what_uv_did_not_make_is_not_good(machine, monkeypatch, uv, variable, wo
     assert environment.trouble_with(CLASSIC) == 'is not complete'
 
 
-def test_two_calls_at_once_wait_for_each_other(machine, uv, capfd):
+def test_two_calls_at_once_wait_for_each_other(machine, uv, monkeypatch, capfd):
     process = subprocess.Popen([shutil.which('python3', path=os.defpath), '-c', """if True:
-        import fcntl, os, sys
-        fcntl.flock(os.open('.', os.O_RDONLY), fcntl.LOCK_EX)
+        import os, sys
+        from common import files
+        held = files.lock('.')
         print('locked', flush=True)
         sys.stdin.readline()
         os.makedirs('.venv/bin')
@@ -296,13 +298,17 @@ def test_two_calls_at_once_wait_for_each_other(machine, uv, capfd):
             file.write('#!/bin/sh\\necho; echo all is installed\\n')
         os.chmod('.venv/bin/python', 0o755)
         with open('.venv/lock', 'w') as file:
-            file.write('uv==0.6.17\\n')"""], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            file.write('uv==0.6.17\\n')"""], env={'PYTHONPATH': ROOT}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE)
     assert process.stdout.readline() == b'locked\n'
-    say, environment.say = environment.say, lambda text: process.communicate(b'\n') and say(text)
-    try:
-        assert environment.provide(CLASSIC, None) == '.venv'     # the other one has made it
-    finally:
-        environment.say = say
+    flock = fcntl.flock
+
+    def flock_after_the_other(held, how):
+        if how == fcntl.LOCK_EX:                         # it waits
+            process.communicate(b'\n')
+        flock(held, how)
+    monkeypatch.setattr(fcntl, 'flock', flock_after_the_other)
+    assert environment.provide(CLASSIC, None) == '.venv'         # the other one has made it
     assert capfd.readouterr().err.startswith('Waiting for another make, which is making an env')
 
 
@@ -413,6 +419,12 @@ def test_a_make_without_oneshell_says_so():
     assert 'is too old, as that of macOS is: this needs 3.82 or later' in done.stderr
 
 
+def test_make_passes_a_dollar_on_to_the_shell():
+    done = subprocess.run(['make', '-n', 'compare', 'A=$HOME/a', "B='b$1'", "ARGS=--csv 'c$$.csv'"],
+                          cwd=ROOT, capture_output=True, text=True)
+    assert """ -m suite compare $HOME/a 'b$1' --csv 'c$$.csv'; fi\n""" in done.stdout
+
+
 def test_horovod_is_built_again_for_another_compiler_cuda_or_nccl(tmp_path):
     (tmp_path / 'requirements').mkdir()
     for name in 'horovod-classic.lock', 'classic.lock':
@@ -435,6 +447,14 @@ def test_horovod_is_built_again_for_another_compiler_cuda_or_nccl(tmp_path):
         return (tmp_path / 'builds').read_text().count('built')
 
     assert [builds(), builds()] == [1, 1]
+    with open(str(tmp_path / '.venv' / 'horovod'), 'a') as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        second = subprocess.Popen(['sh', 'tools/horovod.sh'], cwd=str(tmp_path), env=dict(
+            os.environ, PATH='%s:%s' % (tmp_path / 'bin', os.environ['PATH'])),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert b'Waiting for another make horovod in ' in second.stderr.readline()
+        second.kill()
+        second.communicate()
     nccl.write_text('#define NCCL_VERSION_CODE 22203\n')
     assert [builds(), builds()] == [2, 2]
     write_program(tmp_path / 'bin' / 'nvcc', 'echo release 12.4\n')

@@ -2,6 +2,7 @@
 written; JSON that a person can read."""
 import argparse
 import errno
+import fcntl
 import inspect
 import json
 import math
@@ -166,3 +167,24 @@ def test_json_has_each_list_of_numbers_on_one_line():
 def test_json_has_no_infinity(value):
     with pytest.raises(ValueError):
         files.json_text(value)
+
+
+@pytest.mark.parametrize('error, said', [
+    (errno.EBADF, ''), (errno.ENOLCK, 'cannot be locked (No locks available): use it for one ')])
+def test_a_folder_is_locked_on_nfs_and_where_that_is_impossible_it_is_said(error, said, tmp_path,
+                                                                         monkeypatch, capsys):
+    flock = fcntl.flock
+
+    def fake(held, how):
+        read_only = fcntl.fcntl(held, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        if read_only or error != errno.EBADF:            # EBADF: as NFS, of what is not writable
+            raise OSError(error, os.strerror(error))
+        flock(held, how)
+    monkeypatch.setattr(fcntl, 'flock', fake)
+    held = files.lock(str(tmp_path))
+    if not said:
+        with pytest.raises(BlockingIOError):
+            files.lock(str(tmp_path))
+    os.close(held)
+    os.close(files.lock(str(tmp_path)))
+    assert said in capsys.readouterr().err

@@ -124,9 +124,10 @@ def stubs(tmp_path, monkeypatch):
     return behave
 
 
-def conditions(commit='c' * 40, variables=ENVIRONMENT['variables'], **cpu):
+def conditions(commit='c' * 40, variables=ENVIRONMENT['variables'], host=ENVIRONMENT['host'],
+               **cpu):
     """The conditions of a record as its environment has them, in JSON; by default those of now."""
-    return json.dumps({'commit': commit, 'variables': variables,
+    return json.dumps({'commit': commit, 'variables': variables, 'host': host,
                        'cpu': dict(ENVIRONMENT['cpu'], **cpu)})
 
 
@@ -194,7 +195,7 @@ def test_the_folder_is_named_by_date_machine_and_device(stubs, capsys):
     folder, = os.listdir('results-local')
     assert re.match(r'\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_[\w.-]+_Some-GPU$', folder)
     assert sorted(os.listdir(os.path.join('results-local', folder))) == [
-        'vgg16-D-tensors-b32.json', 'vgg16-D-tensors-b32.log']
+        '.lock', 'vgg16-D-tensors-b32.json', 'vgg16-D-tensors-b32.log']
     assert 'Results: results-local/%s\n' % folder in capsys.readouterr().out
 
 
@@ -246,7 +247,7 @@ def test_records_of_other_runs_are_neither_used_nor_overwritten(flags, variable,
 
 def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, monkeypatch, capsys):
     monkeypatch.setenv('STUB_CONDITIONS', conditions(
-        'a' * 40, {'CUDA_CACHE_PATH': 'x'}, usable_threads=1001, quota_cpus=1.5))
+        'a' * 40, {'CUDA_CACHE_PATH': 'x'}, 'node7', usable_threads=1001, quota_cpus=1.5))
     assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3']) == 0
     assert capsys.readouterr().err == ''
     stubs()
@@ -254,6 +255,7 @@ def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, mon
     assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3', 'resnet_v2']) == 0
     assert stubs() == ['resnet_v2-152-tensors-b32']      # what there is, is kept
     assert capsys.readouterr().err.splitlines() == [
+        'out: 2 runs differ in host: node7, now %s' % ENVIRONMENT['host'],
         'out: 2 runs differ in CPUs: 1001, now 2',
         'out: 2 runs differ in CPU quota: 1.5, now none',
         'out: 2 runs differ in commit: %s, now %s' % ('a' * 40, 'c' * 40),

@@ -17,7 +17,6 @@ Python 3.8 or later.
 """
 import ast
 import contextlib
-import fcntl
 import glob
 import os
 import pickle
@@ -32,6 +31,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 sys.path.insert(0, ROOT)
 
+from common import files  # noqa: E402
 from common.machine import nvidia  # noqa: E402
 from common.stop import Stop  # noqa: E402
 
@@ -366,18 +366,12 @@ def provide(environment: Environment, find: Callable[[], Optional[str]]) -> Opti
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
     """Waits until no other process makes an environment in this folder, and lets others wait."""
-    folder = os.open('.', os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say('Waiting for another make, which is making an environment in %s ...' % os.getcwd())
-        fcntl.flock(folder, fcntl.LOCK_EX)
-    except OSError:                                      # a file system without locks
-        pass
+    held = files.lock('.', 'Waiting for another make, which is making an environment in %s ...'
+                      % os.getcwd())
     try:
         yield
     finally:
-        os.close(folder)
+        os.close(held)
 
 
 def check_disk(environment: Environment) -> None:

@@ -38,6 +38,13 @@ key=$({
 } | sha256sum | cut -c 1-16)
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cnn-benchmark/horovod-$key
 
+# Two calls at once wait for each other, by the file of the key.
+exec 9>>"$folder/horovod"
+if command -v flock >/dev/null && ! flock -n 9; then
+    say "Waiting for another make horovod in $PWD ..."
+    flock 9 || say "$folder cannot be locked: use it for one command at a time."
+fi
+
 # The key is written last, so an installation that was cut short is made again.
 if [ "$(cat "$folder/horovod" 2>/dev/null)" != "$key" ] || ! "$python" -c 'import horovod' 2>/dev/null; then
     if ! ls "$cache"/horovod-*.whl >/dev/null 2>&1; then

@@ -1,6 +1,5 @@
 """Runs the scripts of a plan, each in a process of its own, and resumes what was interrupted."""
 import contextlib
-import fcntl
 import json
 import os
 import shlex
@@ -10,7 +9,7 @@ import sys
 import tempfile
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from common import children, conditions
+from common import children, conditions, files
 from common.stop import Stop
 from suite import outcome
 from suite import records as reading
@@ -109,17 +108,13 @@ def locked(folder: str) -> Iterator[int]:
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        held = os.open(folder, os.O_RDONLY)
+        held = files.lock(folder)
+    except BlockingIOError:
+        raise Stop('argument --output: %s is in use by another `suite run`, or by a benchmark '
+                   'that a killed one left running' % folder, 2) from None
     except OSError as error:
         raise Stop('argument --output: %s' % error, 2) from None
     try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Stop('argument --output: %s is in use by another `suite run`, or by a benchmark '
-                       'that a killed one left running' % folder, 2) from None
-        except OSError:                                  # a file system without such locks
-            pass
         yield held
     finally:
         os.close(held)
