@@ -2,11 +2,18 @@
 status of the record, and the signals. This module needs the standard library alone."""
 import os
 import signal
-from typing import Any, Dict, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 # Windows has no SIGHUP.
 SIGNALS = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP')
            if hasattr(signal, name)]
+
+
+def end_on_signals() -> None:
+    """Makes each of SIGNALS end the process at once, until on_signals() is called: the import of
+    TensorFlow may swallow a KeyboardInterrupt, and Linux what process 1 of a container does not
+    handle."""
+    _handle(lambda *_: os._exit(130))
 
 
 def on_signals(always: Sequence[int] = ()) -> Dict[int, Any]:
@@ -22,7 +29,11 @@ def on_signals(always: Sequence[int] = ()) -> Dict[int, Any]:
             raise KeyboardInterrupt
         if len(came) > 2:
             os._exit(130)
-    return {number: signal.signal(number, handle) for number in SIGNALS
+    return _handle(handle, always)
+
+
+def _handle(handler: Callable[..., None], always: Sequence[int] = ()) -> Dict[int, Any]:
+    return {number: signal.signal(number, handler) for number in SIGNALS
             if number in always or signal.getsignal(number) != signal.SIG_IGN}
 
 

@@ -24,7 +24,8 @@ import tempfile
 import warnings
 from typing import Any, Iterator, Optional, Tuple
 
-from common.machine import nvidia
+from common.machine import host, nvidia
+from common.stop import Stop
 
 TF_SLIM = 'tf_slim==1.1.0'           # tf.contrib.slim for TensorFlow 2; its last release
 # The versions on which a test compared outputs and gradients with 1.15: docs/tensorflow.md.
@@ -132,6 +133,11 @@ try:
 except OSError as error:
     _end('No temporary folder can be written to (%s): set TMPDIR to one, or in a container add '
          '--tmpfs /tmp.' % error.strerror)
+
+try:
+    host.check_threads(len(host.usable_cpus()))          # or NumPy's OpenBLAS sends itself Ctrl-C
+except Stop as error:
+    _end(error.text)
 
 _check_numpy()
 with warnings.catch_warnings(), without_lines(*(NOISE if sys.version_info >= (3, 8) else ())):

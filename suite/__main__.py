@@ -59,10 +59,10 @@ def _start(verb):
               file=sys.stderr)
         return 3
     sys.argv[:2] = ['python -m suite ' + verb]
+    # Also where a shell's background command ignores them: its children would inherit that.
+    on_signals(always=[signal.SIGINT, signal.SIGTERM])
     return module.main()
 
 
 if __name__ == '__main__':
-    # Also where a shell's background command ignores them: its children would inherit that.
-    on_signals(always=[signal.SIGINT, signal.SIGTERM])
     sys.exit(files.guarded(main))

@@ -241,6 +241,14 @@ def test_the_benchmark_itself_gets_the_signals(app):
     assert process.returncode == 130
 
 
+def test_a_signal_before_the_benchmark_starts_ends_the_container(app):
+    python = app.parent / 'bin' / 'python'
+    python.unlink()
+    python.write_text('#!/bin/sh\nkill -TERM $PPID\nexec %s "$@"\n' % sys.executable)
+    python.chmod(0o755)
+    assert run(app, 'alexnet')[:2] == (130, '')
+
+
 # tests/image.sh
 
 def test_without_its_tools_it_says_that_the_image_is_not_tested(tmp_path):

@@ -110,6 +110,9 @@ BOXES = {                            # the files, free GiB, the quota in CPUs
         proc('0::/docker/0a1b/step\n', ('cgroup2', 'rw', '/docker/0a1b', '/sys/fs/cgroup')),
         **v2(C + '/step', 4 * GIB, GIB, quota='max'), **v2(C, 9 * GIB, 7 * GIB, quota=200000)),
         2, 2.0),
+    'v2, slowed down from memory.high on': (dict(
+        proc('0::/box\n', V2), **v2(C + '/box', 'max', GIB), **{C + '/box/memory.high': '%d\n' % (
+            3 * GIB)}), 2, None),
     'v2, moved out of its namespace': (dict(
         proc('0::/../other\n', V2), **v2(C, 4 * GIB, quota=50000)), 60, None),
     'v2, more in use than allowed': (dict(

@@ -48,6 +48,13 @@ def test_a_tensorflow_that_cannot_be_used(script, stub, why, tmp_path):
         % ((why,) + sys.version_info[:2] + (OURS,)))
 
 
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM'])
+def test_a_signal_that_the_import_would_swallow(name, tmp_path):
+    done = run(SCRIPTS[0], 'import os, signal\ntry: os.kill(os.getpid(), signal.%s)\n'
+                           'except BaseException: pass' % name, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, '', '')
+
+
 @pytest.mark.parametrize('python, gpus, command', [
     ((3, 7), 1, 'pip install -r requirements.txt'),
     ((3, 9), 1, "pip install 'tensorflow==2.13.*' && pip install --no-deps tf_slim==1.1.0"),

@@ -10,8 +10,11 @@ Formats: man 5 proc, man 7 cgroups; in the kernel's documentation cgroup-v2 and 
 import os
 import platform
 import re
+import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from common.stop import Stop
 
 NO_LIMIT_BYTES = 2 ** 62             # version 1 writes "no limit" as the largest multiple of a page
 
@@ -121,6 +124,25 @@ def cpu_load(since: Snapshot = FIRST, root: str = '/') -> Dict[str, Any]:
             'load_average_1min': float(load[0]) if load else None}
 
 
+def check_threads(needed: int) -> None:
+    """Raises Stop if this process cannot start so many more threads: a library would abort it.
+    Starts them, because users, cgroups and memory all have limits that may count."""
+    threads, end = [], threading.Event()                 # type: List[threading.Thread], Any
+    try:
+        for _ in range(needed):
+            thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
+            threads.append(thread)
+    except (RuntimeError, MemoryError):
+        raise Stop('This process can start %d of the %d threads that it may need: raise the limit '
+                   'on processes (ulimit -u; docker run --pids-limit; pids.max of the cgroup) or '
+                   'on memory (ulimit -v).' % (len(threads), needed)) from None
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
 # Memory
 
 def free_bytes(root: str = '/') -> Optional[int]:
@@ -225,7 +247,9 @@ def _free_in_cgroup(root, folder):
         text = ''.join(_read(root, '%s/%s' % (folder, name)) for name in names).strip()
         return int(text) if text.isdigit() else None     # 'max': no limit
 
-    limit = number('memory.max', 'memory.limit_in_bytes')              # version 2, version 1
+    limits = [number('memory.max', 'memory.limit_in_bytes'),           # version 2, version 1
+              number('memory.high')]                     # above it the process is slowed down
+    limit = min((limit for limit in limits if limit is not None), default=None)
     used = number('memory.current', 'memory.usage_in_bytes')
     lines = map(str.split, _read(root, folder + '/memory.stat').splitlines())
     stat = {line[0]: int(line[1]) for line in lines if len(line) == 2}

@@ -12,6 +12,8 @@ from common.workload import Pass, Run
 
 # In the message of an error: TensorFlow's allocators; dnnl_out_of_memory, in an AbortedError.
 OUT_OF_MEMORY = 'OOM', 'Status: 1, message'
+# The threads that a session starts besides those of its two pools; XLA has two more pools.
+OTHER_THREADS, XLA_THREADS = 6, 10
 
 
 def configuration(run: Run) -> tf.ConfigProto:
@@ -63,6 +65,9 @@ def opened(run: Run, passes: List[Pass]) -> Iterator[tf.Session]:
     tf1.allow_tf32(run.args.precision == 'tf32')
     needed = memory.needed_bytes(passes, tf.global_variables(), run.args.batch_size)
     available = run.device.gpu.memory_bytes if run.device.gpu else host.free_bytes()
+    usable = len(host.usable_cpus())
+    pools = (run.args.intra_op_threads or usable) + (run.args.inter_op_threads or usable)
+    host.check_threads(OTHER_THREADS + pools + (XLA_THREADS + pools) * run.args.xla)
     if run.device.kind == 'cpu':
         memory.refuse(run, needed, available)
     try:
