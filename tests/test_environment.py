@@ -3,6 +3,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -451,9 +452,9 @@ def test_horovod_is_built_again_for_another_compiler_cuda_or_nccl(tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX)
         second = subprocess.Popen(['sh', 'tools/horovod.sh'], cwd=str(tmp_path), env=dict(
             os.environ, PATH='%s:%s' % (tmp_path / 'bin', os.environ['PATH'])),
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         assert b'Waiting for another make horovod in ' in second.stderr.readline()
-        second.kill()
+        os.killpg(second.pid, signal.SIGKILL)            # and the flock that waits
         second.communicate()
     nccl.write_text('#define NCCL_VERSION_CODE 22203\n')
     assert [builds(), builds()] == [2, 2]
