@@ -247,7 +247,7 @@ def test_records_of_other_runs_are_neither_used_nor_overwritten(flags, variable,
 
 def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, monkeypatch, capsys):
     monkeypatch.setenv('STUB_CONDITIONS', conditions(
-        'a' * 40, {'CUDA_CACHE_PATH': 'x'}, 'node7', usable_threads=1001, quota_cpus=1.5))
+        'a' * 40, {'MKL_DYNAMIC': 'x'}, 'node7', usable_threads=1001, quota_cpus=1.5))
     assert command.main(['--output', 'out', '--only', 'vgg16', 'inception_v3']) == 0
     assert capsys.readouterr().err == ''
     stubs()
@@ -259,7 +259,7 @@ def test_conditions_that_have_changed_are_named_with_how_to_run_again(stubs, mon
         'out: 2 runs differ in CPUs: 1001, now 2',
         'out: 2 runs differ in CPU quota: 1.5, now none',
         'out: 2 runs differ in commit: %s, now %s' % ('a' * 40, 'c' * 40),
-        'out: 2 runs differ in CUDA_CACHE_PATH: x, now (not set)',
+        'out: 2 runs differ in MKL_DYNAMIC: x, now (not set)',
         'out: 2 runs differ in OMP_NUM_THREADS: (not set), now 2',
         ('They are kept. To run them again, name another --output, or delete them and repeat this '
          'command: rm out/vgg16-D-tensors-b32.json out/inception_v3-aux-tensors-b32.json')]
