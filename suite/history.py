@@ -132,15 +132,16 @@ def panels(points: Sequence[Point], benchmarks: Sequence[str], info_string: str,
 def standings(source: figures.Source) -> List[str]:
     """Returns a line for each valid figure of one process: between which published GPUs its
     images / s lie, of any variant of the same size, pass and precision, with what they ran."""
-    places = [(tables.named(figure), _standing(figure)) for figure in source.figures
+    points, _ = published()
+    places = [(tables.named(figure), _standing(figure, points)) for figure in source.figures
               if figure.records and not figure.faults and figure.work.processes == 1]
     return ['%s: %s' % (name, place) for name, place in places if place]
 
 
-def _standing(figure):
+def _standing(figure, points):
     work, rate = figure.work, figures.rate(figure)
     size = work.variant if work.benchmark in SIZED else None
-    points = [point for panel in panels(published()[0], [work.benchmark], work.info_string, size)
+    points = [point for panel in panels(points, [work.benchmark], work.info_string, size)
               for point in panel.points if point.work.precision == work.precision]
     points.sort(key=_images_per_s)
     slower = [point for point in points if point.images_per_s <= rate][-1:]

@@ -215,4 +215,3 @@ def test_the_gradient_of_the_last_bias(both):
         numpy.testing.assert_allclose(gradients[15], output, rtol=1e-6)
     else:
         numpy.testing.assert_allclose(gradients[9], output.sum(axis=(0, 1)), rtol=1e-4)
-

@@ -1,4 +1,5 @@
 """suite run: the table and the notes at the end."""
+import json
 import os
 import re
 
@@ -121,6 +122,21 @@ def test_the_last_lines_are_the_cautions_the_folder_and_the_next_command(monkeyp
         "Records: out put    Next: .venv/bin/python -m suite compare 'out put' chapter"]
     others = [completed('vgg16', 'D', batch_size=4)]
     assert summary.ending(others, 'out')[-1].endswith('Next: .venv/bin/python -m suite compare out')
+
+
+def test_the_chapters_way_of_two_kinds_of_fetch_stands_among_published_figures(tmp_path):
+    with open(os.path.join(plan.ROOT, 'results', 'cpu-2-cores', 'alexnet.json')) as file:
+        record = json.load(file)
+    for fetch in 'tensors', 'ops':
+        results = [dict(entry, fetch=fetch) for entry in record['results']]
+        (tmp_path / (fetch + '.json')).write_text(json.dumps(dict(record, results=results)))
+    runs = [completed('alexnet', 'lrn', fetch) for fetch in ('tensors', 'ops')]
+    places = summary.ending(runs, str(tmp_path))[:-1]
+    assert [line.partition(' images / s, less than the slowest published')[0] for line in places] \
+        == ['alexnet lrn Forward tensors batch 32 float32: 120',
+            'alexnet lrn Forward-backward tensors batch 32 float32: 30.8']
+    sweep = [completed('alexnet', 'lrn', is_sweep=True)]
+    assert len(summary.ending(sweep, str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize('content', ['{"figures": ', '{}', ''])

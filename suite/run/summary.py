@@ -57,8 +57,9 @@ def _figures(completed: CompletedRun, entry: Dict[str, Any]) -> Dict[str, str]:
 
 
 def ending(completed: List[CompletedRun], folder: str) -> List[str]:
-    """Returns the last lines: where the figures stand among published ones, each caution once for
-    all runs, where the records are, and the next command."""
+    """Returns the last lines: where the figures stand among published ones (of a sweep none; of two
+    kinds of fetch, those of the first), each caution once for all runs, where the records are, and
+    the next command."""
     cautions = [('%s, %s' % (networks.title(ended.run.benchmark, ended.run.variant),
                              entry['info_string']), caution['text'])
                 for ended in completed for entry in ended.passes
@@ -66,8 +67,9 @@ def ending(completed: List[CompletedRun], folder: str) -> List[str]:
     lines = ['caution: %s: %s' % note for note in text.grouped(cautions)]
     is_in_chapter = any(chapter.figure(ended.record, entry)
                         for ended in completed for entry in ended.passes)
-    places = history.standings(figures.load(folder)) if len(completed) == len(
-        {ended.run.benchmark + ended.run.variant for ended in completed}) else []
+    source, first = figures.load(folder), completed[0].run
+    places = [] if first.is_sweep else history.standings(source._replace(figures=[
+        figure for figure in source.figures if figure.work.fetch == first.options['fetch']]))
     return places + lines + ['Records: %s    Next: %s' % (folder, report.command(
         'compare', folder, *['chapter'] * is_in_chapter))]
 
